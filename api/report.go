@@ -1,0 +1,137 @@
+package api
+
+import (
+	"encoding/json"
+	"net/netip"
+	"time"
+
+	"github.com/ringwall/ringwall"
+)
+
+// RecordKind says what a Record holds.
+type RecordKind string
+
+// Kinds of records. Flow is binary (package flow); the others are JSON.
+const (
+	RecordFlow     RecordKind = "flow"     // flow.Record
+	RecordAlert    RecordKind = "alert"    // ringwall.Alert
+	RecordHold     RecordKind = "hold"     // HoldReport
+	RecordAck      RecordKind = "ack"      // Ack
+	RecordPresence RecordKind = "presence" // Sighting
+	RecordDNS      RecordKind = "dns"      // DNSReport
+	RecordFeatures RecordKind = "features" // Features
+	RecordPeers    RecordKind = "peers"    // PeersSeen
+	RecordHealth   RecordKind = "health"   // Health
+)
+
+// Record is one entry of a gateway's write-ahead log. (Gateway, Epoch, Seq)
+// names it for ever: it is stored once, however often it is sent.
+type Record struct {
+	Seq  uint64          `json:"seq"`
+	Time time.Time       `json:"time"`
+	Kind RecordKind      `json:"kind"`
+	Data json.RawMessage `json:"data,omitempty"` // JSON, for kinds other than flow
+	Bin  []byte          `json:"bin,omitempty"`  // for flow
+}
+
+// Batch is what a gateway sends on "rw.<org>.gw.<gateway>.report". Seqs are
+// consecutive. Epoch is drawn when the log is created, so that a gateway whose
+// disk was replaced starts a sequence of its own.
+type Batch struct {
+	Version int      `json:"version"`
+	Epoch   uint64   `json:"epoch"`
+	Lost    uint64   `json:"lost,omitempty"` // records dropped for want of disk, in all, this epoch
+	Records []Record `json:"records"`
+}
+
+// BatchAck answers a Batch after it is durable: everything up to Seq of Epoch
+// is stored and may be trimmed. Error is set instead when it is not.
+type BatchAck struct {
+	Epoch uint64 `json:"epoch"`
+	Seq   uint64 `json:"seq"`
+	Error string `json:"error,omitempty"`
+}
+
+// Limits of a batch.
+const (
+	MaxBatchRecords = 1000
+	MaxBatchBytes   = 900 << 10 // below the broker's largest message of 1 MiB
+)
+
+// HoldReport tells that a hold came into force or was lifted on the gateway.
+type HoldReport struct {
+	Hold     Hold          `json:"hold"`
+	Lifted   bool          `json:"lifted,omitempty"`
+	Why      string        `json:"why,omitempty"`      // "released by usr_…", "expired"
+	InForce  time.Time     `json:"inForce"`            // when the kernel had it
+	Took     time.Duration `json:"tookNs"`             // from the alert to the kernel
+	Flushed  uint64        `json:"flushed"`            // established flows that were cut
+	Declined string        `json:"declined,omitempty"` // why a reflex did not act
+}
+
+// Ack tells which generation is in force, as read back from the kernel.
+type Ack struct {
+	Generation uint64    `json:"generation"`
+	Hash       string    `json:"hash"` // SHA-256 of the rules read back, hex
+	At         time.Time `json:"at"`
+	Drift      bool      `json:"drift,omitempty"` // the kernel had been changed by others and was put right
+	Error      string    `json:"error,omitempty"` // why a generation was refused; the last good one stays
+}
+
+// Sighting tells that a device was seen.
+type Sighting struct {
+	Device   ringwall.DeviceID `json:"device,omitempty"` // when the desired state names it
+	MAC      string            `json:"mac"`
+	IP       netip.Addr        `json:"ip"`
+	Port     string            `json:"port"`
+	Hostname string            `json:"hostname,omitempty"`
+	First    time.Time         `json:"first"`
+	Last     time.Time         `json:"last"`
+	Presence ringwall.Presence `json:"presence"`
+	Packets  uint64            `json:"packets"`
+}
+
+// DNSReport tells of one decision of the DNS guard.
+type DNSReport struct {
+	Device  ringwall.DeviceID `json:"device,omitempty"`
+	Name    string            `json:"name"`
+	Type    string            `json:"type"`
+	Verdict string            `json:"verdict"` // "bound", "refused", "stripped", "failed"
+	Reason  string            `json:"reason,omitempty"`
+	Addrs   []netip.Addr      `json:"addrs,omitempty"`
+	Count   uint64            `json:"count"`
+}
+
+// Features is what one device's traffic looked like in one minute.
+type Features struct {
+	Device   ringwall.DeviceID `json:"device"`
+	From     time.Time         `json:"from"`
+	Flows    uint64            `json:"flows"`
+	Dests    uint64            `json:"dests"`
+	NewDests uint64            `json:"newDests"`
+	BytesUp  uint64            `json:"bytesUp"`
+	BytesDn  uint64            `json:"bytesDown"`
+	PktsUp   uint64            `json:"packetsUp"`
+	PktsDn   uint64            `json:"packetsDown"`
+	Refused  uint64            `json:"refused"`
+}
+
+// PeersSeen tells which peers a device in mode learn or shadow was seen to
+// need. Peers first seen after an alert about the device are not in it.
+type PeersSeen struct {
+	Device ringwall.DeviceID `json:"device"`
+	Peers  []Peer            `json:"peers"`
+}
+
+// Health is the gateway's own state.
+type Health struct {
+	Version    string        `json:"version"`
+	Uptime     time.Duration `json:"uptimeNs"`
+	Tier       string        `json:"tier"` // what the kernel can do, such as "nft+conntrack"
+	Devices    int           `json:"devices"`
+	Packets    uint64        `json:"packets"` // seen by the tap
+	TapDrops   uint64        `json:"tapDrops"`
+	WALBytes   int64         `json:"walBytes"`
+	RSSBytes   int64         `json:"rssBytes"`
+	DNSRunning bool          `json:"dnsRunning"`
+}
