@@ -1,0 +1,356 @@
+package api
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/ringwall/ringwall"
+)
+
+// Page is one page of a list; Next is the cursor of the one after, "" at the end.
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// Device is a device as the API shows it.
+type Device struct {
+	ID       ringwall.DeviceID  `json:"id"`
+	Org      ringwall.OrgID     `json:"org"`
+	Name     string             `json:"name"`
+	Type     string             `json:"type"` // "camera", "meter", "phone", "hub", "unknown"
+	Vendor   string             `json:"vendor,omitempty"`
+	Model    string             `json:"model,omitempty"`
+	Firmware string             `json:"firmware,omitempty"`
+	Gateway  ringwall.GatewayID `json:"gateway,omitempty"`
+	Binding  Binding            `json:"binding"`
+	SIM      ringwall.SIMID     `json:"sim,omitempty"`
+
+	Presence ringwall.Presence `json:"presence"`
+	Seen     time.Time         `json:"seen,omitzero"`
+	Created  time.Time         `json:"created"`
+
+	Grade    ringwall.Grade    `json:"grade"`
+	Class    ringwall.Class    `json:"class"`
+	Coverage float64           `json:"coverage"` // 0 to 1, share of the rubric's weight that was measured
+	Graded   time.Time         `json:"graded,omitzero"`
+	Assess   ringwall.AssessID `json:"assessment,omitempty"`
+
+	Trust        ringwall.Trust `json:"trust"`
+	TrustReasons []TrustReason  `json:"trustReasons"`
+	Enrolled     bool           `json:"enrolled"` // self; false is non-self
+	Mode         ringwall.Mode  `json:"mode"`
+	Generation   uint64         `json:"generation,omitempty"` // of the gateway's document that is in force
+	Holds        []Hold         `json:"holds"`
+	Terms        []Term         `json:"terms"`
+	Incident     string         `json:"incident,omitempty"` // the open one
+	Version      uint64         `json:"version"`            // for If-Match
+}
+
+// TrustReason is one input to a device's trust, with the level it allows.
+type TrustReason struct {
+	Input    string         `json:"input"` // "root", "attestation", "posture", "behaviour", "binding", "enrolment", "recovery"
+	Cap      ringwall.Trust `json:"cap"`
+	Reason   string         `json:"reason"`
+	Evidence string         `json:"evidence,omitempty"` // an id
+	Since    time.Time      `json:"since,omitzero"`
+}
+
+// DevicePatch changes what is not nil.
+type DevicePatch struct {
+	Name     *string         `json:"name,omitempty"`
+	Type     *string         `json:"type,omitempty"`
+	Mode     *ringwall.Mode  `json:"mode,omitempty"`
+	Enrolled *bool           `json:"enrolled,omitempty"`
+	SIM      *ringwall.SIMID `json:"sim,omitempty"`
+}
+
+// Gateway is a gateway as the API shows it.
+type Gateway struct {
+	ID         ringwall.GatewayID `json:"id"`
+	Org        ringwall.OrgID     `json:"org"`
+	Name       string             `json:"name"`
+	Enrolled   time.Time          `json:"enrolled,omitzero"`
+	Seen       time.Time          `json:"seen,omitzero"`
+	Online     bool               `json:"online"`
+	Desired    uint64             `json:"desired"` // newest generation
+	InForce    uint64             `json:"inForce"` // last acknowledged
+	Hash       string             `json:"hash,omitempty"`
+	LastError  string             `json:"lastError,omitempty"`
+	Health     *Health            `json:"health,omitempty"`
+	Devices    int                `json:"devices"`
+	Arrival    ringwall.Mode      `json:"arrival"`
+	Resolver   string             `json:"resolver,omitempty"`
+	LocalNets  []netip.Prefix     `json:"localNets"`
+	Remediate  []Term             `json:"remediation"`
+	CertExpiry time.Time          `json:"certExpiry,omitzero"`
+}
+
+// GatewayPatch changes what is not nil.
+type GatewayPatch struct {
+	Name      *string         `json:"name,omitempty"`
+	Arrival   *ringwall.Mode  `json:"arrival,omitempty"`
+	Resolver  *string         `json:"resolver,omitempty"`
+	LocalNets *[]netip.Prefix `json:"localNets,omitempty"`
+	Remediate *[]Term         `json:"remediation,omitempty"`
+}
+
+// EnrolToken is a one-time token; Token is shown once, when it is made.
+type EnrolToken struct {
+	ID      ringwall.TokenID `json:"id"`
+	Token   string           `json:"token,omitempty"`
+	Expires time.Time        `json:"expires"`
+	Used    time.Time        `json:"used,omitzero"`
+}
+
+// SIM is a card as the API shows it; its numbers are masked.
+type SIM struct {
+	ID         ringwall.SIMID    `json:"id"`
+	Org        ringwall.OrgID    `json:"org"`
+	ICCID      string            `json:"iccid"`
+	IMSI       string            `json:"imsi"`
+	BoundIMEI  string            `json:"boundImei,omitempty"`
+	SeenIMEI   string            `json:"seenImei,omitempty"`
+	Device     ringwall.DeviceID `json:"device,omitempty"`
+	State      string            `json:"state"` // "active", "suspended", "unknown"
+	Services   []string          `json:"services"`
+	Peers      []string          `json:"peers"`
+	LastUsage  time.Time         `json:"lastUsage,omitzero"`
+	Bytes      uint64            `json:"bytes"`
+	Records    uint64            `json:"records"`
+	OpenAlerts int               `json:"openAlerts"`
+}
+
+// SIMCreate registers a card. The numbers are given in full, stored sealed and
+// never given back.
+type SIMCreate struct {
+	ICCID    string            `json:"iccid"`
+	IMSI     string            `json:"imsi"`
+	IMEI     string            `json:"imei,omitempty"` // the equipment it is bound to
+	Device   ringwall.DeviceID `json:"device,omitempty"`
+	Services []string          `json:"services"`        // "data", "sms", "voice"
+	Peers    []string          `json:"peers,omitempty"` // addresses or APNs it may reach; empty = any
+}
+
+// Assessment is one graded assessment of a device.
+type Assessment struct {
+	ID       ringwall.AssessID  `json:"id"`
+	Org      ringwall.OrgID     `json:"org,omitempty"`
+	Device   ringwall.DeviceID  `json:"device,omitempty"`
+	Target   string             `json:"target"`
+	Started  time.Time          `json:"started"`
+	Ended    time.Time          `json:"ended"`
+	Vendor   string             `json:"vendor,omitempty"`
+	Model    string             `json:"model,omitempty"`
+	Firmware string             `json:"firmware,omitempty"`
+	MAC      string             `json:"mac,omitempty"`
+	Type     string             `json:"type,omitempty"`
+	Grade    ringwall.Grade     `json:"grade"`
+	Class    ringwall.Class     `json:"class"`
+	Best     ringwall.Grade     `json:"best"`  // if every unknown were a pass
+	Worst    ringwall.Grade     `json:"worst"` // if every unknown were a fail
+	Risk     float64            `json:"risk"`  // expected, 0 to 100
+	Coverage float64            `json:"coverage"`
+	Reasons  []string           `json:"reasons"`
+	Modules  []ModuleScore      `json:"modules"`
+	Findings []ringwall.Finding `json:"findings"`
+	Services []Service          `json:"services"`
+	Rubric   string             `json:"rubric"` // its version
+}
+
+// ModuleScore is the risk of one module, 0 to 1, at best, expected and worst.
+type ModuleScore struct {
+	Module   ringwall.Module `json:"module"`
+	Best     float64         `json:"best"`
+	Expected float64         `json:"expected"`
+	Worst    float64         `json:"worst"`
+	Coverage float64         `json:"coverage"`
+}
+
+// Service is one open port.
+type Service struct {
+	Proto string `json:"proto"`
+	Port  uint16 `json:"port"`
+	Name  string `json:"name"` // "rtsp", "http", "onvif", "telnet", ""
+	Info  string `json:"info,omitempty"`
+}
+
+// Incident is the explained story of an attack on one device.
+type Incident struct {
+	ID          ringwall.IncidentID `json:"id"`
+	Org         ringwall.OrgID      `json:"org"`
+	Subject     ringwall.Subject    `json:"subject"`
+	Name        string              `json:"name"` // of the subject
+	SIM         ringwall.SIMID      `json:"sim,omitempty"`
+	Severity    ringwall.Severity   `json:"severity"`
+	Stage       ringwall.Stage      `json:"stage"` // the furthest reached
+	Stages      []StageSeen         `json:"stages"`
+	Status      string              `json:"status"`                // "new", "triaged", "contained", "resolved", "closed"
+	Disposition string              `json:"disposition,omitempty"` // "true", "benign", "false", "unknown"
+	Score       int                 `json:"score"`
+	Opened      time.Time           `json:"opened"`
+	Updated     time.Time           `json:"updated"`
+	Closed      time.Time           `json:"closed,omitzero"`
+	Story       []StoryLine         `json:"story"`
+	Alerts      []ringwall.Alert    `json:"alerts"`
+	AlertCount  int                 `json:"alertCount"` // repeats included
+	Responses   []Response          `json:"responses"`
+}
+
+// StageSeen is one stage of the kill chain, whether reached and when.
+type StageSeen struct {
+	Stage ringwall.Stage `json:"stage"`
+	First time.Time      `json:"first,omitzero"`
+	Count int            `json:"count"`
+}
+
+// StoryLine is one sentence of an incident's story. Text is English; pages
+// translate by Key and Params.
+type StoryLine struct {
+	Time   time.Time         `json:"time"`
+	Key    string            `json:"key"` // such as "story.alert.mirai-scan"
+	Params map[string]string `json:"params,omitempty"`
+	Text   string            `json:"text"`
+	Ref    string            `json:"ref,omitempty"` // id of the alert or response
+}
+
+// IncidentPatch is an analyst's decision.
+type IncidentPatch struct {
+	Status      *string `json:"status,omitempty"`
+	Disposition *string `json:"disposition,omitempty"`
+	Note        *string `json:"note,omitempty"`
+}
+
+// Response is an act on a device or SIM: recorded before it is done,
+// reversible, with an expiry.
+type Response struct {
+	ID       ringwall.ResponseID `json:"id"`
+	Org      ringwall.OrgID      `json:"org"`
+	Incident ringwall.IncidentID `json:"incident,omitempty"`
+	Kind     string              `json:"kind"` // "quarantine", "cutoff", "sim-suspend"
+	Target   ringwall.Subject    `json:"target"`
+	Do       string              `json:"do"`     // "observe", "ask", "act": what the rule said
+	Status   string              `json:"status"` // "proposed", "approved", "declined", "doing", "done", "failed", "undone", "expired"
+	By       string              `json:"by"`
+	Reason   string              `json:"reason"`
+	Made     time.Time           `json:"made"`
+	Done     time.Time           `json:"done,omitzero"`
+	Undone   time.Time           `json:"undone,omitzero"`
+	Expires  time.Time           `json:"expires,omitzero"`
+	Hold     ringwall.HoldID     `json:"hold,omitempty"`
+	Error    string              `json:"error,omitempty"`
+}
+
+// ResponseCreate asks for a response; it is recorded, then done.
+type ResponseCreate struct {
+	Kind     string              `json:"kind"`
+	Target   ringwall.Subject    `json:"target"`
+	Incident ringwall.IncidentID `json:"incident,omitempty"`
+	Reason   string              `json:"reason"`
+	Expiry   Duration            `json:"expiry,omitempty"`
+}
+
+// ResponseDecision is "approve", "decline" or "undo".
+type ResponseDecision struct {
+	Decision string `json:"decision"`
+}
+
+// TimelineEntry is one thing that happened to a device, of any ring.
+type TimelineEntry struct {
+	Time   time.Time         `json:"time"`
+	Kind   string            `json:"kind"` // an event kind
+	Key    string            `json:"key"`  // for translation
+	Params map[string]string `json:"params,omitempty"`
+	Text   string            `json:"text"` // English
+	Actor  string            `json:"actor"`
+	Ref    string            `json:"ref,omitempty"`
+	Event  ringwall.EventID  `json:"event"`
+}
+
+// FlowRow is one flow report as the API shows it.
+type FlowRow struct {
+	Time      time.Time         `json:"time"`
+	Gateway   string            `json:"gateway"`
+	Device    ringwall.DeviceID `json:"device"`
+	Direction Direction         `json:"direction"`
+	Proto     string            `json:"proto"`
+	Local     netip.AddrPort    `json:"local"`
+	Remote    netip.AddrPort    `json:"remote"`
+	Name      string            `json:"name,omitempty"`
+	Verdict   string            `json:"verdict"` // "allowed", "refused", "would-refuse"
+	Reason    string            `json:"reason,omitempty"`
+	Term      string            `json:"term,omitempty"`
+	Packets   uint64            `json:"packets"`
+	Bytes     uint64            `json:"bytes"`
+}
+
+// Overview is the fleet at a glance.
+type Overview struct {
+	Devices   int             `json:"devices"`
+	ByGrade   map[string]int  `json:"byGrade"`
+	ByTrust   map[string]int  `json:"byTrust"`
+	ByPresent map[string]int  `json:"byPresence"`
+	Gateways  int             `json:"gateways"`
+	Online    int             `json:"gatewaysOnline"`
+	SIMs      int             `json:"sims"`
+	Open      []Incident      `json:"openIncidents"` // newest first, without alerts
+	Waiting   []Response      `json:"waiting"`       // for approval
+	Recent    []TimelineEntry `json:"recent"`
+	Demo      *DemoState      `json:"demo,omitempty"`
+}
+
+// DemoState tells what the demo runs and what it had to replace.
+type DemoState struct {
+	Live     bool     `json:"live"`     // the range; false = recorded captures
+	Why      string   `json:"why"`      // when not live
+	Replaced []string `json:"replaced"` // actors that were missing here, and what stands in
+	Attacks  []string `json:"attacks"`  // that can be started
+}
+
+// User, Org and Token of the API.
+type Org struct {
+	ID   ringwall.OrgID `json:"id"`
+	Name string         `json:"name"`
+}
+
+// UserCreate makes a user of one's own organisation.
+type UserCreate struct {
+	Name     string          `json:"name"`
+	Password string          `json:"password"`
+	Parts    []ringwall.Part `json:"parts"`
+}
+
+// User is a person.
+type User struct {
+	ID    ringwall.UserID `json:"id"`
+	Org   ringwall.OrgID  `json:"org"`
+	Name  string          `json:"name"`
+	Parts []ringwall.Part `json:"parts"`
+}
+
+// TokenCreate makes an API token with some of one's own parts.
+type TokenCreate struct {
+	Name    string          `json:"name"`
+	Parts   []ringwall.Part `json:"parts"`
+	Expires time.Time       `json:"expires,omitzero"`
+}
+
+// APIToken is a token; Token is shown once, when it is made.
+type APIToken struct {
+	ID      ringwall.TokenID `json:"id"`
+	Name    string           `json:"name"`
+	Token   string           `json:"token,omitempty"`
+	Parts   []ringwall.Part  `json:"parts"`
+	Created time.Time        `json:"created"`
+	Expires time.Time        `json:"expires,omitzero"`
+}
+
+// AuditEntry is one authorised or refused act.
+type AuditEntry struct {
+	Time    time.Time `json:"time"`
+	Actor   string    `json:"actor"`
+	Act     string    `json:"act"`
+	Target  string    `json:"target"`
+	Allowed bool      `json:"allowed"`
+	Why     string    `json:"why,omitempty"`
+}
