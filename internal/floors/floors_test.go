@@ -30,7 +30,7 @@ var floorOf = [][]string{
 		"internal/packet", "internal/capture", "internal/powercut", "internal/floors", "internal/netns/...", "internal/i18n",
 	},
 	2: {
-		"internal/registry/...", "internal/assess/...", "internal/identity/...", "internal/trust/...", "internal/policy/...",
+		"internal/meter/...", "internal/registry/...", "internal/assess/...", "internal/identity/...", "internal/trust/...", "internal/policy/...",
 		"internal/enforce/...", "internal/usage/...", "internal/detect/...", "internal/incident/...",
 	},
 	3: {
