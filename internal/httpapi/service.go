@@ -1,0 +1,206 @@
+package httpapi
+
+import (
+	"context"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/audit"
+)
+
+// Service is everything that the faces ask of the platform: the HTTP API and
+// the console show it, the assembly satisfies it.
+//
+// Every method that takes an Actor authorises that actor itself and answers
+// only what belongs to the actor's organisation. What is not the actor's is
+// answered with ringwall.NotFound, never with Forbidden, so that an id of
+// another organisation cannot be told from an id that does not exist.
+// Forbidden says that the actor's parts do not allow the act.
+//
+// All methods may be called concurrently. Answers belong to the caller, who may
+// keep them but does not change them. Lists come newest first unless said
+// otherwise.
+type Service interface {
+	Fleet
+	Devices
+	Assessments
+	Gateways
+	SIMs
+	Incidents
+	Responses
+	People
+	Trail
+	Stream
+	Sessions
+}
+
+// Paging says which page of a list is wanted.
+type Paging struct {
+	Cursor string // Next of the page before; "" = the first page
+	Limit  int    // most items on the page; 0 = the service's choice, never above MaxPage
+}
+
+// Limits of a page.
+const (
+	DefaultPage = 50
+	MaxPage     = 500
+)
+
+// Fleet answers what is seen from above, and runs the demo's attacks.
+type Fleet interface {
+	Overview(ctx context.Context, a audit.Actor) (api.Overview, error)
+	// Timeline answers the newest entries about one subject before a time, all
+	// of them when before is zero, newest first. A limit of 0 is DefaultPage.
+	Timeline(ctx context.Context, a audit.Actor, subject ringwall.Subject, before time.Time, limit int) ([]api.TimelineEntry, error)
+	// DemoAttack starts the named attack of the demo on an actor of the range,
+	// "" for the attack's usual victim. It returns when the attack has started;
+	// it answers Unavailable where no demo runs.
+	DemoAttack(ctx context.Context, a audit.Actor, attack, on string) error
+}
+
+// DeviceFilter narrows a list of devices; zero fields do not.
+type DeviceFilter struct {
+	Text     string // part of the name, vendor, model, MAC or IP
+	Gateway  ringwall.GatewayID
+	Type     string
+	Grade    *ringwall.Grade
+	Trust    *ringwall.Trust
+	Presence *ringwall.Presence
+	Enrolled *bool
+}
+
+// FlowQuery narrows a device's flow reports; zero fields do not.
+type FlowQuery struct {
+	From, To time.Time
+	Verdict  string // "allowed", "refused" or "would-refuse"
+	Limit    int
+}
+
+// Devices are the things that are guarded.
+type Devices interface {
+	// Devices lists by name.
+	Devices(ctx context.Context, a audit.Actor, f DeviceFilter, p Paging) (api.Page[api.Device], error)
+	Device(ctx context.Context, a audit.Actor, id ringwall.DeviceID) (api.Device, error)
+	// PatchDevice changes a device whose version is still the one given, and
+	// answers Conflict otherwise; version 0 takes any.
+	PatchDevice(ctx context.Context, a audit.Actor, id ringwall.DeviceID, version uint64, p api.DevicePatch) (api.Device, error)
+	Flows(ctx context.Context, a audit.Actor, id ringwall.DeviceID, q FlowQuery) ([]api.FlowRow, error)
+}
+
+// Assessments are what devices were graded by.
+type Assessments interface {
+	// AssessDevice starts an assessment and returns its id at once. The result
+	// is there, under that id, when EventAssessment tells of it; before that
+	// Assessment answers Unavailable.
+	AssessDevice(ctx context.Context, a audit.Actor, id ringwall.DeviceID) (ringwall.AssessID, error)
+	// Assessments lists those of one device.
+	Assessments(ctx context.Context, a audit.Actor, id ringwall.DeviceID, p Paging) (api.Page[api.Assessment], error)
+	Assessment(ctx context.Context, a audit.Actor, id ringwall.AssessID) (api.Assessment, error)
+	// SubmitAssessment stores an assessment that was made elsewhere, such as by
+	// "ringwall assess". Findings are taken, the grade is reckoned again.
+	SubmitAssessment(ctx context.Context, a audit.Actor, in api.Assessment) (api.Assessment, error)
+}
+
+// Gateways are the enforcement points.
+type Gateways interface {
+	Gateways(ctx context.Context, a audit.Actor, p Paging) (api.Page[api.Gateway], error)
+	Gateway(ctx context.Context, a audit.Actor, id ringwall.GatewayID) (api.Gateway, error)
+	PatchGateway(ctx context.Context, a audit.Actor, id ringwall.GatewayID, p api.GatewayPatch) (api.Gateway, error)
+	// CreateEnrolToken makes a one-time token for one gateway. The token itself
+	// is in this answer and nowhere else.
+	CreateEnrolToken(ctx context.Context, a audit.Actor) (api.EnrolToken, error)
+	// Enrol takes no actor: the token in the request is the credential. It
+	// answers Unverified for one that is wrong, used or expired, without saying
+	// which.
+	Enrol(ctx context.Context, req api.EnrolRequest) (api.EnrolAnswer, error)
+}
+
+// SIMs are the cards.
+type SIMs interface {
+	SIMs(ctx context.Context, a audit.Actor, p Paging) (api.Page[api.SIM], error)
+	SIM(ctx context.Context, a audit.Actor, id ringwall.SIMID) (api.SIM, error)
+	CreateSIM(ctx context.Context, a audit.Actor, in api.SIMCreate) (api.SIM, error)
+}
+
+// IncidentFilter narrows a list of incidents; zero fields do not.
+type IncidentFilter struct {
+	Open    bool // only those that are neither resolved nor closed
+	Subject ringwall.Subject
+}
+
+// Incidents are the explained stories of attacks.
+type Incidents interface {
+	// Incidents lists without the alerts of each.
+	Incidents(ctx context.Context, a audit.Actor, f IncidentFilter, p Paging) (api.Page[api.Incident], error)
+	Incident(ctx context.Context, a audit.Actor, id ringwall.IncidentID) (api.Incident, error)
+	PatchIncident(ctx context.Context, a audit.Actor, id ringwall.IncidentID, p api.IncidentPatch) (api.Incident, error)
+}
+
+// Decision is what a person decides of a response.
+type Decision string
+
+// Decisions.
+const (
+	Approve Decision = "approve" // do what was proposed
+	Decline Decision = "decline" // do not
+	Undo    Decision = "undo"    // take back what was done
+)
+
+// ResponseFilter narrows a list of responses; zero fields do not.
+type ResponseFilter struct {
+	Status string
+	Target ringwall.Subject
+}
+
+// Responses are acts on devices and SIMs.
+type Responses interface {
+	Responses(ctx context.Context, a audit.Actor, f ResponseFilter, p Paging) (api.Page[api.Response], error)
+	// CreateResponse records a response, then does it. The answer may still say
+	// "doing"; EventResponse tells how it ended.
+	CreateResponse(ctx context.Context, a audit.Actor, in api.ResponseCreate) (api.Response, error)
+	// DecideResponse answers Conflict when the response is past that decision.
+	DecideResponse(ctx context.Context, a audit.Actor, id ringwall.ResponseID, d Decision) (api.Response, error)
+}
+
+// People are users, what they may do, and the tokens they made.
+type People interface {
+	Users(ctx context.Context, a audit.Actor) ([]api.User, error)
+	CreateUser(ctx context.Context, a audit.Actor, in api.UserCreate) (api.User, error)
+	Parties(ctx context.Context, a audit.Actor) ([]ringwall.Party, error)
+	// Tokens lists the actor's organisation's API tokens without their secrets.
+	Tokens(ctx context.Context, a audit.Actor) ([]api.APIToken, error)
+	CreateToken(ctx context.Context, a audit.Actor, in api.TokenCreate) (api.APIToken, error)
+	DeleteToken(ctx context.Context, a audit.Actor, id ringwall.TokenID) error
+}
+
+// Trail is the record of acts.
+type Trail interface {
+	// Audit answers the newest entries before a time, all when it is zero.
+	Audit(ctx context.Context, a audit.Actor, before time.Time, limit int) ([]api.AuditEntry, error)
+}
+
+// Stream tells of changes as they happen.
+type Stream interface {
+	// Events answers the events of the actor's organisation from now on. The
+	// channel is closed when ctx ends, or earlier when the reader is too slow:
+	// a reader that needs everything asks again and reads the timeline.
+	Events(ctx context.Context, a audit.Actor) (<-chan ringwall.Event, error)
+}
+
+// Session is a login of a person.
+type Session struct {
+	Secret  string // goes into the cookie, and nowhere else
+	User    api.User
+	Expires time.Time
+}
+
+// Sessions turn credentials into actors. A credential that does not hold is
+// answered with Unverified and the same text whatever is wrong with it.
+type Sessions interface {
+	Login(ctx context.Context, name, password string) (Session, error)
+	// Logout ends a session; it is no error when there was none.
+	Logout(ctx context.Context, secret string) error
+	ActorOfSession(ctx context.Context, secret string) (audit.Actor, error)
+	ActorOfToken(ctx context.Context, token string) (audit.Actor, error)
+}
