@@ -1,0 +1,153 @@
+package audit
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/cedar-policy/cedar-go"
+)
+
+// Act is one thing that can be done. The list is closed; policies name them.
+type Act string
+
+const (
+	DeviceRead    Act = "device.read"    // devices, their findings, assessments, flows and timelines
+	DeviceWrite   Act = "device.write"   // name, type, mode, enrolment
+	DeviceRespond Act = "device.respond" // quarantine, cut off, release
+	PolicyRead    Act = "policy.read"
+	PolicyWrite   Act = "policy.write" // the owner's own terms
+	AssessRun     Act = "assess.run"
+
+	SIMRead    Act = "sim.read"
+	SIMWrite   Act = "sim.write" // register, bind
+	SIMRespond Act = "sim.respond"
+
+	GatewayRead    Act = "gateway.read"
+	GatewayWrite   Act = "gateway.write"
+	GatewayEnrol   Act = "gateway.enrol"   // make and use one-time tokens
+	GatewayReport  Act = "gateway.report"  // a gateway's own batches
+	GatewayDesired Act = "gateway.desired" // a gateway fetches its own document
+	GatewayRenew   Act = "gateway.renew"   // a gateway renews its own certificate
+
+	IncidentRead  Act = "incident.read"
+	IncidentWrite Act = "incident.write"
+
+	OrgRead    Act = "org.read"
+	OrgAdmin   Act = "org.admin"
+	UserAdmin  Act = "user.admin"
+	TokenAdmin Act = "token.admin"
+	AuditRead  Act = "audit.read"
+	DemoRun    Act = "demo.run" // start an attack of the range
+
+	SystemBootstrap    Act = "system.bootstrap"    // the first organisation, its administrator and token
+	SystemAuthenticate Act = "system.authenticate" // look up proofs of identity
+	SystemOutbox       Act = "system.outbox"       // publish what was committed
+	SystemProject      Act = "system.project"      // turn reports into state
+	SystemPresence     Act = "system.presence"     // notice who fell silent
+	SystemPolicy       Act = "system.policy"       // compose and sign desired states
+	SystemUsage        Act = "system.usage"        // judge usage records
+	SystemMeter        Act = "system.meter"        // count the fleet for /metrics
+)
+
+var acts = []Act{
+	DeviceRead, DeviceWrite, DeviceRespond, PolicyRead, PolicyWrite, AssessRun, SIMRead, SIMWrite, SIMRespond,
+	GatewayRead, GatewayWrite, GatewayEnrol, GatewayReport, GatewayDesired, GatewayRenew, IncidentRead, IncidentWrite,
+	OrgRead, OrgAdmin, UserAdmin, TokenAdmin, AuditRead, DemoRun,
+	SystemBootstrap, SystemAuthenticate, SystemOutbox, SystemProject, SystemPresence, SystemPolicy, SystemUsage, SystemMeter,
+}
+
+// Acts lists all acts.
+func Acts() []Act { return slices.Clone(acts) }
+
+func (a Act) known() bool { return slices.Contains(acts, a) }
+
+// quiet lists acts that are no reads and yet are recorded without an fsync:
+// what they do is durable elsewhere, or they only look, and they come often.
+var quiet = []Act{GatewayReport, GatewayDesired, SystemAuthenticate, SystemOutbox, SystemProject, SystemPresence, SystemMeter}
+
+// HasEffect reports whether the record of the act must be durable before it.
+func (a Act) HasEffect() bool {
+	return !a.reads() && !slices.Contains(quiet, a)
+}
+
+func (a Act) reads() bool { return strings.HasSuffix(string(a), ".read") }
+
+// reach lists the acts that a scope of a permits, itself included: who may
+// change a thing may look at it, and what an act cannot do without.
+func (a Act) reach() []Act {
+	switch a {
+	case DeviceWrite, PolicyWrite, AssessRun:
+		return []Act{a, DeviceRead, PolicyRead, GatewayRead, SIMRead}
+	case DeviceRespond, SIMRespond:
+		// A response is written into its incident and into the desired state.
+		return []Act{a, DeviceRead, SIMRead, IncidentRead, IncidentWrite, GatewayRead}
+	case SIMWrite:
+		return []Act{a, SIMRead, DeviceRead}
+	case GatewayWrite, GatewayEnrol:
+		return []Act{a, GatewayRead}
+	case GatewayRenew:
+		return []Act{a, GatewayRead, GatewayWrite}
+	case GatewayReport, GatewayDesired:
+		return []Act{a, GatewayRead}
+	case IncidentWrite:
+		return []Act{a, IncidentRead, DeviceRead, SIMRead}
+	case OrgAdmin, UserAdmin:
+		return []Act{a, OrgRead, UserAdmin}
+	case TokenAdmin:
+		return []Act{a, OrgRead}
+	case SystemBootstrap:
+		return []Act{a, OrgAdmin, OrgRead, UserAdmin, TokenAdmin}
+	case SystemProject:
+		// A finding is no response: the projector may write what it learned but
+		// needs a scope of its own, on the device, to restrict it.
+		return []Act{a, DeviceRead, DeviceWrite, IncidentRead, IncidentWrite, GatewayRead, GatewayWrite, SIMRead, PolicyRead}
+	case SystemUsage:
+		return []Act{a, DeviceRead, DeviceWrite, IncidentRead, IncidentWrite, SIMRead, SIMWrite}
+	case SystemPresence:
+		return []Act{a, DeviceRead, DeviceWrite, GatewayRead, GatewayWrite}
+	case SystemPolicy:
+		return []Act{a, DeviceRead, DeviceWrite, GatewayRead, GatewayWrite, PolicyRead}
+	case SystemMeter:
+		return []Act{a, DeviceRead, GatewayRead, IncidentRead, SIMRead}
+	case DeviceRead:
+		return []Act{a, PolicyRead}
+	}
+	return []Act{a}
+}
+
+func (a Act) uid() cedar.EntityUID { return cedar.NewEntityUID("Action", cedar.String(a)) }
+
+// actionEntities puts each act into its group, as policies name them.
+func actionEntities() cedar.EntityMap {
+	m := cedar.EntityMap{}
+	for _, a := range acts {
+		group := "write"
+		switch {
+		case a.reads():
+			group = "read"
+		case strings.HasPrefix(string(a), "system."):
+			group = "system"
+		}
+		m[a.uid()] = cedar.Entity{UID: a.uid(), Parents: cedar.NewEntityUIDSet(cedar.NewEntityUID("Action", cedar.String(group)))}
+	}
+	return m
+}
+
+// SystemName names a part of the platform that acts by itself.
+type SystemName string
+
+// The parts of the platform that act. Policies say what each may do.
+const (
+	SysBootstrap SystemName = "bootstrap"
+	SysIdentity  SystemName = "identity"
+	SysEnrol     SystemName = "enrol"    // an enrolment token was proven
+	SysOutbox    SystemName = "outbox"   //
+	SysProject   SystemName = "project"  //
+	SysPresence  SystemName = "presence" //
+	SysPolicy    SystemName = "policy"   //
+	SysIncident  SystemName = "incident" // responses that a rule marks act
+	SysExpiry    SystemName = "expiry"   // ends responses whose time is over
+	SysUsage     SystemName = "usage"    //
+	SysMeter     SystemName = "meter"    //
+	SysDemo      SystemName = "demo"     //
+)
