@@ -49,9 +49,10 @@ type Device struct {
 
 // TrustReason is one input to a device's trust, with the level it allows.
 type TrustReason struct {
-	Input    string         `json:"input"` // "root", "attestation", "posture", "behaviour", "binding", "enrolment", "recovery"
+	Input    string         `json:"input"` // "root", "attestation", "posture", "behaviour", "binding", "enrolment", "gate", "recovery"
 	Cap      ringwall.Trust `json:"cap"`
-	Reason   string         `json:"reason"`
+	Key      string         `json:"key,omitempty"`      // for translation, such as "trust.root.vouched"
+	Reason   string         `json:"reason"`             // English
 	Evidence string         `json:"evidence,omitempty"` // an id
 	Since    time.Time      `json:"since,omitzero"`
 }
