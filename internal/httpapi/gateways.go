@@ -1,0 +1,58 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/audit"
+)
+
+type gatewayPath struct {
+	ID ringwall.GatewayID `path:"id" maxLength:"64"`
+}
+
+func (f *face) gatewayRoutes() {
+	route(f, op(http.MethodGet, "/v1/gateways", "list-gateways", "gateways", "Gateways"),
+		func(ctx context.Context, a audit.Actor, in *paged) (*body[api.Page[api.Gateway]], error) {
+			return answer(f.svc.Gateways(ctx, a, in.paging()))
+		})
+	route(f, op(http.MethodGet, "/v1/gateways/{id}", "get-gateway", "gateways", "One gateway"),
+		func(ctx context.Context, a audit.Actor, in *gatewayPath) (*body[api.Gateway], error) {
+			return answer(f.svc.Gateway(ctx, a, in.ID))
+		})
+	route(f, op(http.MethodPatch, "/v1/gateways/{id}", "patch-gateway", "gateways", "Change name, arrival, resolver, local networks or the remediation set"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			gatewayPath
+			Body api.GatewayPatch
+		}) (*body[api.Gateway], error) {
+			return answer(f.svc.PatchGateway(ctx, a, in.ID, in.Body))
+		})
+	route(f, status(op(http.MethodPost, "/v1/enrol-tokens", "create-enrol-token", "gateways", "Make a one-time token for one gateway; it is shown once"), http.StatusCreated),
+		func(ctx context.Context, a audit.Actor, _ *none) (*body[api.EnrolToken], error) {
+			return answer(f.svc.CreateEnrolToken(ctx, a))
+		})
+	o := op(http.MethodPost, "/v1/enrol", "enrol", "gateways", "Enrol a gateway; the one-time token is the credential")
+	o.MaxBodyBytes = 64 << 10 // a token and a certificate request
+	open(f, o, func(ctx context.Context, in *struct{ Body api.EnrolRequest }) (*body[api.EnrolAnswer], error) {
+		return answer(f.svc.Enrol(ctx, in.Body))
+	})
+}
+
+func (f *face) simRoutes() {
+	route(f, op(http.MethodGet, "/v1/sims", "list-sims", "sims", "SIMs"),
+		func(ctx context.Context, a audit.Actor, in *paged) (*body[api.Page[api.SIM]], error) {
+			return answer(f.svc.SIMs(ctx, a, in.paging()))
+		})
+	route(f, status(op(http.MethodPost, "/v1/sims", "create-sim", "sims", "Register a card; its numbers are sealed and never given back"), http.StatusCreated),
+		func(ctx context.Context, a audit.Actor, in *struct{ Body api.SIMCreate }) (*body[api.SIM], error) {
+			return answer(f.svc.CreateSIM(ctx, a, in.Body))
+		})
+	route(f, op(http.MethodGet, "/v1/sims/{id}", "get-sim", "sims", "One SIM"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			ID ringwall.SIMID `path:"id" maxLength:"64"`
+		}) (*body[api.SIM], error) {
+			return answer(f.svc.SIM(ctx, a, in.ID))
+		})
+}
