@@ -1,0 +1,155 @@
+package policy
+
+import (
+	"net/netip"
+	"reflect"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+)
+
+// State is what the kernel does with a device's flows.
+type State uint32
+
+// States, in rising order of strictness. The numbers are written into kernel
+// maps.
+const (
+	StateLearn State = iota + 1
+	StateShadow
+	StateEnforce
+	StateQuarantine
+	StateCutoff
+)
+
+func (s State) String() string {
+	switch s {
+	case StateLearn:
+		return "learn"
+	case StateShadow:
+		return "shadow"
+	case StateEnforce:
+		return "enforce"
+	case StateQuarantine:
+		return "quarantine"
+	case StateCutoff:
+		return "cutoff"
+	}
+	return "unknown"
+}
+
+// With returns the state of a device that is in s and comes under r.
+func (s State) With(r ringwall.Restriction) State {
+	switch r {
+	case ringwall.Unrestricted:
+		return s
+	case ringwall.Quarantine:
+		return max(s, StateQuarantine)
+	}
+	return StateCutoff
+}
+
+// Marks. The mark of a device is its key in the kernel. The bits above it carry
+// what package nft notes in the mark of a connection.
+const (
+	// MaxMark is the largest mark of a device.
+	MaxMark = 1<<23 - 2
+	// Stranger is the mark of every device that the plan does not name.
+	Stranger = 1<<23 - 1
+)
+
+// Plan is what a gateway puts in force: the desired state and the holds,
+// reduced to a canonical value. Two inputs that mean the same give plans that
+// are Equal.
+type Plan struct {
+	Generation uint64
+	// Arrival is how strangers are treated: StateLearn or StateEnforce.
+	Arrival  State
+	Resolver netip.AddrPort
+	// Local are the networks behind the gateway, disjoint and sorted. When there
+	// are none, those of the gateway's own addresses are taken.
+	Local []netip.Prefix
+	// Devices are sorted by mark.
+	Devices []Device
+	// Remediation is what a quarantined device may reach; RemediationNames what
+	// it may look up.
+	Remediation      []Box
+	RemediationDeny  []Box
+	RemediationNames []Name
+	// ClosedPorts are the interfaces behind which a restricted device sits: there
+	// a device that the plan does not name is refused even when strangers are
+	// learned, or the restricted one would escape by changing its MAC.
+	ClosedPorts []string
+	// Isolated are MACs of devices that have no address in the plan and must not
+	// pass as strangers.
+	Isolated []MAC
+}
+
+// MAC is a 48-bit hardware address.
+type MAC [6]byte
+
+// Device is one device of a plan.
+type Device struct {
+	ID   ringwall.DeviceID
+	Mark uint32
+	Port string // "" = any
+	MAC  MAC
+	IP   netip.Addr // IPv4
+	// State is what is in force, Free what would be without any hold.
+	State, Free State
+
+	Allow, Deny     []Box // flows that the device opens
+	InAllow, InDeny []Box // flows that are opened to the device; ports are the device's own
+	Names           []Name
+}
+
+// Name is one rule for names that a device looks up.
+type Name struct {
+	Pattern string // lower case, no final dot; "*.cdn.example" speaks of all below
+	Deny    bool
+	Proto   uint8           // ProtoAny, ProtoTCP, ProtoUDP or ProtoICMP
+	Ports   []api.PortRange // merged; nil = all
+}
+
+// Equal reports whether two plans put the same in force.
+func (p Plan) Equal(q Plan) bool { return reflect.DeepEqual(p, q) }
+
+// Device returns the device with this mark.
+func (p Plan) Device(mark uint32) (Device, bool) {
+	lo, hi := 0, len(p.Devices)
+	for lo < hi {
+		m := (lo + hi) / 2
+		if p.Devices[m].Mark < mark {
+			lo = m + 1
+		} else {
+			hi = m
+		}
+	}
+	if lo < len(p.Devices) && p.Devices[lo].Mark == mark {
+		return p.Devices[lo], true
+	}
+	return Device{}, false
+}
+
+// Service is what of an address a name opens.
+type Service struct {
+	Proto uint8
+	Ports []api.PortRange // nil = all
+}
+
+// Lookup returns what a name opens to who has these rules; ok is false when it
+// may not be resolved at all. Any matching deny wins: a deny that names
+// ports takes only those away, which cannot be told in advance of a lookup, so
+// that a name with any matching deny is refused as a whole.
+func Lookup(names []Name, name string) (services []Service, ok bool) {
+	for i := range names {
+		n := &names[i]
+		if !MatchName(n.Pattern, name) {
+			continue
+		}
+		if n.Deny {
+			return nil, false
+		}
+		services = append(services, Service{n.Proto, n.Ports})
+	}
+	return services, len(services) > 0
+}
