@@ -230,9 +230,10 @@ type Response struct {
 	Incident ringwall.IncidentID `json:"incident,omitempty"`
 	Kind     string              `json:"kind"` // "quarantine", "cutoff", "sim-suspend"
 	Target   ringwall.Subject    `json:"target"`
-	Do       string              `json:"do"`     // "observe", "ask", "act": what the rule said
-	Status   string              `json:"status"` // "proposed", "approved", "declined", "doing", "done", "failed", "undone", "expired"
-	By       string              `json:"by"`
+	Do       string              `json:"do"`                // "observe", "ask", "act": what the rule said
+	Status   string              `json:"status"`            // "proposed", "approved", "declined", "doing", "done", "failed", "undoing", "undone", "expired"
+	By       string              `json:"by"`                // who or what asked for it: "usr_…", "rule:device-compromised", "reflex:mirai-scan"
+	Decided  string              `json:"decided,omitempty"` // who approved, declined or ended it last; "system:expiry" when time did
 	Reason   string              `json:"reason"`
 	Made     time.Time           `json:"made"`
 	Done     time.Time           `json:"done,omitzero"`

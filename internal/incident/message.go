@@ -1,0 +1,156 @@
+package incident
+
+import (
+	"maps"
+	"strings"
+)
+
+// messages holds the English template of every line a story can have, by key.
+// {name} stands for a parameter; what stands in [brackets] is left out when a
+// parameter in it is missing. It is never written to; pages translate by key.
+//
+// "story.alert.<rule>" tells of an alert to those who may see addresses,
+// "story.brief.<rule>" to those who may not.
+var messages = map[string]string{
+	"story.alert.credential-guessing": "{peer} tried[ {tries}] passwords on {device}[ over {service}][ within {seconds} s][; {times} times, last at {last}].",
+	"story.alert.binary-download":     "{device} fetched a program[ of {bytes} bytes] from the bare address {peer}[ over {service}][, {name}][; {times} times, last at {last}].",
+	"story.alert.mirai-scan":          "{device} began to scan for others to infect the way Mirai does[, at {rate} targets a second][, ports {ports}][; {times} times, last at {last}].",
+	"story.alert.admin-fanout":        "{device} knocked on the administration ports of[ {targets}] addresses[ within {seconds} s][, ports {ports}][; {times} times, last at {last}].",
+	"story.alert.any-fanout":          "{device} tried to reach[ {targets}] addresses[ within {seconds} s][, ports {ports}][; {times} times, last at {last}].",
+	"story.alert.vertical-scan":       "{device} was part of a port scan[ with {peer}][: {ports} ports][ within {seconds} s][; {times} times, last at {last}].",
+	"story.alert.new-peer":            "{device} talked with {peer}[ ({name})][, port {port}], which it had never needed before[; {times} times, last at {last}].",
+	"story.alert.failing-beacon":      "{device} kept calling {peer}[, port {port}], which did not answer[: {tries} tries][ within {seconds} s][; {times} times, last at {last}].",
+	"story.alert.beacon":              "{device} called {peer}[, port {port}] at regular times[, every {period} s][; {times} times, last at {last}].",
+	"story.alert.arp-sweep":           "{device} asked for[ {targets}] neighbours by ARP[ within {seconds} s][; {times} times, last at {last}].",
+	"story.alert.icmp-sweep":          "{device} pinged[ {targets}] addresses[ within {seconds} s][; {times} times, last at {last}].",
+	"story.alert.stranger-video":      "{peer}, which is not among those who may watch, opened the video of {device}[ over {service}][; {times} times, last at {last}].",
+	"story.alert.separation":          "The operator saw the SIM of {device} in other equipment[: {seenImei}][ instead of {boundImei}][ (another model: {seenTac})][; {times} times, last at {last}].",
+	"story.alert.sim-service":         "The SIM of {device} was used for {service}, which it is not meant for[, with {number}][; {times} times, last at {last}].",
+	"story.alert.sim-peer":            "The SIM of {device} talked with {peer}, which is not on its list[; {times} times, last at {last}].",
+	"story.alert.other":               "{title}[ ({rule})][; {times} times, last at {last}].",
+
+	"story.brief.credential-guessing": "Somebody tried passwords on the device.",
+	"story.brief.binary-download":     "The device fetched a program from a bare address.",
+	"story.brief.mirai-scan":          "The device began to scan for others to infect the way Mirai does.",
+	"story.brief.admin-fanout":        "The device knocked on the administration ports of many addresses.",
+	"story.brief.any-fanout":          "The device tried to reach very many addresses.",
+	"story.brief.vertical-scan":       "The device was part of a port scan.",
+	"story.brief.new-peer":            "The device talked with somebody it had never needed before.",
+	"story.brief.failing-beacon":      "The device kept calling an address that did not answer.",
+	"story.brief.beacon":              "The device called an address at regular times.",
+	"story.brief.arp-sweep":           "The device asked for many neighbours by ARP.",
+	"story.brief.icmp-sweep":          "The device pinged many addresses.",
+	"story.brief.stranger-video":      "A stranger opened the device's video.",
+	"story.brief.separation":          "The operator saw the SIM in other equipment than it is bound to.",
+	"story.brief.sim-service":         "The SIM was used for a service that it is not meant for.",
+	"story.brief.sim-peer":            "The SIM talked with a peer that is not on its list.",
+	"story.brief.other":               "A detector spoke: {rule}.",
+
+	"story.opened":   "An incident was opened, severity {severity}.",
+	"story.reopened": "It began again: the incident was opened anew.",
+	"story.note":     "{by} noted: {note}",
+
+	"story.status.triaged":   "{by} took the incident up.",
+	"story.status.contained": "{by} declared the incident contained.",
+	"story.status.resolved":  "The incident is resolved[, by {by}].",
+	"story.status.closed":    "{by} closed the incident.",
+
+	"story.disposition.true":    "{by} decided: this was an attack.",
+	"story.disposition.benign":  "{by} decided: this happened, and was meant to.",
+	"story.disposition.false":   "{by} decided: this was a false alarm.",
+	"story.disposition.unknown": "{by} decided: this cannot be told.",
+
+	"story.assessed.clean":     "{device} was assessed again and found clean[; its grade is {grade} risk].",
+	"story.assessed.not-clean": "{device} was assessed again and is not clean[; its grade is {grade} risk].",
+
+	"story.trust.fell":                  "Trust in {device} fell from {from} to {to}[: {reason}].",
+	"story.trust.rose":                  "Trust in {device} rose from {from} to {to}[: {reason}].",
+	"story.grade.changed":               "The grade of {device} changed from {from} to {to} risk.",
+	"story.finding.observed-compromise": "The finding observed-compromise was written against {device}.",
+
+	"story.response.proposed.quarantine":  "To put {device} in quarantine was proposed by {by}[ ({reason})]; it waits for a decision.",
+	"story.response.approved.quarantine":  "Quarantine of {device} was approved by {by}.",
+	"story.response.declined.quarantine":  "Quarantine of {device} was declined by {by}.",
+	"story.response.doing.quarantine":     "Quarantine of {device} was begun.",
+	"story.response.done.quarantine":      "{device} was put in quarantine[ within {ms} ms] by {by}: only repair and update servers are left to it[, until {until}].",
+	"story.response.failed.quarantine":    "Quarantine of {device} failed[: {error}].",
+	"story.response.undoing.quarantine":   "{by} began to lift the quarantine of {device}.",
+	"story.response.undone.quarantine":    "The quarantine of {device} was lifted by {by}.",
+	"story.response.expired.quarantine":   "The quarantine of {device} ran out.",
+	"story.response.proposed.cutoff":      "To cut {device} off was proposed by {by}[ ({reason})]; it waits for a decision.",
+	"story.response.approved.cutoff":      "Cutting {device} off was approved by {by}.",
+	"story.response.declined.cutoff":      "Cutting {device} off was declined by {by}.",
+	"story.response.doing.cutoff":         "Cutting {device} off was begun.",
+	"story.response.done.cutoff":          "{device} was cut off[ within {ms} ms] by {by}: nothing passes[, until {until}].",
+	"story.response.failed.cutoff":        "Cutting {device} off failed[: {error}].",
+	"story.response.undoing.cutoff":       "{by} began to let {device} in again.",
+	"story.response.undone.cutoff":        "{device} was let in again by {by}.",
+	"story.response.expired.cutoff":       "The cutting off of {device} ran out.",
+	"story.response.proposed.sim-suspend": "To suspend the SIM of {device} was proposed by {by}[ ({reason})]; it waits for a decision.",
+	"story.response.approved.sim-suspend": "Suspending the SIM of {device} was approved by {by}.",
+	"story.response.declined.sim-suspend": "Suspending the SIM of {device} was declined by {by}.",
+	"story.response.doing.sim-suspend":    "The operator was asked to suspend the SIM of {device}.",
+	"story.response.done.sim-suspend":     "The operator suspended the SIM of {device}, asked by {by}[, until {until}].",
+	"story.response.failed.sim-suspend":   "The operator did not suspend the SIM of {device}[: {error}].",
+	"story.response.undoing.sim-suspend":  "The operator was asked to restore the SIM of {device}.",
+	"story.response.undone.sim-suspend":   "The operator restored the SIM of {device}, asked by {by}.",
+	"story.response.expired.sim-suspend":  "The suspension of the SIM of {device} ran out, and the operator restored it.",
+}
+
+// Messages returns the English template of every story line by its key, for
+// translation; fill a translated one with Render.
+func Messages() map[string]string { return maps.Clone(messages) }
+
+// Sentence returns the English sentence of a story line.
+func Sentence(key string, params map[string]string) string {
+	t, ok := messages[key]
+	if !ok {
+		return key
+	}
+	return Render(t, params)
+}
+
+// Render fills a template of Messages, in whatever language: {name} becomes the
+// parameter's value and a part in [brackets] is left out when a parameter in it
+// is missing or empty. A missing parameter outside brackets becomes "?". What
+// parameters hold is put in as it is and never read as a template.
+func Render(template string, params map[string]string) string {
+	out, _ := render(template, params)
+	return out
+}
+
+// render also reports whether no parameter was missing.
+func render(t string, params map[string]string) (string, bool) {
+	var b strings.Builder
+	whole := true
+	for t != "" {
+		i := strings.IndexAny(t, "{[")
+		if i < 0 {
+			b.WriteString(t)
+			break
+		}
+		b.WriteString(t[:i])
+		closing := "}"
+		if t[i] == '[' {
+			closing = "]"
+		}
+		n := strings.Index(t[i:], closing)
+		if n < 0 {
+			b.WriteString(t[i:])
+			break
+		}
+		inner := t[i+1 : i+n]
+		if t[i] == '[' {
+			if part, ok := render(inner, params); ok {
+				b.WriteString(part)
+			}
+		} else if v := params[inner]; v != "" {
+			b.WriteString(v)
+		} else {
+			b.WriteString("?")
+			whole = false
+		}
+		t = t[i+n+1:]
+	}
+	return b.String(), whole
+}

@@ -1,0 +1,92 @@
+package incident
+
+import (
+	"time"
+
+	"github.com/ringwall/ringwall"
+)
+
+// Do is what a rule demands.
+type Do string
+
+const (
+	Observe Do = "observe" // tell only
+	Ask     Do = "ask"     // propose; a person decides
+	Act     Do = "act"     // do, and tell
+)
+
+// Kinds of responses.
+const (
+	Quarantine = "quarantine"
+	Cutoff     = "cutoff"
+	SIMSuspend = "sim-suspend"
+)
+
+// Rule says which response an incident calls for. All conditions that are set
+// must hold. A rule speaks of open incidents only.
+type Rule struct {
+	Name string `json:"name"`
+
+	Alert    string            `json:"alert,omitempty"`    // an alert of this rule is in it
+	Severity ringwall.Severity `json:"severity,omitempty"` // of the incident, at least
+	Stage    ringwall.Stage    `json:"stage,omitempty"`    // of the incident, at least
+	Attack   bool              `json:"attack,omitempty"`   // an attack alert is in it, not deviations alone
+
+	Do     Do            `json:"do"`
+	Kind   string        `json:"kind"`
+	Expiry time.Duration `json:"expiry,omitempty"` // how long it stays in force; 0 = until undone
+	// Limit is the most subjects that the rule may act on within Window; past it
+	// the rule asks. 0 = no limit, which only an Observe or Ask rule should have.
+	Limit  int           `json:"limit,omitempty"`
+	Window time.Duration `json:"window,omitempty"`
+}
+
+// Config says how alerts become incidents. The zero value is good.
+type Config struct {
+	// Window is how long evidence counts before an incident opens, and how far
+	// apart two stages may lie; 0 = 24 h.
+	Window time.Duration
+	// Threshold is the weight at which deviations open an incident; 0 =
+	// DefaultThreshold.
+	Threshold int
+	// Rules are the response rules; nil = DefaultRules.
+	Rules []Rule
+}
+
+func (c Config) window() time.Duration {
+	if c.Window <= 0 {
+		return 24 * time.Hour
+	}
+	return c.Window
+}
+
+func (c Config) threshold() int {
+	if c.Threshold <= 0 {
+		return DefaultThreshold
+	}
+	return c.Threshold
+}
+
+func (c Config) rules() []Rule {
+	if c.Rules == nil {
+		return DefaultRules()
+	}
+	return c.Rules
+}
+
+// DefaultRules returns the rules of a platform that nobody configured. It acts
+// alone where the device itself is seen to attack or to obey a stranger. It
+// asks where somebody else's doing would be enough: if guessing at a camera's
+// password cut the camera off, guessing would be a way to blind it. It always
+// asks before a SIM is suspended, since that reaches beyond the owner's network.
+func DefaultRules() []Rule {
+	const day = 24 * time.Hour
+	return []Rule{
+		{Name: "device-compromised", Stage: ringwall.Command, Severity: ringwall.High, Attack: true, Do: Act, Kind: Quarantine, Expiry: day, Limit: 5, Window: time.Hour},
+		{Name: "device-entered", Stage: ringwall.Infection, Severity: ringwall.High, Attack: true, Do: Ask, Kind: Quarantine, Expiry: day},
+		{Name: "sim-separated", Alert: "separation", Severity: ringwall.High, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: 7 * day},
+		{Name: "sim-misused", Alert: "sim-service", Severity: ringwall.High, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: 7 * day},
+		{Name: "sim-of-compromised", Stage: ringwall.Action, Severity: ringwall.Critical, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: day},
+		{Name: "deviations", Do: Observe},
+	}
+}

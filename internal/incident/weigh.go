@@ -1,0 +1,199 @@
+package incident
+
+import (
+	"fmt"
+	"math/bits"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+)
+
+// DefaultThreshold is the weight at which deviations open an incident. One rule
+// weighs at most ruleCeiling, half of it: what one detector says, however often,
+// is one opinion, and takes a second.
+const (
+	DefaultThreshold = 60
+	ruleCeiling      = 30
+)
+
+// weights of one deviation by severity; a rule that says more of itself than
+// medium is still no proof.
+var weights = [...]int{ringwall.Info: 2, ringwall.Low: 5, ringwall.Medium: 10, ringwall.High: 20, ringwall.Critical: 20}
+
+// stagePoints are what a stage adds to the score when it is reached by a
+// critical attack alert; they sum to 100.
+var stagePoints = [...]int{ringwall.NoStage: 40, ringwall.Infection: 20, ringwall.Command: 25, ringwall.Action: 25, ringwall.Propagation: 30}
+
+// severityShare is the share of stagePoints, in percent, by severity.
+var severityShare = [...]int{ringwall.Info: 10, ringwall.Low: 30, ringwall.Medium: 60, ringwall.High: 90, ringwall.Critical: 100}
+
+const orderBonus = 5 // for each stage that came after an earlier one, as an attack does
+
+// at reads a table by severity, the last entry for what is out of range.
+func at(table []int, s ringwall.Severity) int { return table[min(int(s), len(table)-1)] }
+
+// chain lists the stages of the kill chain in order.
+var chain = [...]ringwall.Stage{ringwall.Infection, ringwall.Command, ringwall.Action, ringwall.Propagation}
+
+// weigh works out stages, severity and score from the groups.
+func (in *Incident) weigh() {
+	in.Stages = make([]api.StageSeen, 0, len(chain))
+	in.Stage = ringwall.NoStage
+	for _, st := range chain {
+		seen := api.StageSeen{Stage: st}
+		for _, g := range in.Groups {
+			if g.Stage != st || g.Nature == ringwall.NatureNotice {
+				continue
+			}
+			seen.Count += g.Count
+			if seen.First.IsZero() || g.First.Before(seen.First) {
+				seen.First = g.First
+			}
+		}
+		if seen.Count > 0 {
+			in.Stage = st
+		}
+		in.Stages = append(in.Stages, seen)
+	}
+	in.Severity = in.severity()
+	in.Score = in.score()
+}
+
+func (in *Incident) stageCount() (n int) {
+	for _, s := range in.Stages {
+		if s.Count > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// severity is that of the worst attack alert, one more when it is part of a
+// chain. Deviations count up to medium.
+func (in *Incident) severity() ringwall.Severity {
+	worst, attack := ringwall.Info, false
+	for _, g := range in.Groups {
+		switch g.Nature {
+		case ringwall.NatureAttack:
+			worst, attack = max(worst, g.Severity), true
+		case ringwall.NatureNotice:
+		default:
+			worst = max(worst, min(g.Severity, ringwall.Medium))
+		}
+	}
+	if attack && in.stageCount() >= 2 {
+		worst = max(worst+1, ringwall.High)
+	}
+	return min(worst, ringwall.Critical)
+}
+
+func (in *Incident) score() int {
+	var share [len(stagePoints)]int
+	for _, g := range in.Groups {
+		if g.Nature == ringwall.NatureNotice || int(g.Stage) >= len(share) {
+			continue
+		}
+		s := at(severityShare[:], g.Severity)
+		if g.Nature != ringwall.NatureAttack {
+			s = min(s, at(severityShare[:], ringwall.Medium)) / 2
+		}
+		share[g.Stage] = max(share[g.Stage], s)
+	}
+	score := 0
+	for st, s := range share {
+		score += stagePoints[st] * s / 100
+	}
+	var before time.Time
+	for _, s := range in.Stages {
+		if s.Count == 0 {
+			continue
+		}
+		if !before.IsZero() && !s.First.Before(before) {
+			score += orderBonus
+		}
+		before = s.First
+	}
+	return min(score, 100)
+}
+
+// opens reports whether a watched incident is to be opened.
+func (in *Incident) opens(cfg Config) bool {
+	attack := false
+	byRule := map[string]int{}
+	for _, g := range in.Groups {
+		switch g.Nature {
+		case ringwall.NatureAttack:
+			attack = true
+			if g.Severity >= ringwall.High {
+				return true
+			}
+		case ringwall.NatureNotice:
+		default:
+			w := at(weights[:], g.Severity)
+			byRule[g.Rule] = min(byRule[g.Rule]+w*bits.Len(uint(g.Count)), ruleCeiling)
+		}
+	}
+	if attack && in.stageCount() >= 2 {
+		return true
+	}
+	sum := 0
+	for _, w := range byRule {
+		sum += w
+	}
+	return sum >= cfg.threshold()
+}
+
+// deviceStage is the furthest stage that the device itself, not its SIM alone,
+// was seen to reach.
+func (in *Incident) deviceStage() ringwall.Stage {
+	st := ringwall.NoStage
+	for _, g := range in.Groups {
+		if !g.SIM && g.Nature != ringwall.NatureNotice {
+			st = max(st, g.Stage)
+		}
+	}
+	return st
+}
+
+// matches reports whether rule r speaks of incident in.
+func (r Rule) matches(in Incident) bool {
+	if in.Severity < r.Severity || in.Stage < r.Stage || r.Attack && !in.Attack() {
+		return false
+	}
+	if r.Alert == "" {
+		return true
+	}
+	for _, g := range in.Groups {
+		if g.Rule == r.Alert {
+			return true
+		}
+	}
+	return false
+}
+
+// target is what the rule's response works on; without an id when the incident
+// has no such thing.
+func (r Rule) target(in Incident) ringwall.Subject {
+	if r.Kind == SIMSuspend {
+		return ringwall.Subject{Kind: ringwall.SubjectSIM, ID: string(in.SIM)}
+	}
+	return ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(in.Device())}
+}
+
+// finding is the knock-out finding of an incident at stage command or later.
+func (in *Incident) finding(now time.Time) ringwall.Finding {
+	f := ringwall.Finding{
+		Indicator: ringwall.ObservedCompromise, Module: ringwall.Firmware, Outcome: ringwall.Fail, Confidence: ringwall.Confirmed,
+		Title:  "The device was seen to act under somebody else's control",
+		Facts:  map[string]string{"incident": string(in.ID), "stage": in.deviceStage().String()},
+		Remedy: "Change its passwords, restore clean firmware, then assess it again",
+		Source: "incident:" + string(in.ID), Time: now,
+	}
+	for _, g := range in.Groups {
+		if !g.SIM && g.Stage >= ringwall.Command && g.Nature != ringwall.NatureNotice {
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s (%s, %s), %d times since %s", g.Rule, g.Stage, g.Severity, g.Count, g.First.UTC().Format(time.RFC3339)))
+		}
+	}
+	return f
+}
