@@ -22,6 +22,7 @@ const (
 	RecordFeatures RecordKind = "features" // Features
 	RecordPeers    RecordKind = "peers"    // PeersSeen
 	RecordHealth   RecordKind = "health"   // Health
+	RecordLost     RecordKind = "lost"     // LostRange
 )
 
 // Record is one entry of a gateway's write-ahead log. (Gateway, Epoch, Seq)
@@ -42,6 +43,14 @@ type Batch struct {
 	Epoch   uint64   `json:"epoch"`
 	Lost    uint64   `json:"lost,omitempty"` // records dropped for want of disk, in all, this epoch
 	Records []Record `json:"records"`
+}
+
+// LostRange stands in a batch for records that the gateway cannot send: they
+// were dropped for want of disk, or acknowledged and trimmed long ago. Its
+// record stands for every Seq from From to its own, so that a batch with such
+// records still has no gaps.
+type LostRange struct {
+	From uint64 `json:"from"`
 }
 
 // BatchAck answers a Batch after it is durable: everything up to Seq of Epoch

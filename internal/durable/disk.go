@@ -36,25 +36,26 @@ func (d *Disk) SyncDir(site Site, dir string) error {
 	return d.Sync(site, f)
 }
 
-// MkdirAll makes dir and its missing parents, each durable in its parent.
+// MkdirAll makes dir and its missing parents, and the names of all of them
+// durable. That a directory is there does not say that its name is durable: a
+// program may have been killed before it synced. So MkdirAll syncs all the way
+// up; call it only where the file is missing that is always written next.
 func (d *Disk) MkdirAll(site Site, dir string, perm os.FileMode) error {
-	dir = filepath.Clean(dir)
-	if fi, err := os.Stat(dir); err == nil {
-		if !fi.IsDir() {
-			return fmt.Errorf("making directory %q: a file is in its place", dir)
-		}
-		return nil
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
 	}
-	parent := filepath.Dir(dir)
-	if parent != dir {
-		if err := d.MkdirAll(site, parent, perm); err != nil {
+	if err := os.MkdirAll(dir, perm); err != nil {
+		return err
+	}
+	for dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+		// Whoever may not open a parent has not made a directory in it.
+		if err := d.SyncDir(site, dir); err != nil && !errors.Is(err, os.ErrPermission) {
 			return err
 		}
 	}
-	if err := os.Mkdir(dir, perm); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	return d.SyncDir(site, parent)
+	return nil
 }
 
 // tmpSuffix ends the names of files that are being written; Open removes them.

@@ -25,6 +25,7 @@ type FS struct {
 	mu     sync.Mutex
 	disk   *disk
 	server *fuse.Server
+	closed bool
 }
 
 // Mount mounts an empty file system on the directory dir.
@@ -89,6 +90,10 @@ func (f *FS) Syncs() uint64 {
 func (f *FS) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.closed {
+		return nil
+	}
+	f.closed = true
 	if err := unix.Unmount(f.dir, unix.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) {
 		return fmt.Errorf("unmounting %q: %w", f.dir, err)
 	}
