@@ -156,7 +156,8 @@ type Assessment struct {
 	Modules  []ModuleScore      `json:"modules"`
 	Findings []ringwall.Finding `json:"findings"`
 	Services []Service          `json:"services"`
-	Rubric   string             `json:"rubric"` // its version
+	Rubric   string             `json:"rubric"`         // its version
+	Next     []string           `json:"next,omitempty"` // the cheapest measurements that would narrow Best to Worst
 }
 
 // ModuleScore is the risk of one module, 0 to 1, at best, expected and worst.

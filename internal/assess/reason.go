@@ -1,0 +1,67 @@
+package assess
+
+import (
+	"fmt"
+
+	"github.com/ringwall/ringwall"
+)
+
+// reasons says in plain words why the grade is what it is, the decisive first.
+func (g *grading) reasons(res Result, expected risk) []string {
+	var out []string
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if res.Grade == ringwall.Ungraded {
+		return []string{"nothing about it could be measured, so it has no grade; until it has one it is watched as if its risk were high"}
+	}
+	if g.compromise != nil {
+		say("an attack on it was observed (%s); only a clean re-assessment clears that", g.compromise.Title)
+	}
+	for _, it := range g.items {
+		if it.knock == Full {
+			say("%s: %s — proven, and alone enough for high risk", it.in.ID, it.answer.finding.Title)
+		}
+	}
+	for _, it := range g.items {
+		if it.knock == Half {
+			say("%s: %s — proven; two of this kind make high risk", it.in.ID, it.answer.finding.Title)
+		}
+	}
+	if expected.device >= highRisk {
+		say("its expected risk is %.0f of 100; from %.0f it is high", expected.device, highRisk)
+	} else if expected.device >= mediumRisk {
+		say("its expected risk is %.0f of 100; low risk needs less than %.0f", expected.device, mediumRisk)
+	}
+	for i, m := range g.modules {
+		if m.weight == 0 {
+			continue
+		}
+		if r := round(m.expected / float64(m.weight)); r >= mediumModule {
+			unknown := ""
+			if m.covered == 0 {
+				unknown = ", because nothing in it was measured"
+			}
+			say("the %s module's expected risk is %.0f of 100%s", ringwall.Modules[i], 100*r, unknown)
+		}
+	}
+	if res.Coverage < lowCoverage {
+		say("%.0f %% of the rubric's weight was measured; low risk needs %.0f %%", 100*res.Coverage, 100*lowCoverage)
+	}
+	if res.RiskMax >= lowUpper {
+		say("if all that is unknown were bad its risk would be %.0f of 100; low risk needs less than %.0f", res.RiskMax, lowUpper)
+	}
+	if len(g.stale) > 0 {
+		say("%d answers are past their validity (%s first)", len(g.stale), g.stale[0])
+	}
+	for _, it := range g.items {
+		for _, f := range it.answer.against {
+			say("%s: %s says %s, %s says %s; the stronger evidence counts", it.in.ID,
+				it.answer.finding.Source, it.answer.finding.Outcome, f.Source, f.Outcome)
+		}
+	}
+	for _, it := range g.items {
+		if it.known && it.knock == "" && it.answer.finding.Outcome == ringwall.Fail {
+			say("%s: %s", it.in.ID, it.answer.finding.Title)
+		}
+	}
+	return out
+}
