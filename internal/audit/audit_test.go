@@ -162,7 +162,9 @@ func TestTheZeroScopePermitsNothing(t *testing.T) {
 
 type brokenRecorder struct{}
 
-func (brokenRecorder) Record(context.Context, audit.Entry, bool) error { return errors.New("disk full") }
+func (brokenRecorder) Record(context.Context, audit.Entry, bool) error {
+	return errors.New("disk full")
+}
 
 func TestNoRecordNoScope(t *testing.T) {
 	a, err := audit.New(audit.Config{Recorder: brokenRecorder{}, Now: clock})

@@ -1,0 +1,43 @@
+package identity
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/ringwall/ringwall/api"
+)
+
+// Signer signs desired states with the platform's Ed25519 key (RFC 8032).
+type Signer struct {
+	key ed25519.PrivateKey
+	id  string
+}
+
+// OpenSigner reads desired.key in dir, or makes it.
+func OpenSigner(dir string) (*Signer, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the directory of keys: %w", err)
+	}
+	key, err := loadKey(filepath.Join(dir, "desired.key"), func() (ed25519.PrivateKey, error) {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(key.Public().(ed25519.PublicKey))
+	return &Signer{key: key, id: "key_" + hex.EncodeToString(sum[:8])}, nil
+}
+
+// Sign signs d.
+func (s *Signer) Sign(d api.Desired) (api.Signed, error) { return api.Sign(d, s.id, s.key) }
+
+// Keys returns the public keys that gateways trust, by id.
+func (s *Signer) Keys() map[string][]byte {
+	return map[string][]byte{s.id: s.key.Public().(ed25519.PublicKey)}
+}
