@@ -3,6 +3,7 @@ package ringwall
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code says what kind of failure an error is. The list is append-only.
@@ -40,7 +41,13 @@ func (e *Error) Unwrap() error { return e.Err }
 // does not appear in Text.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Text: err.Error(), Err: errors.Unwrap(err)}
+	e := &Error{Code: code, Text: err.Error(), Err: errors.Unwrap(err)}
+	if e.Err != nil {
+		e.Text = strings.TrimSuffix(e.Text, ": "+e.Err.Error())
+		// An operand in the middle of the sentence is taken out there.
+		e.Text = strings.ReplaceAll(e.Text, e.Err.Error(), "...")
+	}
+	return e
 }
 
 // CodeOf returns the code of the first *Error in err's chain, Internal for any
