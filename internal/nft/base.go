@@ -1,0 +1,185 @@
+package nft
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall"
+)
+
+// skeleton is the chains and rules of one configuration, with what the kernel
+// is expected to say of them.
+type skeleton struct {
+	id     string
+	chains []chainDef
+	// wantChains and wantTags are what readChains and the tags of readRules give
+	// when the kernel holds this skeleton.
+	wantChains []string
+	wantTags   map[family][]string // "chain tag", in a settled order
+}
+
+func newSkeleton(c Config) skeleton {
+	s := skeleton{chains: chainDefs(c), wantTags: map[family][]string{}}
+	h := sha256.New()
+	for _, d := range setDefs(c) {
+		writeField(h, string(d.family), d.name, fmt.Sprint(d.role, d.interval), fmt.Sprint(d.key), fmt.Sprint(d.data))
+	}
+	for _, d := range s.chains {
+		writeField(h, string(d.family), d.name, fmt.Sprint(d.priority, d.open, d.nat))
+		for _, r := range d.rules {
+			for _, e := range r {
+				b, err := expr.Marshal(unix.NFPROTO_INET, e)
+				if err != nil {
+					panic("nft: an expression of the skeleton cannot be encoded: " + err.Error())
+				}
+				writeField(h, string(b))
+			}
+		}
+	}
+	s.id = hex.EncodeToString(h.Sum(nil)[:8])
+	n := 0
+	for _, d := range s.chains {
+		s.wantChains = append(s.wantChains, describe(d.family, d.chain(&nftables.Table{})))
+		for range d.rules {
+			s.wantTags[d.family] = append(s.wantTags[d.family], d.name+" "+string(tag(s.id, n)))
+			n++
+		}
+	}
+	slices.Sort(s.wantChains)
+	for f := range s.wantTags {
+		slices.SortStableFunc(s.wantTags[f], byChain)
+	}
+	return s
+}
+
+func byChain(a, b string) int {
+	ca, _, _ := strings.Cut(a, " ")
+	cb, _, _ := strings.Cut(b, " ")
+	return strings.Compare(ca, cb)
+}
+
+// chain returns the definition for the library.
+func (d chainDef) chain(t *nftables.Table) *nftables.Chain {
+	c := &nftables.Chain{Name: d.name, Table: t}
+	if d.hook == nil {
+		return c
+	}
+	p := nftables.ChainPolicyDrop
+	if d.open {
+		p = nftables.ChainPolicyAccept
+	}
+	c.Hooknum, c.Priority, c.Policy, c.Type = d.hook, nftables.ChainPriorityRef(nftables.ChainPriority(d.priority)), &p, nftables.ChainTypeFilter
+	if d.nat {
+		c.Type = nftables.ChainTypeNAT
+	}
+	return c
+}
+
+// Base loads the skeleton, closed, unless the kernel holds it already: then
+// everything stays as it is, policy included. It needs no interface to exist.
+func (f *Firewall) Base(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	intact, err := f.intact()
+	if err != nil {
+		return fmt.Errorf("loading the closed base: %w", err)
+	}
+	if intact {
+		return nil
+	}
+	if err := f.queueSkeleton(); err != nil {
+		return fmt.Errorf("loading the closed base: %w", err)
+	}
+	f.held = nil
+	if err := f.commit(); err != nil {
+		return fmt.Errorf("loading the closed base: %w", err)
+	}
+	return nil
+}
+
+// intact reports whether the kernel holds the skeleton as it should be.
+func (f *Firewall) intact() (bool, error) {
+	chains, err := f.readChains()
+	if err != nil {
+		return false, err
+	}
+	if !slices.Equal(chains, f.skel.wantChains) {
+		return false, nil
+	}
+	for _, fam := range f.families() {
+		rules, err := f.readRules(fam)
+		if err != nil {
+			return false, err
+		}
+		var tags []string
+		for _, r := range rules {
+			tags = append(tags, r.chain+" "+r.tag)
+		}
+		slices.SortStableFunc(tags, byChain)
+		if !slices.Equal(tags, f.skel.wantTags[fam]) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// queueSkeleton puts into the next transaction what replaces both tables by an
+// empty, closed skeleton.
+func (f *Firewall) queueSkeleton() error {
+	c := f.conn
+	tables := map[family]*nftables.Table{}
+	for _, fam := range f.families() {
+		t := f.table(fam)
+		// Adding first makes the deletion succeed whether or not the table is there.
+		c.AddTable(t)
+		c.DelTable(t)
+		tables[fam] = c.AddTable(t)
+	}
+	chains := make([]*nftables.Chain, len(f.skel.chains))
+	for i, d := range f.skel.chains {
+		chains[i] = c.AddChain(d.chain(tables[d.family]))
+	}
+	for _, d := range f.defs {
+		var els []nftables.SetElement
+		if d.elements != nil {
+			els = d.elements(f.cfg)
+		}
+		if err := c.AddSet(d.set(tables[d.family]), els); err != nil {
+			return fmt.Errorf("set %q: %w", d.name, err)
+		}
+	}
+	n := 0
+	for i, d := range f.skel.chains {
+		for _, r := range d.rules {
+			c.AddRule(&nftables.Rule{Table: tables[d.family], Chain: chains[i], Exprs: r, UserData: tag(f.skel.id, n)})
+			n++
+		}
+	}
+	return nil
+}
+
+// commit sends the transaction that was queued on f.conn.
+func (f *Firewall) commit() error {
+	err := f.conn.Flush()
+	if err == nil {
+		return nil
+	}
+	f.renew(&f.conn)
+	code := ringwall.Internal
+	if errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EPERM) {
+		code = ringwall.Unavailable
+	}
+	return &ringwall.Error{Code: code, Text: "the kernel refused the rules; what was in force stays", Err: err}
+}

@@ -1,0 +1,111 @@
+package nft
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/florianl/go-nflog/v2"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/internal/policy"
+)
+
+// Refusal is a sample of what was refused, or would have been.
+type Refusal struct {
+	Time   time.Time
+	Mark   uint32 // of the device whose policy decided; policy.Stranger for others
+	Would  bool   // it passed, since the mode is shadow
+	Reason string // as policy.Decide has it, or "gateway" for what was meant for the gateway itself
+	Proto  uint8
+	// Src and Dst are those of the packet.
+	Src, Dst netip.AddrPort
+	Length   uint16 // of the whole packet
+}
+
+// logBuffer holds a burst of samples while f is busy.
+const logBuffer = 1 << 20
+
+// Refusals calls do for every sample until ctx ends. Of each device there are
+// few a second: Counters knows how many there were. do is called by one
+// goroutine and must not wait.
+func (f *Firewall) Refusals(ctx context.Context, do func(Refusal)) error {
+	n, err := nflog.Open(&nflog.Config{Group: LogGroup, Copymode: nflog.CopyPacket, Bufsize: snaplen, NetNS: f.nsFD()})
+	if err != nil {
+		return &ringwall.Error{Code: ringwall.Unavailable, Text: "the packet log of the kernel cannot be reached", Err: err}
+	}
+	defer n.Close()
+	// An overrun loses samples, never counts: it must not end the reading.
+	_ = n.SetOption(netlink.NoENOBUFS, true)
+	_ = n.Con.SetReadBuffer(logBuffer)
+	failed := make(chan error, 1)
+	hook := func(a nflog.Attribute) int {
+		if r, ok := f.refusal(a); ok {
+			do(r)
+		}
+		return 0
+	}
+	lost := func(err error) int {
+		if oe, ok := errors.AsType[*netlink.OpError](err); ok && (oe.Timeout() || oe.Temporary()) || errors.Is(err, unix.ENOBUFS) {
+			return 0
+		}
+		select {
+		case failed <- err:
+		default:
+		}
+		return 1
+	}
+	if err := n.RegisterWithErrorFunc(ctx, hook, lost); err != nil {
+		return &ringwall.Error{Code: ringwall.Unavailable, Text: "the packet log of the kernel is taken", Err: err}
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+}
+
+func (f *Firewall) refusal(a nflog.Attribute) (Refusal, bool) {
+	r := Refusal{Time: f.cfg.Now(), Mark: policy.Stranger}
+	if a.Prefix == nil || a.Payload == nil {
+		return r, false
+	}
+	kind, reason, ok := strings.Cut(strings.TrimRight(*a.Prefix, "\x00"), ":")
+	if !ok {
+		return r, false
+	}
+	r.Would, r.Reason = kind == "would", reason
+	if a.Mark != nil {
+		r.Mark = *a.Mark
+	}
+	return r, r.parse(*a.Payload)
+}
+
+// parse reads the IPv4 header (RFC 791 section 3.1) and the ports behind it.
+func (r *Refusal) parse(b []byte) bool {
+	if len(b) < 20 || b[0]>>4 != 4 {
+		return false
+	}
+	head := int(b[0]&0x0f) * 4
+	if head < 20 || len(b) < head {
+		return false
+	}
+	r.Length = binary.BigEndian.Uint16(b[2:])
+	r.Proto = b[9]
+	var sport, dport uint16
+	if (r.Proto == policy.ProtoTCP || r.Proto == policy.ProtoUDP) && len(b) >= head+4 {
+		sport, dport = binary.BigEndian.Uint16(b[head:]), binary.BigEndian.Uint16(b[head+2:])
+	}
+	r.Src = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[12:16])), sport)
+	r.Dst = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[16:20])), dport)
+	return true
+}

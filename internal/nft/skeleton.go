@@ -1,0 +1,404 @@
+package nft
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/policy"
+)
+
+// TableName is the name of both our tables.
+const TableName = "ringwall"
+
+const (
+	// LogGroup is the NFLOG group on which samples of refusals are sent.
+	LogGroup = 7787
+	// snaplen is enough of a packet for its headers.
+	snaplen = 96
+	// logRate bounds the samples of one device a second: counters carry the
+	// truth, samples carry examples (above 70,000 a second the socket overruns).
+	logRate, logBurst = 10, 20
+	// rejectRate bounds the polite answers to one device a second; answering a
+	// flood costs twice what dropping it does.
+	rejectRate, rejectBurst = 5, 10
+	pingRate, pingBurst     = 20, 40
+	meterLife               = time.Minute
+
+	// flowBoth marks the connection mark of a flow between two devices.
+	flowBoth = 1 << 23
+	// markBits are the bits of a connection mark that hold the device's mark; the
+	// version of its token is above flowBoth.
+	markBits     = 1<<23 - 1
+	versionShift = 24
+)
+
+// chainDef is one chain of the skeleton, with its rules.
+type chainDef struct {
+	family   family
+	name     string
+	hook     *nftables.ChainHook // nil: entered by jumps only
+	priority int32
+	open     bool // policy of a base chain: accept
+	nat      bool
+	rules    []exprs
+}
+
+func lanElements(c Config) []nftables.SetElement {
+	var out []nftables.SetElement
+	for _, l := range c.lan() {
+		out = append(out, nftables.SetElement{Key: ifname(l)})
+	}
+	return out
+}
+
+func stateElements(to map[policy.State]*expr.Verdict) []nftables.SetElement {
+	var out []nftables.SetElement
+	for s := policy.StateLearn; s <= policy.StateCutoff; s++ {
+		out = append(out, nftables.SetElement{Key: num(uint32(s)), VerdictData: to[s]})
+	}
+	return out
+}
+
+func vGoto(chain string) *expr.Verdict { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain} }
+
+func openerElements(Config) []nftables.SetElement {
+	return stateElements(map[policy.State]*expr.Verdict{
+		policy.StateLearn: vGoto("o_learn"), policy.StateShadow: vGoto("o_shadow"), policy.StateEnforce: vGoto("o_enforce"),
+		policy.StateQuarantine: vGoto("o_quarantine"), policy.StateCutoff: vGoto("r_cutoff"),
+	})
+}
+
+func targetElements(Config) []nftables.SetElement {
+	return stateElements(map[policy.State]*expr.Verdict{
+		policy.StateLearn: vGoto("t_learn"), policy.StateShadow: vGoto("t_shadow"), policy.StateEnforce: vGoto("t_enforce"),
+		policy.StateQuarantine: vGoto("r_quarantine"), policy.StateCutoff: vGoto("r_cutoff"),
+	})
+}
+
+// openerKey loads, from reg on, the mark of the opener, the other end's
+// address, protocol and port. The address takes four registers when it is
+// loaded, of which an IPv4 address fills the first; the next fields overwrite
+// the others.
+func openerKey() exprs {
+	return rule(mark(r0), ct(expr.CtKeyDST, r0+1), meta(expr.MetaKeyL4PROTO, r0+2), ct(expr.CtKeyPROTODST, r0+3))
+}
+
+// targetKey is the same for the device that a flow was opened to: the other end
+// is the opener, the port the device's own.
+func targetKey() exprs {
+	return rule(mark(r0), ct(expr.CtKeySRC, r0+1), meta(expr.MetaKeyL4PROTO, r0+2), ct(expr.CtKeyPROTODST, r0+3))
+}
+
+// remedyKey is openerKey without a mark: the remediation set is everybody's.
+func remedyKey() exprs {
+	return rule(ct(expr.CtKeyDST, r0), meta(expr.MetaKeyL4PROTO, r0+1), ct(expr.CtKeyPROTODST, r0+2))
+}
+
+// exact looks a key up in a hash set three times: as it is, with port 0, which
+// stands for all ports, and with protocol 0 too, which stands for all
+// protocols. protoReg is where the protocol is.
+func exact(key exprs, set string, protoReg uint32, then exprs) []exprs {
+	return []exprs{
+		rule(key, in(set, r0), then),
+		rule(key, imm(protoReg+1, num(0)), in(set, r0), then),
+		rule(key, imm(protoReg, num(0)), imm(protoReg+1, num(0)), in(set, r0), then),
+	}
+}
+
+func concat(lists ...[]exprs) []exprs {
+	var out []exprs
+	for _, l := range lists {
+		out = append(out, l...)
+	}
+	return out
+}
+
+func one(e exprs) []exprs { return []exprs{e} }
+
+// ours notes the device's mark in a connection that has none yet, so that
+// CutFlows finds it.
+func ours() exprs { return rule(ct(expr.CtKeyMARK, r0), eq(r0, num(0)), mark(r0), setCtMark(r0)) }
+
+// opener judges a flow by the policy of who opened it; allowed and refused say
+// what to do then.
+func openerRules(allowed, denied, refused exprs) []exprs {
+	return concat(
+		one(rule(mark(r0), ct(expr.CtKeyMARK, r0+1), in(setLive, r0), ret())),
+		exact(openerKey(), setDeny, r0+2, denied),
+		one(rule(openerKey(), in(setDenyI, r0), denied)),
+		exact(openerKey(), setAllow, r0+2, allowed),
+		exact(openerKey(), setDyn, r0+2, allowed),
+		one(rule(openerKey(), in(setAllowI, r0), allowed)),
+		one(refused),
+	)
+}
+
+func targetRules(denied, refused exprs) []exprs {
+	return concat(
+		exact(targetKey(), setInDeny, r0+2, denied),
+		one(rule(targetKey(), in(setInDenyI, r0), denied)),
+		exact(targetKey(), setInAllow, r0+2, rule(ret())),
+		one(rule(targetKey(), in(setInAllowI, r0), ret())),
+		one(refused),
+	)
+}
+
+// refusal is a chain that samples a refused packet with its reason and ends it.
+func refusal(c Config, reason string) chainDef {
+	return chainDef{family: inet, name: "r_" + reason, rules: concat(sample(c, "refused:"+reason), one(goTo("refuse")))}
+}
+
+// sample sends a few packets of each device to who listens.
+func sample(c Config, prefix string) []exprs {
+	if c.noLog {
+		return nil
+	}
+	return one(rule(mark(r0), perDevice(setLogRate, r0, logRate, logBurst), logTo(prefix)))
+}
+
+// wouldBe is a chain that samples a packet that mode shadow lets pass.
+func wouldBe(c Config, reason string) chainDef {
+	return chainDef{family: inet, name: "w_" + reason, rules: concat(
+		one(rule(mark(r0), in(setWould, r0))),
+		sample(c, "would:"+reason),
+		[]exprs{ours(), ret()},
+	)}
+}
+
+// ownerOf sets the mark to that of the device with the address at reg, or to the
+// mark of strangers.
+func ownerOf(load func(uint32) exprs) []exprs {
+	return []exprs{
+		rule(imm(r0, num(policy.Stranger)), setMark(r0)),
+		rule(load(r0), get(setOwner, r0, r0), setMark(r0)),
+	}
+}
+
+func origSrc(reg uint32) exprs { return ct(expr.CtKeySRC, reg) }
+func origDst(reg uint32) exprs { return ct(expr.CtKeyDST, reg) }
+
+// chainDefs lists the chains of the skeleton, in an order in which every chain
+// stands after those that it goes to.
+func chainDefs(c Config) []chainDef {
+	untracked := ctState(expr.CtStateBitINVALID | expr.CtStateBitUNTRACKED)
+	var out []chainDef
+	add := func(d chainDef) { out = append(out, d) }
+
+	refuse := []exprs{
+		rule(mark(r0), in(setRefused, r0)),
+		// Only a device behind us is told; who knocks from outside is not.
+		rule(iifname(r0), notIn(setLAN, r0), drop()),
+	}
+	reject := []exprs{
+		rule(l4(unix.IPPROTO_TCP), mark(r0), perDevice(setRejRate, r0, rejectRate, rejectBurst), exprs{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}}),
+		rule(meta(expr.MetaKeyL4PROTO, r0), neq(r0, []byte{unix.IPPROTO_TCP}), mark(r0), perDevice(setRejRate, r0, rejectRate, rejectBurst), exprs{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}),
+	}
+	if !c.noReject {
+		refuse = append(refuse, reject...)
+	}
+	add(chainDef{family: inet, name: "refuse", rules: append(refuse, drop())})
+	for _, r := range []string{policy.ReasonDefault, policy.ReasonDeny, policy.ReasonInbound, policy.ReasonQuarantine, policy.ReasonCutoff, reasonGateway} {
+		add(refusal(c, r))
+	}
+	for _, r := range []string{policy.ReasonDefault, policy.ReasonDeny, policy.ReasonInbound} {
+		add(wouldBe(c, r))
+	}
+	add(chainDef{family: inet, name: "allowed", rules: []exprs{
+		rule(mark(r0), get(setToken, r0, r0), setCtMark(r0)),
+		ret(),
+	}})
+	add(chainDef{family: inet, name: "o_learn", rules: []exprs{ours(), ret()}})
+	add(chainDef{family: inet, name: "o_shadow", rules: openerRules(goTo("allowed"), goTo("w_deny"), goTo("w_default"))})
+	add(chainDef{family: inet, name: "o_enforce", rules: openerRules(goTo("allowed"), goTo("r_deny"), goTo("r_default"))})
+	add(chainDef{family: inet, name: "remedy", rules: []exprs{ours(), ret()}})
+	add(chainDef{family: inet, name: "o_quarantine", rules: concat(
+		exact(remedyKey(), setRemNo, r0+1, goTo("r_quarantine")),
+		one(rule(remedyKey(), in(setRemNoI, r0), goTo("r_quarantine"))),
+		exact(remedyKey(), setRem, r0+1, goTo("remedy")),
+		exact(openerKey(), setRemDyn, r0+2, goTo("remedy")),
+		one(rule(remedyKey(), in(setRemI, r0), goTo("remedy"))),
+		one(goTo("r_quarantine")),
+	)})
+	add(chainDef{family: inet, name: "t_learn", rules: []exprs{ret()}})
+	add(chainDef{family: inet, name: "t_shadow", rules: targetRules(goTo("w_deny"), goTo("w_inbound"))})
+	add(chainDef{family: inet, name: "t_enforce", rules: targetRules(goTo("r_deny"), goTo("r_inbound"))})
+
+	add(chainDef{family: inet, name: "opener", rules: concat(ownerOf(origSrc), []exprs{
+		rule(mark(r0), get(setState, r0, r0), dispatch(mapOpener, r0)),
+		goTo("r_default"),
+	})})
+	add(chainDef{family: inet, name: "target", rules: concat(ownerOf(origDst), []exprs{
+		rule(mark(r0), get(setState, r0, r0), dispatch(mapTarget, r0)),
+		goTo("r_inbound"),
+	})})
+	add(chainDef{family: inet, name: "forward", hook: nftables.ChainHookForward, rules: []exprs{
+		rule(untracked, count(), drop()),
+		rule(meta(expr.MetaKeyNFPROTO, r0), neq(r0, []byte{unix.NFPROTO_IPV4}), count(), drop()),
+		// An address from behind us must not come from elsewhere, nor another one
+		// from behind us: every device's side is known by its address from here on.
+		rule(iifname(r0), notIn(setLAN, r0), saddr(r0), in(setLocal, r0), count(), drop()),
+		rule(iifname(r0), in(setLAN, r0), saddr(r0), notIn(setLocal, r0), count(), drop()),
+		rule(oifname(r0), in(setLAN, r0), daddr(r0), notIn(setLocal, r0), count(), drop()),
+		rule(origSrc(r0), in(setLocal, r0), jumpTo("opener")),
+		rule(origDst(r0), in(setLocal, r0), jumpTo("target")),
+		rule(ours()),
+		rule(origSrc(r0), in(setLocal, r0), origDst(r0), in(setLocal, r0),
+			ct(expr.CtKeyMARK, r0), exprs{&expr.Bitwise{SourceRegister: r0, DestRegister: r0 + 1, Len: 4, Mask: num(flowBoth), Xor: num(0)}}, eq(r0+1, num(0)),
+			exprs{&expr.Bitwise{SourceRegister: r0, DestRegister: r0, Len: 4, Mask: num(^uint32(flowBoth)), Xor: num(flowBoth)}}, setCtMark(r0)),
+		rule(saddr(r0), in(setUp, r0)),
+		rule(daddr(r0), in(setDown, r0)),
+		rule(iifname(r0), in(setLAN, r0), accept()),
+		rule(oifname(r0), in(setLAN, r0), accept()),
+	}})
+	add(inputChain(c, untracked))
+	for _, f := range c.binders() {
+		for _, d := range binderChains(c, f) {
+			add(d)
+		}
+	}
+	if c.Masquerade && c.Uplink != "" {
+		add(chainDef{family: inet, name: "postrouting", hook: nftables.ChainHookPostrouting, priority: 100, open: true, nat: true, rules: []exprs{
+			rule(oifname(r0), eq(r0, ifname(c.Uplink)), saddr(r0), in(setLocal, r0), exprs{&expr.Masq{}}),
+		}})
+	}
+	return out
+}
+
+// reasonGateway is the reason of a refusal of what was meant for the gateway.
+const reasonGateway = "gateway"
+
+// inputChain judges what is meant for the gateway itself. What keeps the
+// gateway managed, its own flows and what Config.Manage opens on the uplink,
+// stands here, where no policy reaches.
+func inputChain(c Config, untracked exprs) chainDef {
+	established := ctState(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)
+	echo := rule(l4(unix.IPPROTO_ICMP), payload(expr.PayloadBaseTransportHeader, 0, 1, r0), eq(r0, []byte{8}), limit(pingRate, pingBurst), accept())
+	rules := []exprs{rule(iifname(r0), eq(r0, ifname("lo")), accept())}
+	for _, s := range c.Manage {
+		rules = append(rules, rule(iifname(r0), notIn(setLAN, r0), s.match(), accept()))
+	}
+	outside := rule(iifname(r0), notIn(setLAN, r0))
+	rules = append(rules,
+		rule(outside, established, accept()),
+		rule(outside, l4(unix.IPPROTO_UDP), sport(r0), eq(r0, be16(67)), dport(r0), eq(r0, be16(68)), accept()), // our own address from a DHCP server
+		rule(outside, echo),
+		rule(outside, count(), drop()),
+		rule(l4(unix.IPPROTO_UDP), sport(r0), eq(r0, be16(68)), dport(r0), eq(r0, be16(67)), accept()),
+		rule(untracked, count(), drop()),
+		rule(meta(expr.MetaKeyNFPROTO, r0), neq(r0, []byte{unix.NFPROTO_IPV4}), count(), drop()),
+		rule(saddr(r0), notIn(setLocal, r0), count(), drop()),
+	)
+	rules = append(rules, ownerOf(saddr)...)
+	for _, p := range c.EnrolPorts {
+		rules = append(rules, rule(l4(unix.IPPROTO_TCP), dport(r0), eq(r0, be16(p)), accept()))
+	}
+	rules = append(rules,
+		rule(mark(r0), get(setState, r0, r0), eq(r0, num(uint32(policy.StateCutoff))), goTo("r_cutoff")),
+		rule(l4(unix.IPPROTO_UDP), dport(r0), eq(r0, be16(53)), accept()),
+		rule(l4(unix.IPPROTO_TCP), dport(r0), eq(r0, be16(53)), accept()),
+		rule(established, accept()),
+		echo,
+	)
+	for _, s := range c.Services {
+		rules = append(rules, rule(s.match(), accept()))
+	}
+	rules = append(rules, goTo("r_gateway"))
+	return chainDef{family: inet, name: "input", hook: nftables.ChainHookInput, rules: rules}
+}
+
+// binderChains tie what comes in to a device. On a bridge they see frames of
+// its ports; on plain interfaces, packets.
+func binderChains(c Config, f family) []chainDef {
+	forged := chainDef{family: f, name: "forged", rules: []exprs{
+		rule(etherSaddr(r0), in(setForged, r0)),
+		rule(count(), drop()),
+	}}
+	bindKey := func(addr func(uint32) exprs) exprs { return rule(iifname(r0), etherSaddr(r0+4), addr(r0+6)) }
+	anyKey := func(addr func(uint32) exprs) exprs { return rule(etherSaddr(r0), addr(r0+2)) }
+	// A packet that is not bound is forged when it claims to be a device, and not
+	// wanted where a restricted device might have changed its looks.
+	unbound := func(addr func(uint32) exprs) []exprs {
+		return []exprs{
+			rule(etherSaddr(r0), in(setMACs, r0), goTo("forged")),
+			rule(addr(r0), in(setIPs, r0), goTo("forged")),
+			rule(iifname(r0), in(setClosed, r0), goTo("forged")),
+			rule(addr(r0), notIn(setLocal, r0), goTo("forged")),
+		}
+	}
+	bound := func(addr func(uint32) exprs) []exprs {
+		return []exprs{
+			rule(bindKey(addr), get(setBind, r0, r0), setMark(r0), accept()),
+			rule(anyKey(addr), get(setBindAny, r0, r0), setMark(r0), accept()),
+		}
+	}
+	clear := rule(imm(r0, num(0)), setMark(r0))
+	ip := []exprs{
+		rule(l4(unix.IPPROTO_UDP), sport(r0), eq(r0, be16(67)), count(), drop()), // a DHCP server on a device
+		rule(saddr(r0), eq(r0, []byte{0, 0, 0, 0}), l4(unix.IPPROTO_UDP), sport(r0), eq(r0, be16(68)), dport(r0), eq(r0, be16(67)), accept()),
+	}
+	ip = concat(ip, bound(saddr), unbound(saddr), one(accept()))
+
+	if f == inet {
+		var plain []exprs
+		for _, l := range c.LAN {
+			plain = append(plain, rule(iifname(r0), eq(r0, ifname(l)), goTo("bind_ip")))
+		}
+		return []chainDef{forged,
+			{family: inet, name: "bind_ip", rules: concat([]exprs{
+				clear,
+				rule(meta(expr.MetaKeyNFPROTO, r0), neq(r0, []byte{unix.NFPROTO_IPV4}), count(), drop()),
+			}, ip)},
+			// Before connection tracking: what is forged makes no entry.
+			{family: inet, name: "prerouting", hook: nftables.ChainHookPrerouting, priority: -300, open: true, rules: plain},
+		}
+	}
+
+	arpIP := func(reg uint32) exprs { return payload(expr.PayloadBaseNetworkHeader, 14, 4, reg) }
+	arpMAC := func(reg uint32) exprs { return payload(expr.PayloadBaseNetworkHeader, 8, 6, reg) }
+	etherType := func(v uint16) exprs { return rule(meta(expr.MetaKeyPROTOCOL, r0), eq(r0, be16(v))) }
+	// In ARP both the frame and what it says must be bound to the port.
+	arp := concat(
+		one(rule(arpIP(r0), eq(r0, []byte{0, 0, 0, 0}), accept())), // a probe claims nothing (RFC 5227 section 2.1.1)
+		[]exprs{
+			rule(bindKey(arpIP), get(setBind, r0, r0+7), iifname(r0), arpMAC(r0+4), arpIP(r0+6), get(setBind, r0, r0), accept()),
+			rule(anyKey(arpIP), get(setBindAny, r0, r0+7), arpMAC(r0), arpIP(r0+2), get(setBindAny, r0, r0), accept()),
+		},
+		one(rule(arpMAC(r0), in(setMACs, r0), goTo("forged"))),
+		unbound(arpIP),
+		one(accept()),
+	)
+	var others []exprs // bridges of others
+	if !c.noBridgeMeta {
+		others = one(rule(meta(expr.MetaKeyBRIIIFNAME, r0), neq(r0, ifname(c.Bridge)), accept()))
+	}
+	return []chainDef{forged,
+		{family: bridge, name: "bind_ip", rules: ip},
+		{family: bridge, name: "bind_arp", rules: arp},
+		{family: bridge, name: "prerouting", hook: nftables.ChainHookPrerouting, priority: -300, open: true, rules: concat(others, []exprs{
+			clear,
+			rule(etherType(unix.ETH_P_ARP), goTo("bind_arp")),
+			rule(etherType(unix.ETH_P_IP), goTo("bind_ip")),
+			rule(count(), drop()), // IPv6 is closed; tags, tunnels and the rest have no business here
+		})},
+		// Ports are isolated; were they not, nothing would pass between them anyway.
+		{family: bridge, name: "forward", hook: nftables.ChainHookForward, priority: -200, open: true, rules: concat(others, one(rule(count(), drop())))},
+	}
+}
+
+// tagType is a type of rule data that the nft program does not know and leaves
+// alone.
+const tagType = 0x52
+
+// tag identifies one rule of one skeleton: it is kept with the rule, so that
+// the kernel can be asked whether it holds this very skeleton.
+func tag(skeleton string, i int) []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", skeleton, i))
+	return userdata.Append(nil, tagType, []byte(hex.EncodeToString(sum[:8])))
+}
