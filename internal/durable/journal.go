@@ -21,8 +21,9 @@ type JournalConfig struct {
 	// Gaps allows indexes that no frame has (see Skip and Rewrite).
 	Gaps bool
 	// Segment, if not nil, is asked at Open for each sealed segment whether its
-	// frames shall be given to Frame. Without it all are.
-	Segment func(first uint64) (scan bool, err error)
+	// frames, of indexes from first to before following, shall be given to
+	// Frame. Without it all are.
+	Segment func(first, following uint64) (scan bool, err error)
 	// Frame, if not nil, is given the frames at Open, in order. The payload is
 	// valid during the call only.
 	Frame func(index uint64, payload []byte) error
@@ -235,6 +236,17 @@ func (j *Journal) Synced() uint64 {
 	return j.synced
 }
 
+// Active returns the first index of the segment that is written to; frames
+// below it lie in sealed segments. It is 0 before the first sync.
+func (j *Journal) Active() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.segs) == 0 {
+		return 0
+	}
+	return j.segs[len(j.segs)-1].first
+}
+
 // Failed returns the error that stopped the journal, or nil.
 func (j *Journal) Failed() error {
 	j.mu.Lock()
@@ -303,7 +315,7 @@ func (j *Journal) recoverSealed(first, following uint64) error {
 	j.next = following
 	j.synced = following - 1
 	if j.cfg.Segment != nil {
-		scan, err := j.cfg.Segment(first)
+		scan, err := j.cfg.Segment(first, following)
 		if err != nil || !scan {
 			return err
 		}

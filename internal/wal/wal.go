@@ -120,7 +120,7 @@ func (l *Log) open() error {
 		SegmentBytes: min(max(l.cfg.MaxBytes/16, 64<<10), 4<<20),
 		MaxFrame:     MaxPayload + 1<<10,
 		Gaps:         true,
-		Segment: func(first uint64) (bool, error) {
+		Segment: func(first, _ uint64) (bool, error) {
 			if !started {
 				// What is before the first segment was trimmed, not lost.
 				at, started = max(at, first-1), true
