@@ -44,8 +44,10 @@ func Errorf(code Code, format string, args ...any) *Error {
 	e := &Error{Code: code, Text: err.Error(), Err: errors.Unwrap(err)}
 	if e.Err != nil {
 		e.Text = strings.TrimSuffix(e.Text, ": "+e.Err.Error())
-		// An operand in the middle of the sentence is taken out there.
-		e.Text = strings.ReplaceAll(e.Text, e.Err.Error(), "...")
+		if cause := e.Err.Error(); cause != "" {
+			// An operand in the middle of the sentence is taken out there.
+			e.Text = strings.ReplaceAll(e.Text, cause, "...")
+		}
 	}
 	return e
 }
