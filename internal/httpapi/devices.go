@@ -12,7 +12,9 @@ import (
 	"github.com/ringwall/ringwall/internal/audit"
 )
 
-type devicePath struct {
+// DevicePath names a device in a path. It and its kin are exported because huma
+// does not look into embedded structs that are not.
+type DevicePath struct {
 	ID ringwall.DeviceID `path:"id" maxLength:"64"`
 }
 
@@ -45,7 +47,7 @@ func version(ifMatch string) (uint64, error) {
 }
 
 type deviceList struct {
-	paged
+	Paged
 	Text     string             `query:"text" maxLength:"100" doc:"part of the name, vendor, model, MAC or IP"`
 	Gateway  ringwall.GatewayID `query:"gateway" maxLength:"64"`
 	Type     string             `query:"type" maxLength:"32"`
@@ -100,14 +102,14 @@ func (f *face) deviceRoutes() {
 			return answer(f.svc.Devices(ctx, a, filter, in.paging()))
 		})
 	route(f, op(http.MethodGet, "/v1/devices/{id}", "get-device", "devices", "One device"),
-		func(ctx context.Context, a audit.Actor, in *devicePath) (*deviceAnswer, error) {
+		func(ctx context.Context, a audit.Actor, in *DevicePath) (*deviceAnswer, error) {
 			return taggedDevice(f.svc.Device(ctx, a, in.ID))
 		})
 	patch := op(http.MethodPatch, "/v1/devices/{id}", "patch-device", "devices", "Change name, type, mode, enrolment or SIM")
 	patch.Errors = append(patch.Errors, http.StatusPreconditionFailed)
 	route(f, patch,
 		func(ctx context.Context, a audit.Actor, in *struct {
-			devicePath
+			DevicePath
 			IfMatch string `header:"If-Match" maxLength:"64" doc:"the ETag of the device as it was read; refuses the change when it has moved on"`
 			Body    api.DevicePatch
 		}) (*deviceAnswer, error) {
@@ -125,7 +127,7 @@ func (f *face) deviceRoutes() {
 		})
 	route(f, op(http.MethodGet, "/v1/devices/{id}/flows", "device-flows", "devices", "Flow reports of a device, newest first"),
 		func(ctx context.Context, a audit.Actor, in *struct {
-			devicePath
+			DevicePath
 			From    time.Time `query:"from"`
 			To      time.Time `query:"to"`
 			Verdict string    `query:"verdict" enum:"allowed,refused,would-refuse"`
@@ -137,14 +139,14 @@ func (f *face) deviceRoutes() {
 
 func (f *face) assessmentRoutes() {
 	route(f, status(op(http.MethodPost, "/v1/devices/{id}/assessments", "assess-device", "assessments", "Start an assessment"), http.StatusAccepted),
-		func(ctx context.Context, a audit.Actor, in *devicePath) (*body[api.AssessmentStarted], error) {
+		func(ctx context.Context, a audit.Actor, in *DevicePath) (*body[api.AssessmentStarted], error) {
 			id, err := f.svc.AssessDevice(ctx, a, in.ID)
 			return answer(api.AssessmentStarted{ID: id}, err)
 		})
 	route(f, op(http.MethodGet, "/v1/devices/{id}/assessments", "list-assessments", "assessments", "Assessments of a device, newest first"),
 		func(ctx context.Context, a audit.Actor, in *struct {
-			devicePath
-			paged
+			DevicePath
+			Paged
 		}) (*body[api.Page[api.Assessment]], error) {
 			return answer(f.svc.Assessments(ctx, a, in.ID, in.paging()))
 		})

@@ -10,16 +10,16 @@ import (
 	"github.com/ringwall/ringwall/internal/audit"
 )
 
-// paged is the input of a list.
-type paged struct {
+// Paged is the input of a list.
+type Paged struct {
 	Cursor string `query:"cursor" maxLength:"512" doc:"next of the page before; empty for the first"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"most items on the page"`
 }
 
-func (p paged) paging() Paging { return Paging{Cursor: p.Cursor, Limit: p.Limit} }
+func (p Paged) paging() Paging { return Paging{Cursor: p.Cursor, Limit: p.Limit} }
 
-// back is the input of a list that is read backwards in time.
-type back struct {
+// Back is the input of a list that is read backwards in time.
+type Back struct {
 	Before time.Time `query:"before" doc:"only what is older; empty for the newest"`
 	Limit  int       `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"most entries"`
 }
@@ -30,7 +30,7 @@ func (f *face) fleetRoutes() {
 			return answer(f.svc.Overview(ctx, a))
 		})
 	route(f, op(http.MethodGet, "/v1/audit", "audit", "fleet", "Acts that were authorised or refused, newest first"),
-		func(ctx context.Context, a audit.Actor, in *back) (*body[[]api.AuditEntry], error) {
+		func(ctx context.Context, a audit.Actor, in *Back) (*body[[]api.AuditEntry], error) {
 			return answer(f.svc.Audit(ctx, a, in.Before, in.Limit))
 		})
 	route(f, status(op(http.MethodPost, "/v1/demo/attacks", "start-attack", "fleet", "Start an attack of the demo"), http.StatusAccepted),
@@ -48,7 +48,7 @@ func timeline[T ~string](f *face, plural, kind string, subject ringwall.SubjectK
 	route(f, op(http.MethodGet, "/v1/"+plural+"/{id}/timeline", kind+"-timeline", plural, "Everything that happened to a "+kind+", newest first"),
 		func(ctx context.Context, a audit.Actor, in *struct {
 			ID T `path:"id" maxLength:"64"`
-			back
+			Back
 		}) (*body[[]api.TimelineEntry], error) {
 			return answer(f.svc.Timeline(ctx, a, ringwall.Subject{Kind: subject, ID: string(in.ID)}, in.Before, in.Limit))
 		})

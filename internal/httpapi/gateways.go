@@ -9,22 +9,23 @@ import (
 	"github.com/ringwall/ringwall/internal/audit"
 )
 
-type gatewayPath struct {
+// GatewayPath names a gateway in a path.
+type GatewayPath struct {
 	ID ringwall.GatewayID `path:"id" maxLength:"64"`
 }
 
 func (f *face) gatewayRoutes() {
 	route(f, op(http.MethodGet, "/v1/gateways", "list-gateways", "gateways", "Gateways"),
-		func(ctx context.Context, a audit.Actor, in *paged) (*body[api.Page[api.Gateway]], error) {
+		func(ctx context.Context, a audit.Actor, in *Paged) (*body[api.Page[api.Gateway]], error) {
 			return answer(f.svc.Gateways(ctx, a, in.paging()))
 		})
 	route(f, op(http.MethodGet, "/v1/gateways/{id}", "get-gateway", "gateways", "One gateway"),
-		func(ctx context.Context, a audit.Actor, in *gatewayPath) (*body[api.Gateway], error) {
+		func(ctx context.Context, a audit.Actor, in *GatewayPath) (*body[api.Gateway], error) {
 			return answer(f.svc.Gateway(ctx, a, in.ID))
 		})
 	route(f, op(http.MethodPatch, "/v1/gateways/{id}", "patch-gateway", "gateways", "Change name, arrival, resolver, local networks or the remediation set"),
 		func(ctx context.Context, a audit.Actor, in *struct {
-			gatewayPath
+			GatewayPath
 			Body api.GatewayPatch
 		}) (*body[api.Gateway], error) {
 			return answer(f.svc.PatchGateway(ctx, a, in.ID, in.Body))
@@ -42,7 +43,7 @@ func (f *face) gatewayRoutes() {
 
 func (f *face) simRoutes() {
 	route(f, op(http.MethodGet, "/v1/sims", "list-sims", "sims", "SIMs"),
-		func(ctx context.Context, a audit.Actor, in *paged) (*body[api.Page[api.SIM]], error) {
+		func(ctx context.Context, a audit.Actor, in *Paged) (*body[api.Page[api.SIM]], error) {
 			return answer(f.svc.SIMs(ctx, a, in.paging()))
 		})
 	route(f, status(op(http.MethodPost, "/v1/sims", "create-sim", "sims", "Register a card; its numbers are sealed and never given back"), http.StatusCreated),

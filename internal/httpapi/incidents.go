@@ -9,14 +9,15 @@ import (
 	"github.com/ringwall/ringwall/internal/audit"
 )
 
-type incidentPath struct {
+// IncidentPath names an incident in a path.
+type IncidentPath struct {
 	ID ringwall.IncidentID `path:"id" maxLength:"64"`
 }
 
 func (f *face) incidentRoutes() {
 	route(f, op(http.MethodGet, "/v1/incidents", "list-incidents", "incidents", "Incidents without their alerts, newest first"),
 		func(ctx context.Context, a audit.Actor, in *struct {
-			paged
+			Paged
 			Open   bool              `query:"open" doc:"only those that are neither resolved nor closed"`
 			Device ringwall.DeviceID `query:"device" maxLength:"64"`
 			SIM    ringwall.SIMID    `query:"sim" maxLength:"64"`
@@ -24,12 +25,12 @@ func (f *face) incidentRoutes() {
 			return answer(f.svc.Incidents(ctx, a, IncidentFilter{Open: in.Open, Subject: subjectOf(in.Device, in.SIM)}, in.paging()))
 		})
 	route(f, op(http.MethodGet, "/v1/incidents/{id}", "get-incident", "incidents", "One incident with its story, alerts and responses"),
-		func(ctx context.Context, a audit.Actor, in *incidentPath) (*body[api.Incident], error) {
+		func(ctx context.Context, a audit.Actor, in *IncidentPath) (*body[api.Incident], error) {
 			return answer(f.svc.Incident(ctx, a, in.ID))
 		})
 	route(f, op(http.MethodPatch, "/v1/incidents/{id}", "patch-incident", "incidents", "Decide: status, disposition, note"),
 		func(ctx context.Context, a audit.Actor, in *struct {
-			incidentPath
+			IncidentPath
 			Body api.IncidentPatch
 		}) (*body[api.Incident], error) {
 			return answer(f.svc.PatchIncident(ctx, a, in.ID, in.Body))
@@ -50,7 +51,7 @@ func subjectOf(device ringwall.DeviceID, sim ringwall.SIMID) ringwall.Subject {
 func (f *face) responseRoutes() {
 	route(f, op(http.MethodGet, "/v1/responses", "list-responses", "responses", "Responses, newest first"),
 		func(ctx context.Context, a audit.Actor, in *struct {
-			paged
+			Paged
 			Status string            `query:"status" enum:"proposed,approved,declined,doing,done,failed,undone,expired"`
 			Device ringwall.DeviceID `query:"device" maxLength:"64"`
 			SIM    ringwall.SIMID    `query:"sim" maxLength:"64"`

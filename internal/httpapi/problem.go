@@ -74,6 +74,9 @@ func Describe(err error) (status int, e *ringwall.Error) {
 // problemOf is the one border where errors become problems. The inner cause
 // goes to the request event, never to the caller.
 func problemOf(ctx context.Context, err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p // is one already
+	}
 	ev := eventOf(ctx)
 	status, e := Describe(err)
 	ev.code, ev.cause = e.Code, err
