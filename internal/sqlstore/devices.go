@@ -98,7 +98,7 @@ func (tx *Tx) fill(org string, ds []api.Device) error {
 	if len(ds) == 1 {
 		which, args = " AND subject = $3", append(args, string(ds[0].ID))
 	}
-	err = tx.rows(`SELECT subject, id FROM incidents WHERE org = $1 AND kind = $2 AND open = 1`+which, args, func(scan func(...any) error) error {
+	err = tx.rows(`SELECT subject, id FROM incidents WHERE org = $1 AND kind = $2 AND open = 2`+which, args, func(scan func(...any) error) error {
 		var device ringwall.DeviceID
 		var id string
 		if err := scan(&device, &id); err != nil {

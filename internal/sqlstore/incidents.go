@@ -6,8 +6,23 @@ import (
 	"github.com/ringwall/ringwall/internal/audit"
 )
 
-// isOpen reports whether an incident of this status still grows.
-func isOpen(status string) bool { return status != "resolved" && status != "closed" }
+// How far an incident is: over, only watched and shown to nobody, or open.
+const (
+	stageOver     = 0
+	stageWatching = 1
+	stageOpen     = 2
+)
+
+// openness reads an incident's status.
+func openness(status string) int64 {
+	switch status {
+	case "resolved", "closed":
+		return stageOver
+	case "watching":
+		return stageWatching
+	}
+	return stageOpen
+}
 
 // PutIncident keeps an incident with the state that package incident wrote.
 func (tx *Tx) PutIncident(scope audit.Scope, in api.Incident, state []byte) error {
@@ -26,7 +41,7 @@ func (tx *Tx) PutIncident(scope audit.Scope, in api.Incident, state []byte) erro
 	}
 	_, err = tx.exec(`INSERT INTO incidents (org, id, kind, subject, open, opened, updated, doc, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (org, id) DO UPDATE SET kind = excluded.kind, subject = excluded.subject, open = excluded.open, updated = excluded.updated, doc = excluded.doc, state = excluded.state`,
-		org, string(in.ID), string(in.Subject.Kind), in.Subject.ID, flag(isOpen(in.Status)), micros(in.Opened), micros(in.Updated), doc, state)
+		org, string(in.ID), string(in.Subject.Kind), in.Subject.ID, openness(in.Status), micros(in.Opened), micros(in.Updated), doc, state)
 	return err
 }
 
@@ -58,15 +73,15 @@ func (tx *Tx) IncidentState(scope audit.Scope, id ringwall.IncidentID) ([]byte, 
 	return state, tx.row("incident", string(id), `SELECT state FROM incidents WHERE org = $1 AND id = $2`, []any{org, string(id)}, &state)
 }
 
-// OpenIncident returns the incident of a subject that is open. Codes: NotFound
-// when there is none.
+// OpenIncident returns the incident of a subject that still grows: open, or
+// only watched yet. Codes: NotFound when there is none.
 func (tx *Tx) OpenIncident(scope audit.Scope, s ringwall.Subject) (api.Incident, error) {
 	org, err := need(scope, audit.IncidentRead)
 	if err != nil {
 		return api.Incident{}, err
 	}
 	var id ringwall.IncidentID
-	if err := tx.row("open incident of", s.ID, `SELECT id FROM incidents WHERE org = $1 AND kind = $2 AND subject = $3 AND open = 1 ORDER BY opened DESC LIMIT 1`,
+	if err := tx.row("open incident of", s.ID, `SELECT id FROM incidents WHERE org = $1 AND kind = $2 AND subject = $3 AND open > 0 ORDER BY opened DESC LIMIT 1`,
 		[]any{org, string(s.Kind), s.ID}, &id); err != nil {
 		return api.Incident{}, err
 	}
@@ -80,7 +95,7 @@ type IncidentFilter struct {
 }
 
 // Incidents returns a page of incidents without their alerts, the one that
-// changed last first.
+// changed last first. Those that are only watched yet are not among them.
 func (tx *Tx) Incidents(scope audit.Scope, f IncidentFilter, p Paging) (api.Page[api.Incident], error) {
 	org, err := need(scope, audit.IncidentRead)
 	if err != nil {
@@ -91,9 +106,9 @@ func (tx *Tx) Incidents(scope audit.Scope, f IncidentFilter, p Paging) (api.Page
 		return api.Page[api.Incident]{}, err
 	}
 	page, err := newestFirst[api.Incident](tx, p.limit(), `SELECT updated, id, doc FROM incidents
-		WHERE org = $1 AND open >= $2 AND ($3 = '' OR kind = $3) AND ($4 = '' OR subject = $4)
+		WHERE org = $1 AND open <> 1 AND open >= $2 AND ($3 = '' OR kind = $3) AND ($4 = '' OR subject = $4)
 		AND (updated < $5 OR updated = $5 AND id < $6) ORDER BY updated DESC, id DESC LIMIT $7`,
-		org, flag(f.Open), string(f.Subject.Kind), f.Subject.ID, before, id)
+		org, stageOpen*flag(f.Open), string(f.Subject.Kind), f.Subject.ID, before, id)
 	for i := range page.Items {
 		page.Items[i].Alerts, page.Items[i].Responses = []ringwall.Alert{}, []api.Response{}
 	}

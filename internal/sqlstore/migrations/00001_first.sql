@@ -163,7 +163,7 @@ CREATE TABLE incidents (
   id      TEXT   NOT NULL,
   kind    TEXT   NOT NULL, -- of the subject
   subject TEXT   NOT NULL,
-  open    BIGINT NOT NULL,
+  open    BIGINT NOT NULL, -- 0 = over, 1 = only watched, 2 = open
   opened  BIGINT NOT NULL,
   updated BIGINT NOT NULL,
   doc     TEXT   NOT NULL,
