@@ -15,8 +15,8 @@ import (
 
 // Apply puts p in force in one netlink transaction and answers with the hash of
 // what it then read back from the kernel. Nothing changes when it fails. Only
-// what differs is sent; where the skeleton was damaged it is made anew in the
-// same transaction. Bindings of DNS answers stay as far as p still allows them;
+// what differs is sent; where the skeleton was damaged, it is made anew
+// first, closed. Bindings of DNS answers stay as far as p still allows them;
 // flows that p still allows go on, others end with their next packet.
 func (f *Firewall) Apply(ctx context.Context, p policy.Plan) (hash string, err error) {
 	f.mu.Lock()
@@ -116,6 +116,9 @@ func (f *Firewall) put(p policy.Plan, intact bool) error {
 		return err
 	}
 	f.held, f.plan = want, p
+	if !intact {
+		return f.finish()
+	}
 	return nil
 }
 
@@ -151,7 +154,7 @@ func (f *Firewall) tokens(now, want image, p policy.Plan, pruned []dynChange) {
 			lost[u32(string(e.Key))] = true
 		}
 	}
-	tokenID, liveID := setID{inet, setToken}, setID{inet, setLive}
+	tokenID, liveID := setID{ipv4, setToken}, setID{ipv4, setLive}
 	for _, d := range p.Devices {
 		key := elem{Key: string(num(d.Mark))}
 		old, had := now[tokenID][key]
@@ -225,7 +228,7 @@ func (f *Firewall) Restrict(ctx context.Context, mark uint32, r ringwall.Restric
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	id := setID{inet, setState}
+	id := setID{ipv4, setState}
 	if f.held == nil {
 		im, err := f.readImage()
 		if err != nil {
@@ -249,7 +252,7 @@ func (f *Firewall) Restrict(ctx context.Context, mark uint32, r ringwall.Restric
 		return nil
 	}
 	d, _ := f.def(id)
-	s := d.set(f.table(inet))
+	s := d.set(f.table(ipv4))
 	if err := f.conn.SetDeleteElements(s, []nftables.SetElement{{Key: num(mark)}}); err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall"
@@ -37,7 +36,7 @@ func newSkeleton(c Config) skeleton {
 		writeField(h, string(d.family), d.name, fmt.Sprint(d.priority, d.open, d.nat))
 		for _, r := range d.rules {
 			for _, e := range r {
-				b, err := expr.Marshal(unix.NFPROTO_INET, e)
+				b, err := encode(e)
 				if err != nil {
 					panic("nft: an expression of the skeleton cannot be encoded: " + err.Error())
 				}
@@ -106,6 +105,18 @@ func (f *Firewall) Base(ctx context.Context) error {
 	if err := f.commit(); err != nil {
 		return fmt.Errorf("loading the closed base: %w", err)
 	}
+	if err := f.finish(); err != nil {
+		return fmt.Errorf("loading the closed base: %w", err)
+	}
+	return nil
+}
+
+// finish adds the rules to a skeleton that queueSkeleton made. Until it has,
+// the hooks are closed by their policies.
+func (f *Firewall) finish() error {
+	if err := f.sendRules(); err != nil {
+		return &ringwall.Error{Code: ringwall.Internal, Text: "the kernel refused the rules; the gateway is closed", Err: err}
+	}
 	return nil
 }
 
@@ -135,8 +146,8 @@ func (f *Firewall) intact() (bool, error) {
 	return true, nil
 }
 
-// queueSkeleton puts into the next transaction what replaces both tables by an
-// empty, closed skeleton.
+// queueSkeleton puts into the next transaction what replaces our tables by an
+// empty, closed skeleton. The rules follow by finish.
 func (f *Firewall) queueSkeleton() error {
 	c := f.conn
 	tables := map[family]*nftables.Table{}
@@ -147,9 +158,8 @@ func (f *Firewall) queueSkeleton() error {
 		c.DelTable(t)
 		tables[fam] = c.AddTable(t)
 	}
-	chains := make([]*nftables.Chain, len(f.skel.chains))
-	for i, d := range f.skel.chains {
-		chains[i] = c.AddChain(d.chain(tables[d.family]))
+	for _, d := range f.skel.chains {
+		c.AddChain(d.chain(tables[d.family]))
 	}
 	for _, d := range f.defs {
 		var els []nftables.SetElement
@@ -158,13 +168,6 @@ func (f *Firewall) queueSkeleton() error {
 		}
 		if err := c.AddSet(d.set(tables[d.family]), els); err != nil {
 			return fmt.Errorf("set %q: %w", d.name, err)
-		}
-	}
-	n := 0
-	for i, d := range f.skel.chains {
-		for _, r := range d.rules {
-			c.AddRule(&nftables.Rule{Table: tables[d.family], Chain: chains[i], Exprs: r, UserData: tag(f.skel.id, n)})
-			n++
 		}
 	}
 	return nil

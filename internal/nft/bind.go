@@ -103,8 +103,8 @@ func rebind(c *nftables.Conn, s *nftables.Set, els []nftables.SetElement) error 
 }
 
 func (f *Firewall) dynSet(name string) *nftables.Set {
-	d, _ := f.def(setID{inet, name})
-	return d.set(f.table(inet))
+	d, _ := f.def(setID{ipv4, name})
+	return d.set(f.table(ipv4))
 }
 
 // dynChange is what a new plan does to bound addresses.

@@ -68,10 +68,10 @@ func (f *Firewall) Counters(ctx context.Context) (map[uint32]Counts, error) {
 		mark func([]byte) (uint32, bool)
 		to   func(*Counts) *Count
 	}{
-		{inet, setUp, ofIP, func(c *Counts) *Count { return &c.PassedUp }},
-		{inet, setDown, ofIP, func(c *Counts) *Count { return &c.PassedDown }},
-		{inet, setRefused, ofMark, func(c *Counts) *Count { return &c.Refused }},
-		{inet, setWould, ofMark, func(c *Counts) *Count { return &c.Would }},
+		{ipv4, setUp, ofIP, func(c *Counts) *Count { return &c.PassedUp }},
+		{ipv4, setDown, ofIP, func(c *Counts) *Count { return &c.PassedDown }},
+		{ipv4, setRefused, ofMark, func(c *Counts) *Count { return &c.Refused }},
+		{ipv4, setWould, ofMark, func(c *Counts) *Count { return &c.Would }},
 	} {
 		if err := add(x.fam, x.set, x.mark, x.to); err != nil {
 			return nil, err

@@ -1,11 +1,12 @@
 // Package nft puts a policy.Plan into the kernel: nftables tables of our own,
 // and nothing else.
 //
-// It owns two tables, both named "ringwall": one of family bridge, which ties
-// every frame to a device by (port, MAC, IP) and drops what is forged, and one
-// of family inet, which judges flows in the forward and input hooks. The
-// tables of others are never read or changed, and ours are never flushed: when
-// the program ends, by whatever cause, what it put in force stays.
+// It owns three tables, all named "ringwall": one of family bridge, which ties
+// every frame to a device by (port, MAC, IP) and drops what is forged, one of
+// family ip, which judges flows in the forward and input hooks, and one of
+// family ip6, which is closed. The tables of others are never read or changed,
+// and ours are never flushed: when the program ends, by whatever cause, what it
+// put in force stays.
 //
 // Chains and rules are fixed (the skeleton); a policy is elements of sets.
 // Base loads the skeleton closed, before any interface is up. Apply brings
@@ -23,6 +24,8 @@
 // the token is live. Apply ends the tokens of a device in the same transaction
 // that takes something away from it: its flows are then judged anew, and those
 // still allowed go on. A DNS binding that expires ends no flow.
+//
+// All tables change together: a netlink transaction spans families.
 //
 // Devices of one bridge must not talk past us: Prepare isolates the ports, so
 // that traffic between two devices is routed through the forward hook, and the

@@ -68,11 +68,6 @@ func get(m string, reg, dst uint32) exprs {
 	return exprs{&expr.Lookup{SourceRegister: reg, SetName: m, DestRegister: dst, IsDestRegSet: true}}
 }
 
-// dispatch goes where a verdict map says.
-func dispatch(m string, reg uint32) exprs {
-	return get(m, reg, unix.NFT_REG_VERDICT)
-}
-
 func verdict(kind expr.VerdictKind, chain string) exprs {
 	return exprs{&expr.Verdict{Kind: kind, Chain: chain}}
 }

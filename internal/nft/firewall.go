@@ -71,7 +71,7 @@ func (c Config) binders() []family {
 		out = append(out, bridge)
 	}
 	if len(c.LAN) > 0 {
-		out = append(out, inet)
+		out = append(out, ipv4)
 	}
 	return out
 }

@@ -72,10 +72,10 @@ func (im image) putBoxes(exact, ranges string, prefix []byte, boxes []policy.Box
 		if addrs <= maxExactAddrs && ports <= maxExactPorts && addrs*ports <= maxExact && (b.AllPorts() || b.PortFirst > 0) {
 			for a := be32(b.First); ; a++ {
 				if b.AllPorts() {
-					im.put(setID{inet, exact}, cat(prefix, be4(a), []byte{b.Proto}, be16(0)), value{})
+					im.put(setID{ipv4, exact}, cat(prefix, be4(a), []byte{b.Proto}, be16(0)), value{})
 				} else {
 					for p := int(b.PortFirst); p <= int(b.PortLast); p++ {
-						im.put(setID{inet, exact}, cat(prefix, be4(a), []byte{b.Proto}, be16(uint16(p))), value{})
+						im.put(setID{ipv4, exact}, cat(prefix, be4(a), []byte{b.Proto}, be16(uint16(p))), value{})
 					}
 				}
 				if a == be32(b.Last) {
@@ -88,7 +88,7 @@ func (im image) putBoxes(exact, ranges string, prefix []byte, boxes []policy.Box
 		if b.Proto == policy.ProtoAny {
 			lastProto = 0xff
 		}
-		im.box(setID{inet, ranges},
+		im.box(setID{ipv4, ranges},
 			cat(prefix, ip4(b.First), []byte{b.Proto}, be16(b.PortFirst)),
 			cat(prefix, ip4(b.Last), []byte{lastProto}, be16(b.PortLast)), value{})
 	}
@@ -120,7 +120,7 @@ func imageOf(c Config, p policy.Plan) image {
 			im.put(setID{f, setClosed}, ifname(port), value{})
 		}
 	}
-	locals := []family{inet}
+	locals := []family{ipv4}
 	if c.Bridge != "" {
 		locals = append(locals, bridge)
 	}
@@ -134,22 +134,22 @@ func imageOf(c Config, p policy.Plan) image {
 		}
 	}
 	marks := []uint32{policy.Stranger}
-	im.put(setID{inet, setState}, num(policy.Stranger), value{Val: string(num(uint32(p.Arrival)))})
+	im.put(setID{ipv4, setState}, num(policy.Stranger), value{Val: string(num(uint32(p.Arrival)))})
 	for _, d := range p.Devices {
 		m := num(d.Mark)
 		marks = append(marks, d.Mark)
-		im.put(setID{inet, setOwner}, ip4(d.IP), value{Val: string(m)})
-		im.put(setID{inet, setState}, m, value{Val: string(num(uint32(d.State)))})
+		im.put(setID{ipv4, setOwner}, ip4(d.IP), value{Val: string(m)})
+		im.put(setID{ipv4, setState}, m, value{Val: string(num(uint32(d.State)))})
 		im.putBoxes(setAllow, setAllowI, m, d.Allow)
 		im.putBoxes(setDeny, setDenyI, m, d.Deny)
 		im.putBoxes(setInAllow, setInAllowI, m, d.InAllow)
 		im.putBoxes(setInDeny, setInDenyI, m, d.InDeny)
-		im.put(setID{inet, setUp}, ip4(d.IP), value{})
-		im.put(setID{inet, setDown}, ip4(d.IP), value{})
+		im.put(setID{ipv4, setUp}, ip4(d.IP), value{})
+		im.put(setID{ipv4, setDown}, ip4(d.IP), value{})
 	}
 	for _, m := range marks {
-		im.put(setID{inet, setRefused}, num(m), value{})
-		im.put(setID{inet, setWould}, num(m), value{})
+		im.put(setID{ipv4, setRefused}, num(m), value{})
+		im.put(setID{ipv4, setWould}, num(m), value{})
 	}
 	im.putBoxes(setRem, setRemI, nil, p.Remediation)
 	im.putBoxes(setRemNo, setRemNoI, nil, p.RemediationDeny)

@@ -62,18 +62,21 @@ func (f *Firewall) renew(c **nftables.Conn) {
 }
 
 func (f *Firewall) table(fam family) *nftables.Table {
-	t := &nftables.Table{Name: TableName, Family: nftables.TableFamilyINet}
-	if fam == bridge {
+	t := &nftables.Table{Name: TableName, Family: nftables.TableFamilyIPv4}
+	switch fam {
+	case bridge:
 		t.Family = nftables.TableFamilyBridge
+	case ipv6:
+		t.Family = nftables.TableFamilyIPv6
 	}
 	return t
 }
 
 func (f *Firewall) families() []family {
 	if f.cfg.Bridge != "" {
-		return []family{bridge, inet}
+		return []family{bridge, ipv4, ipv6}
 	}
-	return []family{inet}
+	return []family{ipv4, ipv6}
 }
 
 // addElements adds elements to a set in parts that netlink can carry.
@@ -253,7 +256,7 @@ func (f *Firewall) readHash() (im image, sum string, err error) {
 	im.sum(h, setToken, setLive)
 	if f.held != nil {
 		for _, name := range []string{setToken, setLive} {
-			id := setID{inet, name}
+			id := setID{ipv4, name}
 			if len(diffOne(f.held[id], im[id])) > 0 {
 				writeField(h, "changed by others", name)
 			}

@@ -39,6 +39,8 @@ func Prepare(ctx context.Context, ns *netns.NS, bridge string, ports []string) e
 		maybe      bool // where the kernel has it
 	}{
 		{conf + "proxy_arp_pvlan", "1", false},
+		// Linux waits up to 0.8 s before it answers for another.
+		{"ipv4/neigh/" + bridge + "/proxy_delay", "0", false},
 		// A redirect would tell devices to talk past us.
 		{"ipv4/conf/all/send_redirects", "0", false},
 		{conf + "send_redirects", "0", false},

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,4 +190,4 @@ func (w *world) ruleset(t testing.TB) {
 	t.Logf("%s", out)
 }
 
-var _ atomic.Int64
+func netnsNew(t testing.TB, name string) *netns.NS { return netnstest.New(t, name) }

@@ -9,7 +9,8 @@ type family string
 
 const (
 	bridge family = "bridge"
-	inet   family = "inet"
+	ipv4   family = "ip"
+	ipv6   family = "ip6"
 )
 
 // role of a set.
@@ -44,13 +45,11 @@ const (
 	setLocal   = "local"    // networks behind the gateway
 	setForged  = "forged"   // MAC of devices: counts frames that were dropped as forged
 
-	setLAN    = "lan"   // interfaces towards devices
-	setOwner  = "owner" // IP : mark
-	setState  = "state" // mark : policy.State
-	setToken  = "token" // mark : connection mark of flows that the policy allowed
-	setLive   = "live"  // mark . connection mark: accepted without another look
-	mapOpener = "as_opener"
-	mapTarget = "as_target"
+	setLAN   = "lan"   // interfaces towards devices
+	setOwner = "owner" // IP : mark
+	setState = "state" // mark : policy.State
+	setToken = "token" // mark : connection mark of flows that the policy allowed
+	setLive  = "live"  // mark . connection mark: accepted without another look
 
 	setAllow, setAllowI     = "allow", "allow_range"
 	setDeny, setDenyI       = "deny", "deny_range"
@@ -96,35 +95,32 @@ func setDefs(c Config) []setDef {
 		}
 	}
 	out = append(out,
-		setDef{family: inet, name: setLocal, key: list(ip), interval: true},
-		setDef{family: inet, name: setLAN, key: list(name), role: fixed, elements: lanElements},
-		setDef{family: inet, name: setOwner, key: list(ip), data: list(m)},
-		setDef{family: inet, name: setState, key: list(m), data: list(stateType())},
-		setDef{family: inet, name: setToken, key: list(m), data: list(m)},
-		setDef{family: inet, name: setLive, key: list(m, m)},
-		setDef{family: inet, name: setRem, key: list(ip, proto, port)},
-		setDef{family: inet, name: setRemI, key: list(ip, proto, port), interval: true},
-		setDef{family: inet, name: setRemNo, key: list(ip, proto, port)},
-		setDef{family: inet, name: setRemNoI, key: list(ip, proto, port), interval: true},
-		setDef{family: inet, name: setDyn, key: list(m, ip, proto, port), role: dynamic},
-		setDef{family: inet, name: setRemDyn, key: list(m, ip, proto, port), role: dynamic},
-		setDef{family: inet, name: setUp, key: list(ip), role: counter},
-		setDef{family: inet, name: setDown, key: list(ip), role: counter},
-		setDef{family: inet, name: setRefused, key: list(m), role: counter},
-		setDef{family: inet, name: setWould, key: list(m), role: counter},
-		setDef{family: inet, name: setLogRate, key: list(m), role: meter},
-		setDef{family: inet, name: setRejRate, key: list(m), role: meter},
+		setDef{family: ipv4, name: setLocal, key: list(ip), interval: true},
+		setDef{family: ipv4, name: setLAN, key: list(name), role: fixed, elements: lanElements},
+		setDef{family: ipv4, name: setOwner, key: list(ip), data: list(m)},
+		setDef{family: ipv4, name: setState, key: list(m), data: list(stateType())},
+		setDef{family: ipv4, name: setToken, key: list(m), data: list(m)},
+		setDef{family: ipv4, name: setLive, key: list(m, m)},
+		setDef{family: ipv4, name: setRem, key: list(ip, proto, port)},
+		setDef{family: ipv4, name: setRemI, key: list(ip, proto, port), interval: true},
+		setDef{family: ipv4, name: setRemNo, key: list(ip, proto, port)},
+		setDef{family: ipv4, name: setRemNoI, key: list(ip, proto, port), interval: true},
+		setDef{family: ipv4, name: setDyn, key: list(m, ip, proto, port), role: dynamic},
+		setDef{family: ipv4, name: setRemDyn, key: list(m, ip, proto, port), role: dynamic},
+		setDef{family: ipv4, name: setUp, key: list(ip), role: counter},
+		setDef{family: ipv4, name: setDown, key: list(ip), role: counter},
+		setDef{family: ipv4, name: setRefused, key: list(m), role: counter},
+		setDef{family: ipv4, name: setWould, key: list(m), role: counter},
+		setDef{family: ipv4, name: setLogRate, key: list(m), role: meter},
+		setDef{family: ipv4, name: setRejRate, key: list(m), role: meter},
 	)
 	for _, s := range []string{setAllow, setDeny, setInAllow, setInDeny} {
-		out = append(out, setDef{family: inet, name: s, key: list(m, ip, proto, port)})
+		out = append(out, setDef{family: ipv4, name: s, key: list(m, ip, proto, port)})
 	}
 	for _, s := range []string{setAllowI, setDenyI, setInAllowI, setInDenyI} {
-		out = append(out, setDef{family: inet, name: s, key: list(m, ip, proto, port), interval: true})
+		out = append(out, setDef{family: ipv4, name: s, key: list(m, ip, proto, port), interval: true})
 	}
-	return append(out,
-		setDef{family: inet, name: mapOpener, key: list(stateType()), data: list(nftables.TypeVerdict), role: fixed, elements: openerElements},
-		setDef{family: inet, name: mapTarget, key: list(stateType()), data: list(nftables.TypeVerdict), role: fixed, elements: targetElements},
-	)
+	return out
 }
 
 // set returns the definition for the library.

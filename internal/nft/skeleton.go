@@ -30,6 +30,9 @@ const (
 	rejectRate, rejectBurst = 5, 10
 	pingRate, pingBurst     = 20, 40
 	meterLife               = time.Minute
+	// icmpProhibited is "communication administratively prohibited" (RFC 1812
+	// section 5.2.7.1).
+	icmpProhibited = 13
 
 	// flowBoth marks the connection mark of a flow between two devices.
 	flowBoth = 1 << 23
@@ -58,47 +61,36 @@ func lanElements(c Config) []nftables.SetElement {
 	return out
 }
 
-func stateElements(to map[policy.State]*expr.Verdict) []nftables.SetElement {
-	var out []nftables.SetElement
-	for s := policy.StateLearn; s <= policy.StateCutoff; s++ {
-		out = append(out, nftables.SetElement{Key: num(uint32(s)), VerdictData: to[s]})
+// byState goes on where the state of the device whose mark is set says. The
+// nft program cannot print a map behind a map; so there is one rule a state,
+// the common ones first.
+func byState(to map[policy.State]string) []exprs {
+	var out []exprs
+	for _, s := range []policy.State{policy.StateEnforce, policy.StateLearn, policy.StateQuarantine, policy.StateCutoff, policy.StateShadow} {
+		then := ret()
+		if to[s] != "" {
+			then = goTo(to[s])
+		}
+		out = append(out, rule(mark(r0), get(setState, r0, r0), eq(r0, num(uint32(s))), then))
 	}
 	return out
 }
 
-func vGoto(chain string) *expr.Verdict { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain} }
-
-func openerElements(Config) []nftables.SetElement {
-	return stateElements(map[policy.State]*expr.Verdict{
-		policy.StateLearn: vGoto("o_learn"), policy.StateShadow: vGoto("o_shadow"), policy.StateEnforce: vGoto("o_enforce"),
-		policy.StateQuarantine: vGoto("o_quarantine"), policy.StateCutoff: vGoto("r_cutoff"),
-	})
-}
-
-func targetElements(Config) []nftables.SetElement {
-	return stateElements(map[policy.State]*expr.Verdict{
-		policy.StateLearn: vGoto("t_learn"), policy.StateShadow: vGoto("t_shadow"), policy.StateEnforce: vGoto("t_enforce"),
-		policy.StateQuarantine: vGoto("r_quarantine"), policy.StateCutoff: vGoto("r_cutoff"),
-	})
-}
-
-// openerKey loads, from reg on, the mark of the opener, the other end's
-// address, protocol and port. The address takes four registers when it is
-// loaded, of which an IPv4 address fills the first; the next fields overwrite
-// the others.
+// openerKey loads the mark of the opener, the other end's address, protocol and
+// port.
 func openerKey() exprs {
-	return rule(mark(r0), ct(expr.CtKeyDST, r0+1), meta(expr.MetaKeyL4PROTO, r0+2), ct(expr.CtKeyPROTODST, r0+3))
+	return rule(mark(r0), ct(ctDstIP, r0+1), meta(expr.MetaKeyL4PROTO, r0+2), ct(expr.CtKeyPROTODST, r0+3))
 }
 
 // targetKey is the same for the device that a flow was opened to: the other end
 // is the opener, the port the device's own.
 func targetKey() exprs {
-	return rule(mark(r0), ct(expr.CtKeySRC, r0+1), meta(expr.MetaKeyL4PROTO, r0+2), ct(expr.CtKeyPROTODST, r0+3))
+	return rule(mark(r0), ct(ctSrcIP, r0+1), meta(expr.MetaKeyL4PROTO, r0+2), ct(expr.CtKeyPROTODST, r0+3))
 }
 
 // remedyKey is openerKey without a mark: the remediation set is everybody's.
 func remedyKey() exprs {
-	return rule(ct(expr.CtKeyDST, r0), meta(expr.MetaKeyL4PROTO, r0+1), ct(expr.CtKeyPROTODST, r0+2))
+	return rule(ct(ctDstIP, r0), meta(expr.MetaKeyL4PROTO, r0+1), ct(expr.CtKeyPROTODST, r0+2))
 }
 
 // exact looks a key up in a hash set three times: as it is, with port 0, which
@@ -152,7 +144,7 @@ func targetRules(denied, refused exprs) []exprs {
 
 // refusal is a chain that samples a refused packet with its reason and ends it.
 func refusal(c Config, reason string) chainDef {
-	return chainDef{family: inet, name: "r_" + reason, rules: concat(sample(c, "refused:"+reason), one(goTo("refuse")))}
+	return chainDef{family: ipv4, name: "r_" + reason, rules: concat(sample(c, "refused:"+reason), one(goTo("refuse")))}
 }
 
 // sample sends a few packets of each device to who listens.
@@ -165,7 +157,7 @@ func sample(c Config, prefix string) []exprs {
 
 // wouldBe is a chain that samples a packet that mode shadow lets pass.
 func wouldBe(c Config, reason string) chainDef {
-	return chainDef{family: inet, name: "w_" + reason, rules: concat(
+	return chainDef{family: ipv4, name: "w_" + reason, rules: concat(
 		one(rule(mark(r0), in(setWould, r0))),
 		sample(c, "would:"+reason),
 		[]exprs{ours(), ret()},
@@ -181,8 +173,8 @@ func ownerOf(load func(uint32) exprs) []exprs {
 	}
 }
 
-func origSrc(reg uint32) exprs { return ct(expr.CtKeySRC, reg) }
-func origDst(reg uint32) exprs { return ct(expr.CtKeyDST, reg) }
+func origSrc(reg uint32) exprs { return ct(ctSrcIP, reg) }
+func origDst(reg uint32) exprs { return ct(ctDstIP, reg) }
 
 // chainDefs lists the chains of the skeleton, in an order in which every chain
 // stands after those that it goes to.
@@ -198,27 +190,27 @@ func chainDefs(c Config) []chainDef {
 	}
 	reject := []exprs{
 		rule(l4(unix.IPPROTO_TCP), mark(r0), perDevice(setRejRate, r0, rejectRate, rejectBurst), exprs{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}}),
-		rule(meta(expr.MetaKeyL4PROTO, r0), neq(r0, []byte{unix.IPPROTO_TCP}), mark(r0), perDevice(setRejRate, r0, rejectRate, rejectBurst), exprs{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}),
+		rule(meta(expr.MetaKeyL4PROTO, r0), neq(r0, []byte{unix.IPPROTO_TCP}), mark(r0), perDevice(setRejRate, r0, rejectRate, rejectBurst), exprs{&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: icmpProhibited}}),
 	}
 	if !c.noReject {
 		refuse = append(refuse, reject...)
 	}
-	add(chainDef{family: inet, name: "refuse", rules: append(refuse, drop())})
+	add(chainDef{family: ipv4, name: "refuse", rules: append(refuse, drop())})
 	for _, r := range []string{policy.ReasonDefault, policy.ReasonDeny, policy.ReasonInbound, policy.ReasonQuarantine, policy.ReasonCutoff, reasonGateway} {
 		add(refusal(c, r))
 	}
 	for _, r := range []string{policy.ReasonDefault, policy.ReasonDeny, policy.ReasonInbound} {
 		add(wouldBe(c, r))
 	}
-	add(chainDef{family: inet, name: "allowed", rules: []exprs{
+	add(chainDef{family: ipv4, name: "allowed", rules: []exprs{
 		rule(mark(r0), get(setToken, r0, r0), setCtMark(r0)),
 		ret(),
 	}})
-	add(chainDef{family: inet, name: "o_learn", rules: []exprs{ours(), ret()}})
-	add(chainDef{family: inet, name: "o_shadow", rules: openerRules(goTo("allowed"), goTo("w_deny"), goTo("w_default"))})
-	add(chainDef{family: inet, name: "o_enforce", rules: openerRules(goTo("allowed"), goTo("r_deny"), goTo("r_default"))})
-	add(chainDef{family: inet, name: "remedy", rules: []exprs{ours(), ret()}})
-	add(chainDef{family: inet, name: "o_quarantine", rules: concat(
+	add(chainDef{family: ipv4, name: "o_learn", rules: []exprs{ours(), ret()}})
+	add(chainDef{family: ipv4, name: "o_shadow", rules: openerRules(goTo("allowed"), goTo("w_deny"), goTo("w_default"))})
+	add(chainDef{family: ipv4, name: "o_enforce", rules: openerRules(goTo("allowed"), goTo("r_deny"), goTo("r_default"))})
+	add(chainDef{family: ipv4, name: "remedy", rules: []exprs{ours(), ret()}})
+	add(chainDef{family: ipv4, name: "o_quarantine", rules: concat(
 		exact(remedyKey(), setRemNo, r0+1, goTo("r_quarantine")),
 		one(rule(remedyKey(), in(setRemNoI, r0), goTo("r_quarantine"))),
 		exact(remedyKey(), setRem, r0+1, goTo("remedy")),
@@ -226,21 +218,19 @@ func chainDefs(c Config) []chainDef {
 		one(rule(remedyKey(), in(setRemI, r0), goTo("remedy"))),
 		one(goTo("r_quarantine")),
 	)})
-	add(chainDef{family: inet, name: "t_learn", rules: []exprs{ret()}})
-	add(chainDef{family: inet, name: "t_shadow", rules: targetRules(goTo("w_deny"), goTo("w_inbound"))})
-	add(chainDef{family: inet, name: "t_enforce", rules: targetRules(goTo("r_deny"), goTo("r_inbound"))})
+	add(chainDef{family: ipv4, name: "t_shadow", rules: targetRules(goTo("w_deny"), goTo("w_inbound"))})
+	add(chainDef{family: ipv4, name: "t_enforce", rules: targetRules(goTo("r_deny"), goTo("r_inbound"))})
 
-	add(chainDef{family: inet, name: "opener", rules: concat(ownerOf(origSrc), []exprs{
-		rule(mark(r0), get(setState, r0, r0), dispatch(mapOpener, r0)),
-		goTo("r_default"),
-	})})
-	add(chainDef{family: inet, name: "target", rules: concat(ownerOf(origDst), []exprs{
-		rule(mark(r0), get(setState, r0, r0), dispatch(mapTarget, r0)),
-		goTo("r_inbound"),
-	})})
-	add(chainDef{family: inet, name: "forward", hook: nftables.ChainHookForward, rules: []exprs{
+	add(chainDef{family: ipv4, name: "opener", rules: concat(ownerOf(origSrc), byState(map[policy.State]string{
+		policy.StateLearn: "o_learn", policy.StateShadow: "o_shadow", policy.StateEnforce: "o_enforce",
+		policy.StateQuarantine: "o_quarantine", policy.StateCutoff: "r_cutoff",
+	}), one(goTo("r_default")))})
+	add(chainDef{family: ipv4, name: "target", rules: concat(ownerOf(origDst), byState(map[policy.State]string{
+		policy.StateShadow: "t_shadow", policy.StateEnforce: "t_enforce",
+		policy.StateQuarantine: "r_quarantine", policy.StateCutoff: "r_cutoff", // StateLearn passes
+	}), one(goTo("r_inbound")))})
+	add(chainDef{family: ipv4, name: "forward", hook: nftables.ChainHookForward, rules: []exprs{
 		rule(untracked, count(), drop()),
-		rule(meta(expr.MetaKeyNFPROTO, r0), neq(r0, []byte{unix.NFPROTO_IPV4}), count(), drop()),
 		// An address from behind us must not come from elsewhere, nor another one
 		// from behind us: every device's side is known by its address from here on.
 		rule(iifname(r0), notIn(setLAN, r0), saddr(r0), in(setLocal, r0), count(), drop()),
@@ -258,13 +248,20 @@ func chainDefs(c Config) []chainDef {
 		rule(oifname(r0), in(setLAN, r0), accept()),
 	}})
 	add(inputChain(c, untracked))
+	// IPv6 is closed.
+	add(chainDef{family: ipv6, name: "forward", hook: nftables.ChainHookForward, rules: one(count())})
+	var in6 []exprs
+	for _, l := range c.lan() {
+		in6 = append(in6, rule(iifname(r0), eq(r0, ifname(l)), count(), drop()))
+	}
+	add(chainDef{family: ipv6, name: "input", hook: nftables.ChainHookInput, open: true, rules: in6})
 	for _, f := range c.binders() {
 		for _, d := range binderChains(c, f) {
 			add(d)
 		}
 	}
 	if c.Masquerade && c.Uplink != "" {
-		add(chainDef{family: inet, name: "postrouting", hook: nftables.ChainHookPostrouting, priority: 100, open: true, nat: true, rules: []exprs{
+		add(chainDef{family: ipv4, name: "postrouting", hook: nftables.ChainHookPostrouting, priority: 100, open: true, nat: true, rules: []exprs{
 			rule(oifname(r0), eq(r0, ifname(c.Uplink)), saddr(r0), in(setLocal, r0), exprs{&expr.Masq{}}),
 		}})
 	}
@@ -292,7 +289,6 @@ func inputChain(c Config, untracked exprs) chainDef {
 		rule(outside, count(), drop()),
 		rule(l4(unix.IPPROTO_UDP), sport(r0), eq(r0, be16(68)), dport(r0), eq(r0, be16(67)), accept()),
 		rule(untracked, count(), drop()),
-		rule(meta(expr.MetaKeyNFPROTO, r0), neq(r0, []byte{unix.NFPROTO_IPV4}), count(), drop()),
 		rule(saddr(r0), notIn(setLocal, r0), count(), drop()),
 	)
 	rules = append(rules, ownerOf(saddr)...)
@@ -310,7 +306,7 @@ func inputChain(c Config, untracked exprs) chainDef {
 		rules = append(rules, rule(s.match(), accept()))
 	}
 	rules = append(rules, goTo("r_gateway"))
-	return chainDef{family: inet, name: "input", hook: nftables.ChainHookInput, rules: rules}
+	return chainDef{family: ipv4, name: "input", hook: nftables.ChainHookInput, rules: rules}
 }
 
 // binderChains tie what comes in to a device. On a bridge they see frames of
@@ -345,18 +341,17 @@ func binderChains(c Config, f family) []chainDef {
 	}
 	ip = concat(ip, bound(saddr), unbound(saddr), one(accept()))
 
-	if f == inet {
+	if f == ipv4 {
 		var plain []exprs
 		for _, l := range c.LAN {
 			plain = append(plain, rule(iifname(r0), eq(r0, ifname(l)), goTo("bind_ip")))
 		}
 		return []chainDef{forged,
-			{family: inet, name: "bind_ip", rules: concat([]exprs{
+			{family: ipv4, name: "bind_ip", rules: concat([]exprs{
 				clear,
-				rule(meta(expr.MetaKeyNFPROTO, r0), neq(r0, []byte{unix.NFPROTO_IPV4}), count(), drop()),
 			}, ip)},
 			// Before connection tracking: what is forged makes no entry.
-			{family: inet, name: "prerouting", hook: nftables.ChainHookPrerouting, priority: -300, open: true, rules: plain},
+			{family: ipv4, name: "prerouting", hook: nftables.ChainHookPrerouting, priority: -300, open: true, rules: plain},
 		}
 	}
 
@@ -367,8 +362,8 @@ func binderChains(c Config, f family) []chainDef {
 	arp := concat(
 		one(rule(arpIP(r0), eq(r0, []byte{0, 0, 0, 0}), accept())), // a probe claims nothing (RFC 5227 section 2.1.1)
 		[]exprs{
-			rule(bindKey(arpIP), get(setBind, r0, r0+7), iifname(r0), arpMAC(r0+4), arpIP(r0+6), get(setBind, r0, r0), accept()),
-			rule(anyKey(arpIP), get(setBindAny, r0, r0+7), arpMAC(r0), arpIP(r0+2), get(setBindAny, r0, r0), accept()),
+			rule(bindKey(arpIP), get(setBind, r0, r0), setMark(r0), iifname(r0), arpMAC(r0+4), arpIP(r0+6), get(setBind, r0, r0), setMark(r0), accept()),
+			rule(anyKey(arpIP), get(setBindAny, r0, r0), setMark(r0), arpMAC(r0), arpIP(r0+2), get(setBindAny, r0, r0), setMark(r0), accept()),
 		},
 		one(rule(arpMAC(r0), in(setMACs, r0), goTo("forged"))),
 		unbound(arpIP),

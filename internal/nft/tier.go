@@ -24,10 +24,10 @@ type capability struct {
 // table of another name and takes it away again, so that it never comes to be.
 func (f *Firewall) probe() error {
 	caps := []capability{
-		{"nft", true, nftables.TableFamilyINet, nftables.ChainHookForward, nftables.ChainTypeFilter, rule(count(), drop())},
-		{"conntrack", true, nftables.TableFamilyINet, nftables.ChainHookForward, nftables.ChainTypeFilter, rule(origDst(r0), ct(expr.CtKeyMARK, r0+4), setCtMark(r0+4))},
-		{"nflog", false, nftables.TableFamilyINet, nftables.ChainHookForward, nftables.ChainTypeFilter, logTo("probe")},
-		{"reject", false, nftables.TableFamilyINet, nftables.ChainHookForward, nftables.ChainTypeFilter, exprs{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}},
+		{"nft", true, nftables.TableFamilyIPv4, nftables.ChainHookForward, nftables.ChainTypeFilter, rule(count(), drop())},
+		{"conntrack", true, nftables.TableFamilyIPv4, nftables.ChainHookForward, nftables.ChainTypeFilter, rule(ct(expr.CtKeyDST, r0), ct(expr.CtKeyMARK, r0+4), setCtMark(r0+4))},
+		{"nflog", false, nftables.TableFamilyIPv4, nftables.ChainHookForward, nftables.ChainTypeFilter, logTo("probe")},
+		{"reject", false, nftables.TableFamilyIPv4, nftables.ChainHookForward, nftables.ChainTypeFilter, exprs{&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: icmpProhibited}}},
 	}
 	if f.cfg.Bridge != "" {
 		caps = append(caps,
@@ -36,7 +36,7 @@ func (f *Firewall) probe() error {
 				rule(meta(expr.MetaKeyBRIIIFNAME, r0), neq(r0, ifname("none")), drop())})
 	}
 	if f.cfg.Masquerade {
-		caps = append(caps, capability{"masquerade", true, nftables.TableFamilyINet, nftables.ChainHookPostrouting, nftables.ChainTypeNAT, exprs{&expr.Masq{}}})
+		caps = append(caps, capability{"masquerade", true, nftables.TableFamilyIPv4, nftables.ChainHookPostrouting, nftables.ChainTypeNAT, exprs{&expr.Masq{}}})
 	}
 	var have []string
 	for _, c := range caps {
