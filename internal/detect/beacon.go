@@ -1,0 +1,83 @@
+package detect
+
+import (
+	"slices"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/internal/packet"
+)
+
+const (
+	failingCalls = 6
+	// failingSpan keeps apart a bot that tries again for ever from a program
+	// that tries six ways at once and gives up.
+	failingSpan = 15 * time.Second
+	// failingSYNs of at least failingLong calls are as good: each call was
+	// repeated by the system until it gave up.
+	failingSYNs = 12
+	failingLong = 3
+	// failingPause ends a run: a try each hour is no retry.
+	failingPause = 30 * time.Minute
+
+	// beaconFloor keeps out bursts: closer calls are one act of a program.
+	beaconFloor = int64(2 * time.Second)
+)
+
+// failing looks for calls in vain to one bare address of the Internet.
+func (e *Engine) failing(a *attempt, x *endpoint) {
+	if a.proto != packet.ProtoTCP || !a.src.local || a.dst.local {
+		return
+	}
+	if x.starts.len > 1 {
+		if at, _ := x.starts.back(1); !recent(at, a.now, failingPause) {
+			x.runAt, x.unanswered, x.syns = a.now, 1, 1
+			return
+		}
+	}
+	if a.now-x.runAt < int64(failingSpan) || x.unanswered < failingCalls && (x.syns < failingSYNs || x.unanswered < failingLong) {
+		return
+	}
+	if a.c == nil && x.calls == 0 || !e.fresh(ruleFailing, &a.src, mix(a.dst.key, uint64(a.dport)|1<<32), hour, a.now) {
+		return
+	}
+	e.tell(statement{
+		rule: ruleFailing, nature: ringwall.NatureAttack, severity: ringwall.Medium, stage: ringwall.Command, role: roleSource,
+		title:   "The device keeps calling a bare address that does not answer",
+		subject: a.src, peer: a.dst.addr, at: a.now, first: x.runAt, count: int(x.syns), packets: x.starts.packets(failingCalls),
+		facts: map[string]string{"peer": a.dst.addr.String(), "port": itoa(a.dport), "calls": itoa(x.unanswered), "packets": itoa(x.syns)},
+	}, a.dst.addr.String()+":"+itoa(a.dport), hour)
+}
+
+// regular looks for calls at even intervals.
+func (e *Engine) regular(a *attempt, x *endpoint) {
+	if x.starts.len < tries || a.proto == packet.ProtoUDP && (a.dport == 123 || a.dport == 53) {
+		return
+	}
+	var gaps [tries - 1]int64
+	for i := range gaps {
+		later, _ := x.starts.back(i)
+		before, _ := x.starts.back(i + 1)
+		if gaps[i] = later - before; gaps[i] < beaconFloor {
+			return
+		}
+	}
+	slices.Sort(gaps[:])
+	mid := gaps[len(gaps)/2]
+	off := 0
+	for _, g := range gaps {
+		if d := g - mid; d > mid/6 || d < -mid/6 {
+			off++
+		}
+	}
+	if off > 1 || !e.fresh(ruleBeacon, &a.src, mix(a.dst.key, uint64(a.dport)|1<<32), hour, a.now) {
+		return
+	}
+	first, _ := x.starts.back(tries - 1)
+	e.tell(statement{
+		rule: ruleBeacon, nature: ringwall.NatureDeviation, severity: ringwall.Medium, stage: ringwall.Command, role: roleSource,
+		title:   "The device calls a bare address at regular intervals",
+		subject: a.src, peer: a.dst.addr, at: a.now, first: first, count: int(x.calls), packets: x.starts.packets(tries),
+		facts: map[string]string{"peer": a.dst.addr.String(), "port": itoa(a.dport), "period": time.Duration(mid).Round(100 * time.Millisecond).String()},
+	}, a.dst.addr.String()+":"+itoa(a.dport), hour)
+}
