@@ -1,0 +1,222 @@
+package lab
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/ringwall/ringwall/internal/lab/attack"
+	"github.com/ringwall/ringwall/internal/packet"
+)
+
+// AttackInfo describes one attack of the range.
+type AttackInfo struct {
+	Name     string        `json:"name"`
+	Title    string        `json:"title"`
+	On       string        `json:"on"` // the device it is for, unless told otherwise
+	Duration time.Duration `json:"durationNs"`
+	// Rules are those that should alert, of detectors and of usage records.
+	Rules []string `json:"rules"`
+}
+
+// AttackOptions say how to attack. Zero values are those of the attack.
+type AttackOptions struct {
+	On         string        // a device
+	Seed       uint64        // 0 = drawn from the range's
+	Duration   time.Duration // at most
+	MaxPackets int           // of a scan
+	// NoCapture leaves out the recording; times and numbers are told all the same.
+	NoCapture bool
+}
+
+// Step is one part of an attack.
+type Step struct {
+	Name   string    `json:"name"`
+	Start  time.Time `json:"start"`
+	End    time.Time `json:"end"`
+	Did    bool      `json:"did"` // what it is meant to do
+	Detail any       `json:"detail,omitempty"`
+}
+
+// Report tells what an attack did.
+type Report struct {
+	Name string    `json:"name"`
+	On   string    `json:"on"`
+	Seed uint64    `json:"seed"`
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+	// First and Last are when the gateway's kernel had the first and the last
+	// packet of the attack, on whichever side it came in, ahead of its packet
+	// filter; zero when there was none.
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
+	// Packets is how many packets of the attack came in at the gateway.
+	Packets uint64 `json:"packets"`
+	// Arrived is how many of them got through to whom they were for.
+	Arrived []Arrival `json:"arrived"`
+	Did     bool      `json:"did"` // every step did what it is meant to
+	Steps   []Step    `json:"steps"`
+	// Capture is the labelled recording (pcapng, a comment a packet:
+	// "label=NAME" of the attack or "label=benign").
+	Capture string `json:"capture,omitempty"`
+	// Dropped is how many packets the recording lost, Unrecorded how many came
+	// after it had its full size.
+	Dropped    uint64 `json:"dropped"`
+	Unrecorded uint64 `json:"unrecorded"`
+}
+
+// Reached returns how many packets of the attack arrived in all.
+func (r Report) Reached() (n uint64) {
+	for _, a := range r.Arrived {
+		n += a.Packets
+	}
+	return n
+}
+
+// definition is an attack with its program.
+type definition struct {
+	AttackInfo
+	// match tells the attack's packets from others.
+	match func(on netip.Addr) func(*packet.Packet) bool
+	// victims are the actors at which its packets are counted.
+	victims func(on string) []string
+	// orders are the parts it is made of; one that is not told by name is
+	// itself.
+	parts []string
+}
+
+// between matches packets between two addresses, with one of these TCP ports
+// at the second; no ports = all packets.
+func between(a, b netip.Addr, ports ...uint16) func(*packet.Packet) bool {
+	return func(p *packet.Packet) bool {
+		var port uint16
+		switch {
+		case p.Src == a && p.Dst == b:
+			port = p.DstPort
+		case p.Src == b && p.Dst == a:
+			port = p.SrcPort
+		default:
+			return false
+		}
+		for _, w := range ports {
+			if port == w && p.Has(packet.TCP) {
+				return true
+			}
+		}
+		return len(ports) == 0
+	}
+}
+
+func either(fs ...func(*packet.Packet) bool) func(*packet.Packet) bool {
+	return func(p *packet.Packet) bool {
+		for _, f := range fs {
+			if f(p) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// scanning matches what a device sends into the scanned range, and answers.
+func scanning(on netip.Addr) func(*packet.Packet) bool {
+	return func(p *packet.Packet) bool {
+		return p.Src == on && scanRange.Contains(p.Dst) || p.Dst == on && scanRange.Contains(p.Src)
+	}
+}
+
+// Names of the attacks.
+const (
+	TelnetGuess     = "telnet-guess"
+	Infect          = "infect"
+	Beacon          = "beacon"
+	FailingBeacon   = "failing-beacon"
+	MiraiScan       = "mirai-scan"
+	UnknownScan     = "unknown-scan"
+	StrangerVideo   = "stranger-video"
+	SIMSwap         = "sim-swap"
+	MeterCompromise = "meter-compromise"
+	Full            = "full"
+)
+
+// Ports of the command server: where it answers, and where nobody does.
+const (
+	commandPort = 48101
+	closedPort  = 48102
+)
+
+func definitions() []definition {
+	self := func(on string) []string { return []string{on} }
+	only := func(names ...string) func(string) []string { return func(string) []string { return names } }
+	guessing := func(on netip.Addr) func(*packet.Packet) bool { return between(addrOf(Attacker), on, 23) }
+	return []definition{
+		{
+			AttackInfo: AttackInfo{TelnetGuess, "guess factory passwords over telnet", BadCam, 40 * time.Second, []string{"credential-guessing"}},
+			match:      guessing, victims: self,
+		},
+		{
+			AttackInfo: AttackInfo{Infect, "guess in over telnet and fetch a program from a bare address", BadCam, 60 * time.Second, []string{"credential-guessing", "binary-download"}},
+			match: func(on netip.Addr) func(*packet.Packet) bool {
+				return either(guessing(on), between(on, addrOf(Loader), 80))
+			},
+			victims: func(on string) []string { return []string{on, Loader} },
+		},
+		{
+			AttackInfo: AttackInfo{Beacon, "call the command server again and again", BadCam, 20 * time.Second, []string{"new-peer", "beacon"}},
+			match:      func(on netip.Addr) func(*packet.Packet) bool { return between(on, addrOf(C2)) }, victims: only(C2),
+		},
+		{
+			AttackInfo: AttackInfo{FailingBeacon, "call a command server that has gone", BadCam, 20 * time.Second, []string{"new-peer", "failing-beacon"}},
+			match:      func(on netip.Addr) func(*packet.Packet) bool { return between(on, addrOf(C2)) }, victims: only(C2),
+		},
+		{
+			AttackInfo: AttackInfo{MiraiScan, "scan for telnet as Mirai does", BadCam, 5 * time.Second, []string{"mirai-scan", "admin-fanout"}},
+			match:      scanning, victims: only(Sink),
+		},
+		{
+			AttackInfo: AttackInfo{UnknownScan, "scan as an unknown family would", BadCam, 5 * time.Second, []string{"any-fanout"}},
+			match:      scanning, victims: only(Sink),
+		},
+		{
+			AttackInfo: AttackInfo{StrangerVideo, "read the video with the factory password", BadCam, 10 * time.Second, []string{"stranger-video"}},
+			match:      func(on netip.Addr) func(*packet.Packet) bool { return between(addrOf(Attacker), on, 554) }, victims: self,
+		},
+		{
+			AttackInfo: AttackInfo{SIMSwap, "put the meter's SIM into another equipment and send a message", Meter, 20 * time.Second, []string{"separation", "service-not-allowed"}},
+			match:      func(netip.Addr) func(*packet.Packet) bool { return func(*packet.Packet) bool { return false } }, victims: only(),
+		},
+		{
+			AttackInfo: AttackInfo{MeterCompromise, "the meter calls the command server, over the home and over its SIM", Meter, 20 * time.Second, []string{"new-peer", "beacon", "off-list-peer"}},
+			match:      func(on netip.Addr) func(*packet.Packet) bool { return between(on, addrOf(C2)) }, victims: only(C2),
+		},
+		{
+			AttackInfo: AttackInfo{Full, "the whole story: infected, commanded, scanning, watched; then the meter and its SIM", BadCam, 3 * time.Minute,
+				[]string{"credential-guessing", "binary-download", "new-peer", "beacon", "mirai-scan", "admin-fanout", "stranger-video", "separation", "off-list-peer"}},
+			parts: []string{Infect, Beacon, MiraiScan, StrangerVideo, MeterCompromise, SIMSwap},
+		},
+	}
+}
+
+// Attacks lists what Attack can do.
+func Attacks() (out []AttackInfo) {
+	for _, d := range definitions() {
+		out = append(out, d.AttackInfo)
+	}
+	return out
+}
+
+func definitionOf(name string) (definition, bool) {
+	for _, d := range definitions() {
+		if d.Name == name {
+			return d, true
+		}
+	}
+	return definition{}, false
+}
+
+// scanOf is the kind of scan of an attack.
+func scanOf(name string) string {
+	if name == MiraiScan {
+		return attack.Mirai
+	}
+	return attack.Unknown
+}
