@@ -1,0 +1,320 @@
+package enforce
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/durable"
+)
+
+// The sites of the keeper's fsyncs; those of WriteFile end in /file and /dir.
+const (
+	SiteMkdir   durable.Site = "enforce/mkdir"
+	SiteOpen    durable.Site = "enforce/open"
+	SiteDesired durable.Site = "enforce/desired"
+	SiteHolds   durable.Site = "enforce/holds"
+)
+
+const (
+	desiredFile = "desired.json"
+	holdsFile   = "holds.json"
+	markerFile  = "enforce.json"
+)
+
+// Config says whose state it is.
+type Config struct {
+	Org     ringwall.OrgID
+	Gateway ringwall.GatewayID
+	Keys    map[string]ed25519.PublicKey // that may sign a desired state, by id
+	Now     func() time.Time             // nil means time.Now
+	Mono    func() time.Duration         // nil means the time since the keeper was opened
+	Disk    *durable.Disk                // for tests; nil is the real disk
+}
+
+// Keeper is the durable state of the running gateway.
+type Keeper struct {
+	dir string
+	cfg Config
+
+	mu     sync.Mutex
+	state  *State
+	failed error
+}
+
+// onDisk is the form of the holds file.
+type onDisk struct {
+	Version  int                           `json:"version"`
+	Seen     time.Time                     `json:"seen"` // the wall clock when it was written
+	Holds    []heldOnDisk                  `json:"holds"`
+	Released map[ringwall.HoldID]time.Time `json:"released"`
+}
+
+type heldOnDisk struct {
+	api.Hold
+	Left time.Duration `json:"leftNs,omitempty"` // to serve when it was written; 0 = until released
+}
+
+// implausible is how far the clock may have moved while the gateway was off.
+const implausible = 2 * 366 * 24 * time.Hour
+
+// OpenKeeper reads the state in dir, or begins with none. Faults lists what
+// could not be read, for the log: the state is then as the package says, and
+// the gateway must go on with it. An error means that the disk does not work.
+func OpenKeeper(dir string, cfg Config) (k *Keeper, faults []error, err error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Mono == nil {
+		start := time.Now()
+		cfg.Mono = func() time.Duration { return time.Since(start) }
+	}
+	k = &Keeper{dir: dir, cfg: cfg, state: New(cfg.Org, cfg.Gateway)}
+	fault := func(e error) { faults = append(faults, e) }
+	if err := k.begin(); err != nil {
+		return nil, nil, fmt.Errorf("opening enforcement state: %w", err)
+	}
+	if err := k.readDesired(); err != nil {
+		fault(err)
+	}
+	if err := k.readHolds(); err != nil {
+		k.state.Unsure = true
+		fault(err)
+	}
+	// The document may have been written without the holds file that goes with
+	// it: what it says of holds and releases is taken again.
+	if k.state.Desired.Generation > 0 {
+		unsure := k.state.Unsure
+		k.state.Accept(k.state.Signed, k.state.Desired, k.clock())
+		k.state.Unsure = unsure
+	}
+	return k, faults, nil
+}
+
+// begin makes the directory, and makes durable the names in it that a killed
+// program has left behind: what is acted on must not be gone after the next
+// power cut.
+func (k *Keeper) begin() error {
+	marker := filepath.Join(k.dir, markerFile)
+	if _, err := os.Stat(marker); errors.Is(err, os.ErrNotExist) {
+		if err := k.cfg.Disk.MkdirAll(SiteMkdir, k.dir, 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(marker, nil, 0o600); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	return k.cfg.Disk.SyncDir(SiteOpen, k.dir)
+}
+
+func (k *Keeper) readDesired() error {
+	b, err := os.ReadFile(filepath.Join(k.dir, desiredFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the last desired state: %w", err)
+	}
+	var signed api.Signed
+	if err := json.Unmarshal(b, &signed); err != nil {
+		return ringwall.Errorf(ringwall.Invalid, "reading the last desired state: %w", err)
+	}
+	d, err := k.state.Verify(signed, k.cfg.Keys)
+	if err != nil {
+		return fmt.Errorf("reading the last desired state: %w", err)
+	}
+	k.state.Desired, k.state.Signed = d, signed
+	return nil
+}
+
+func (k *Keeper) readHolds() error {
+	b, err := os.ReadFile(filepath.Join(k.dir, holdsFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the holds: %w", err)
+	}
+	var f onDisk
+	if err := json.Unmarshal(b, &f); err != nil || f.Version != 1 {
+		return ringwall.Errorf(ringwall.Invalid, "the file of the holds cannot be read (version %d): %w", f.Version, err)
+	}
+	now := k.clock()
+	off := now.Wall.Sub(f.Seen)
+	if off < 0 || off > implausible {
+		off = 0
+	}
+	for _, h := range f.Holds {
+		e := held{Hold: h.Hold}
+		if h.Left > 0 {
+			// What was served while the gateway was off is lifted by Expire, and reported.
+			e.until = now.Mono + max(h.Left-off, 1)
+		}
+		k.state.holds[h.ID] = e
+	}
+	k.state.released = f.Released
+	if k.state.released == nil {
+		k.state.released = map[ringwall.HoldID]time.Time{}
+	}
+	return nil
+}
+
+func (k *Keeper) clock() Clock { return Clock{Wall: k.cfg.Now(), Mono: k.cfg.Mono()} }
+
+// writeHolds makes the holds durable. After a failure the keeper does not
+// write again, see package durable; what is in memory is still enforced.
+func (k *Keeper) writeHolds() error {
+	if k.failed != nil {
+		return k.failed
+	}
+	now := k.clock()
+	f := onDisk{Version: 1, Seen: now.Wall, Holds: []heldOnDisk{}, Released: k.state.released}
+	for _, h := range k.state.holds {
+		e := heldOnDisk{Hold: h.Hold}
+		if h.until > 0 {
+			e.Left = max(h.until-now.Mono, 1)
+		}
+		f.Holds = append(f.Holds, e)
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	return k.check(k.cfg.Disk.WriteFile(SiteHolds, filepath.Join(k.dir, holdsFile), b, 0o600))
+}
+
+func (k *Keeper) check(err error) error {
+	if err != nil {
+		k.failed = ringwall.Errorf(ringwall.Unavailable, "keeping enforcement state: %w", err)
+		return k.failed
+	}
+	return nil
+}
+
+// Verify checks a signed desired state against the one in force, see
+// State.Verify.
+func (k *Keeper) Verify(signed api.Signed) (api.Desired, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state.Verify(signed, k.cfg.Keys)
+}
+
+// After returns what the holds would be if a verified document were accepted,
+// and the version of the holds that this stands on.
+func (k *Keeper) After(signed api.Signed, d api.Desired) (holds []api.Hold, version uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.clock()
+	then := k.state.clone()
+	then.Accept(signed, d, now)
+	return then.Holds(now), k.state.version
+}
+
+// Accept verifies a signed desired state and makes it durable, then takes it.
+// It returns the holds that it lifted.
+func (k *Keeper) Accept(signed api.Signed) ([]Lifted, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	d, err := k.state.Verify(signed, k.cfg.Keys)
+	if err != nil {
+		return nil, err
+	}
+	if k.failed != nil {
+		return nil, k.failed
+	}
+	// First the document: its releases and holds are taken again when it is
+	// read, so a cut between the two files loses nothing. Writing the holds also
+	// makes the new name of the document durable.
+	b, err := json.Marshal(signed)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.check(k.cfg.Disk.Replace(SiteDesired, filepath.Join(k.dir, desiredFile), b, 0o600)); err != nil {
+		return nil, err
+	}
+	lifted := k.state.Accept(signed, d, k.clock())
+	return lifted, k.writeHolds()
+}
+
+// React decides on an alert and, if a reflex acts, makes its hold durable and
+// puts it in force. The hold is in force in memory even when the disk fails:
+// the error then says so, and ok is true.
+func (k *Keeper) React(a ringwall.Alert) (h api.Hold, ok bool, why string, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.clock()
+	h, ok, why = k.state.React(a, now)
+	if !ok {
+		return h, false, why, nil
+	}
+	k.state.Hold(h, now)
+	return h, true, "", k.writeHolds()
+}
+
+// Expire lifts the holds that have been served and makes that durable.
+func (k *Keeper) Expire() ([]Lifted, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	lifted := k.state.Expire(k.clock())
+	if lifted == nil {
+		return nil, nil
+	}
+	return lifted, k.writeHolds()
+}
+
+// NextExpiry returns how long until a hold will have been served.
+func (k *Keeper) NextExpiry() (time.Duration, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state.NextExpiry(k.clock())
+}
+
+// View is what is in force at one moment. Nobody changes it.
+type View struct {
+	Desired api.Desired
+	Holds   []api.Hold
+	Version uint64 // of the holds
+	Unsure  bool
+}
+
+// View returns what is in force now.
+func (k *Keeper) View() View {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return View{Desired: k.state.Desired, Holds: k.state.Holds(k.clock()), Version: k.state.version, Unsure: k.state.Unsure}
+}
+
+// InForce returns the restriction on each device that has one.
+func (k *Keeper) InForce() map[ringwall.DeviceID]ringwall.Restriction {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state.InForce(k.clock())
+}
+
+// Have returns the generation to ask the platform after: 0 while it is not
+// known which holds are in force, so that it sends the document again.
+func (k *Keeper) Have() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.state.Unsure {
+		return 0
+	}
+	return k.state.Desired.Generation
+}
+
+// Ahead returns how far in the future of this gateway's clock the desired
+// state was issued; 0 when it was not.
+func (k *Keeper) Ahead() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return max(0, k.state.Desired.Issued.Sub(k.cfg.Now()))
+}
