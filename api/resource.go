@@ -120,6 +120,9 @@ type SIM struct {
 	Bytes      uint64            `json:"bytes"`
 	Records    uint64            `json:"records"`
 	OpenAlerts int               `json:"openAlerts"`
+	// Separated is since when the card is seen in other equipment than the one
+	// it is bound to; zero when it is not.
+	Separated time.Time `json:"separated,omitzero"`
 }
 
 // SIMCreate registers a card. The numbers are given in full, stored sealed and

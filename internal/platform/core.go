@@ -1,0 +1,152 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/internal/audit"
+	"github.com/ringwall/ringwall/internal/identity"
+	"github.com/ringwall/ringwall/internal/incident"
+	"github.com/ringwall/ringwall/internal/sqlstore"
+	"github.com/ringwall/ringwall/internal/trust"
+)
+
+// core is what every part of the platform works with. Its fields do not change
+// after New; its methods may be called concurrently.
+type core struct {
+	store   *sqlstore.Store
+	auditor *audit.Auditor
+	signer  *identity.Signer
+	// authority signs gateways; spineAddrs is where they find the spine.
+	authority  *identity.Authority
+	spineAddrs []string
+	log        *slog.Logger
+	now        func() time.Time
+
+	trust    trust.Config
+	incident incident.Config
+
+	// poke tells a gateway that there is a newer generation. It may be lost:
+	// gateways ask by themselves from time to time.
+	poke func(org ringwall.OrgID, gw ringwall.GatewayID, generation uint64)
+	// wakeOutbox and wakeResponder tell that there is something to do.
+	wakeOutbox, wakeResponder func()
+}
+
+// turn is one transaction, with what follows from it. Whatever changes a device
+// says so by judge or compose; before the commit, trust is evaluated anew and
+// desired states are composed anew, so that cause and consequence are one.
+//
+// A turn belongs to one goroutine and to one organisation.
+type turn struct {
+	*core
+	ctx  context.Context
+	tx   *sqlstore.Tx
+	org  ringwall.OrgID
+	at   time.Time
+	keys map[scopeKey]audit.Scope
+
+	judged   map[ringwall.DeviceID]string // device -> cause
+	composed map[ringwall.GatewayID]bool
+
+	pokes   map[ringwall.GatewayID]uint64
+	respond bool
+}
+
+type scopeKey struct {
+	name audit.SystemName
+	act  audit.Act
+}
+
+// turn runs f in a transaction, settles what follows from it, and once all is
+// committed tells those who wait for it. When f fails nothing has happened.
+func (c *core) turn(ctx context.Context, org ringwall.OrgID, f func(*turn) error) error {
+	t := &turn{core: c, ctx: ctx, org: org, keys: map[scopeKey]audit.Scope{}}
+	err := c.store.Update(ctx, func(tx *sqlstore.Tx) error {
+		t.tx, t.at = tx, c.now().UTC()
+		t.judged, t.composed, t.pokes = map[ringwall.DeviceID]string{}, map[ringwall.GatewayID]bool{}, map[ringwall.GatewayID]uint64{}
+		if err := f(t); err != nil {
+			return err
+		}
+		return t.settle()
+	})
+	if err != nil {
+		return err
+	}
+	c.wakeOutbox()
+	for gw, generation := range t.pokes {
+		c.poke(org, gw, generation)
+	}
+	if t.respond {
+		c.wakeResponder()
+	}
+	return nil
+}
+
+// as returns the scope in which a part of the platform does an act in this
+// turn's organisation. It is authorised and recorded once a turn.
+func (t *turn) as(name audit.SystemName, act audit.Act) (audit.Scope, error) {
+	key := scopeKey{name, act}
+	if s, ok := t.keys[key]; ok {
+		return s, nil
+	}
+	s, err := t.auditor.Authorise(t.ctx, audit.System(name, t.org), act, audit.Target{Kind: "organisation", ID: string(t.org), Org: t.org})
+	if err == nil {
+		t.keys[key] = s
+	}
+	return s, err
+}
+
+// projector returns the scope of the part that turns reports into state.
+func (t *turn) projector() (audit.Scope, error) { return t.as(audit.SysProject, audit.SystemProject) }
+
+// tell keeps an event in this transaction, in the name of scope's actor.
+func (t *turn) tell(scope audit.Scope, kind string, subject ringwall.Subject, cause string, n note) error {
+	return t.tx.Emit(scope, event(kind, t.org, scope.Actor().String(), cause, subject, n, t.at))
+}
+
+// judge asks for the device's trust to be evaluated before the commit; cause is
+// the id of what brought it about.
+func (t *turn) judge(id ringwall.DeviceID, cause string) {
+	if _, ok := t.judged[id]; !ok {
+		t.judged[id] = cause
+	}
+}
+
+// compose asks for the gateway's desired state to be composed anew.
+func (t *turn) compose(gw ringwall.GatewayID) {
+	if gw != "" {
+		t.composed[gw] = true
+	}
+}
+
+// settle evaluates trust, then composes. Neither asks for more of the other's
+// kind, so one pass is enough. Order is fixed, for reproducible timelines.
+func (t *turn) settle() error {
+	for _, id := range slices.Sorted(maps.Keys(t.judged)) {
+		if err := t.evaluate(id, t.judged[id]); err != nil {
+			return err
+		}
+	}
+	for _, gw := range slices.Sorted(maps.Keys(t.composed)) {
+		if err := t.composeGateway(gw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func deviceSubject(id ringwall.DeviceID) ringwall.Subject {
+	return ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(id)}
+}
+
+// isCode reports whether err carries the code.
+func isCode(err error, code ringwall.Code) bool {
+	e, ok := errors.AsType[*ringwall.Error](err)
+	return ok && e.Code == code
+}

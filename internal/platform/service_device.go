@@ -1,0 +1,217 @@
+package platform
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/assess"
+	"github.com/ringwall/ringwall/internal/audit"
+	"github.com/ringwall/ringwall/internal/httpapi"
+	"github.com/ringwall/ringwall/internal/segment"
+	"github.com/ringwall/ringwall/internal/sqlstore"
+)
+
+// Devices lists devices by name.
+func (s *service) Devices(ctx context.Context, a audit.Actor, f httpapi.DeviceFilter, p httpapi.Paging) (page api.Page[api.Device], err error) {
+	err = s.view(ctx, a, audit.DeviceRead, on("device", ""), func(tx *sqlstore.Tx, scope audit.Scope) (err error) {
+		page, err = tx.Devices(scope, sqlstore.DeviceFilter(f), paging(p))
+		return err
+	})
+	return page, err
+}
+
+// Device answers one device.
+func (s *service) Device(ctx context.Context, a audit.Actor, id ringwall.DeviceID) (d api.Device, err error) {
+	err = s.view(ctx, a, audit.DeviceRead, on("device", string(id)), func(tx *sqlstore.Tx, scope audit.Scope) (err error) {
+		d, err = tx.Device(scope, id)
+		return err
+	})
+	return d, err
+}
+
+// maxName bounds what a person may call a thing.
+const maxName = 120
+
+// deviceTypes are the classes that policies know.
+var deviceTypes = []string{"camera", "meter", "phone", "laptop", "hub", "lock", "unknown"}
+
+// PatchDevice changes a device.
+func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.DeviceID, version uint64, p api.DevicePatch) (d api.Device, err error) {
+	if p.Name != nil && (strings.TrimSpace(*p.Name) == "" || len(*p.Name) > maxName) {
+		return d, ringwall.Errorf(ringwall.Invalid, "a device's name has 1 to %d bytes", maxName)
+	}
+	if p.Type != nil && !slices.Contains(deviceTypes, *p.Type) {
+		return d, ringwall.Errorf(ringwall.Invalid, "a device's type is one of %s", strings.Join(deviceTypes, ", "))
+	}
+	err = s.change(ctx, a, audit.DeviceWrite, on("device", string(id)), func(t *turn, scope audit.Scope) error {
+		old, err := t.tx.Device(scope, id)
+		if err != nil {
+			return err
+		}
+		if version != 0 && old.Version != version {
+			return ringwall.Errorf(ringwall.Conflict, "the device has changed since version %d", version)
+		}
+		if p.SIM != nil && *p.SIM != "" {
+			if _, err := t.tx.SIM(scope, *p.SIM); err != nil {
+				return err
+			}
+		}
+		if d, err = t.tx.UpdateDevice(scope, id, func(d *api.Device) error {
+			set(&d.Name, p.Name)
+			set(&d.Type, p.Type)
+			set(&d.Mode, p.Mode)
+			set(&d.Enrolled, p.Enrolled)
+			set(&d.SIM, p.SIM)
+			return nil
+		}); err != nil {
+			return err
+		}
+		if err := t.tellPatch(scope, old, d); err != nil {
+			return err
+		}
+		t.judge(id, "")
+		t.compose(d.Gateway)
+		return nil
+	})
+	if err != nil {
+		return d, err
+	}
+	return s.Device(ctx, a, id) // as it is once trust and policy have followed
+}
+
+func set[T any](field *T, v *T) {
+	if v != nil {
+		*field = *v
+	}
+}
+
+// tellPatch tells what a person changed about a device.
+func (t *turn) tellPatch(scope audit.Scope, old, now api.Device) error {
+	subject := deviceSubject(now.ID)
+	tell := func(kind, key, from, to string) error {
+		return t.tell(scope, kind, subject, "", note{Key: key, Params: map[string]string{"old": from, "new": to}})
+	}
+	if old.Name != now.Name {
+		if err := tell(ringwall.EventDeviceMode, "timeline.device.named", old.Name, now.Name); err != nil {
+			return err
+		}
+	}
+	if old.Mode != now.Mode {
+		if err := tell(ringwall.EventDeviceMode, "timeline.device.mode", old.Mode.String(), now.Mode.String()); err != nil {
+			return err
+		}
+	}
+	if old.Enrolled != now.Enrolled {
+		key := "timeline.device.revoked"
+		if now.Enrolled {
+			key = "timeline.device.enrolled"
+		}
+		return tell(ringwall.EventDeviceMode, key, "", "")
+	}
+	return nil
+}
+
+// Flows answers a device's flow reports from the segments.
+func (s *service) Flows(ctx context.Context, a audit.Actor, id ringwall.DeviceID, q httpapi.FlowQuery) ([]api.FlowRow, error) {
+	if _, err := s.Device(ctx, a, id); err != nil {
+		return nil, err
+	}
+	if q.Limit <= 0 {
+		q.Limit = httpapi.DefaultPage
+	}
+	rows, err := s.segments.Flows(ctx, segment.Query{
+		Org: a.Org, Device: id, From: q.From, To: q.To, Verdict: q.Verdict, Limit: min(q.Limit, httpapi.MaxPage),
+	})
+	if rows == nil {
+		rows = []api.FlowRow{}
+	}
+	return rows, err
+}
+
+// AssessDevice starts an assessment.
+func (s *service) AssessDevice(ctx context.Context, a audit.Actor, id ringwall.DeviceID) (ringwall.AssessID, error) {
+	scope, err := s.auditor.Authorise(ctx, a, audit.AssessRun, audit.Target{Kind: "device", ID: string(id), Org: a.Org})
+	if err != nil {
+		return "", err
+	}
+	var d api.Device
+	var prior []ringwall.Finding
+	if err := s.store.View(ctx, func(tx *sqlstore.Tx) (err error) {
+		if d, err = tx.Device(scope, id); err != nil {
+			return err
+		}
+		prior, err = tx.Findings(scope, id)
+		return err
+	}); err != nil {
+		return "", err
+	}
+	if s.assessor == nil {
+		return "", ringwall.Errorf(ringwall.Unavailable, "this platform reaches no devices; run ringwall assess --submit near them")
+	}
+	return s.assessor.start(scope, d, prior)
+}
+
+// Assessments lists those of one device.
+func (s *service) Assessments(ctx context.Context, a audit.Actor, id ringwall.DeviceID, p httpapi.Paging) (page api.Page[api.Assessment], err error) {
+	err = s.view(ctx, a, audit.DeviceRead, on("device", string(id)), func(tx *sqlstore.Tx, scope audit.Scope) (err error) {
+		if _, err := tx.Device(scope, id); err != nil {
+			return err
+		}
+		page, err = tx.Assessments(scope, id, paging(p))
+		return err
+	})
+	return page, err
+}
+
+// Assessment answers one assessment.
+func (s *service) Assessment(ctx context.Context, a audit.Actor, id ringwall.AssessID) (out api.Assessment, err error) {
+	err = s.view(ctx, a, audit.DeviceRead, on("assessment", string(id)), func(tx *sqlstore.Tx, scope audit.Scope) (err error) {
+		out, err = tx.Assessment(scope, id)
+		if !isCode(err, ringwall.NotFound) || s.assessor == nil {
+			return err
+		}
+		if d, running := s.assessor.assessing(id); running {
+			if _, mine := tx.Device(scope, d); mine == nil {
+				return ringwall.Errorf(ringwall.Unavailable, "the assessment is under way")
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
+// maxSubmitted bounds the findings of an assessment made elsewhere: more than
+// the rubric has indicators, with room for several sources.
+const maxSubmitted = 500
+
+// SubmitAssessment keeps an assessment that was made elsewhere. Its findings
+// are taken as observed by the one who submits; a device it does not name is
+// found by its MAC or, failing that, is left open.
+func (s *service) SubmitAssessment(ctx context.Context, a audit.Actor, in api.Assessment) (out api.Assessment, err error) {
+	if len(in.Findings) > maxSubmitted {
+		return out, ringwall.Errorf(ringwall.Invalid, "an assessment has at most %d findings", maxSubmitted)
+	}
+	err = s.change(ctx, a, audit.AssessRun, on("device", string(in.Device)), func(t *turn, scope audit.Scope) error {
+		in.ID, in.Org = ringwall.AssessID(ringwall.NewID(ringwall.PrefixAssess, t.at)), a.Org
+		if in.Started.IsZero() || in.Started.After(t.at) {
+			in.Started = t.at
+		}
+		in.Ended = t.at // when it became known here; nothing is backdated
+		if in.Device != "" {
+			if _, err := t.tx.Device(scope, in.Device); err != nil {
+				return err
+			}
+		}
+		if in.Device == "" {
+			res := assess.Grade(assess.Default(), in.Findings, t.at)
+			in.Grade, in.Class, in.Best, in.Worst, in.Risk, in.Coverage = res.Grade, res.Class, res.Best, res.Worst, res.Risk, res.Coverage
+			in.Modules, in.Reasons, in.Rubric = res.Modules, res.Reasons, res.Rubric
+		}
+		out, err = t.assessed(scope, in)
+		return err
+	})
+	return out, err
+}

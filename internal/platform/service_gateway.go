@@ -1,0 +1,168 @@
+package platform
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/audit"
+	"github.com/ringwall/ringwall/internal/httpapi"
+	"github.com/ringwall/ringwall/internal/identity"
+	"github.com/ringwall/ringwall/internal/policy"
+	"github.com/ringwall/ringwall/internal/sqlstore"
+)
+
+// Gateways lists gateways.
+func (s *service) Gateways(ctx context.Context, a audit.Actor, p httpapi.Paging) (page api.Page[api.Gateway], err error) {
+	err = s.view(ctx, a, audit.GatewayRead, on("gateway", ""), func(tx *sqlstore.Tx, scope audit.Scope) (err error) {
+		page, err = tx.Gateways(scope, paging(p))
+		return err
+	})
+	return page, err
+}
+
+// Gateway answers one gateway.
+func (s *service) Gateway(ctx context.Context, a audit.Actor, id ringwall.GatewayID) (g api.Gateway, err error) {
+	err = s.view(ctx, a, audit.GatewayRead, on("gateway", string(id)), func(tx *sqlstore.Tx, scope audit.Scope) (err error) {
+		g, err = tx.Gateway(scope, id)
+		return err
+	})
+	return g, err
+}
+
+// PatchGateway changes what a gateway is told.
+func (s *service) PatchGateway(ctx context.Context, a audit.Actor, id ringwall.GatewayID, p api.GatewayPatch) (g api.Gateway, err error) {
+	if err := checkGateway(p); err != nil {
+		return g, err
+	}
+	err = s.change(ctx, a, audit.GatewayWrite, on("gateway", string(id)), func(t *turn, scope audit.Scope) error {
+		g, err = t.tx.UpdateGateway(scope, id, func(g *api.Gateway) error {
+			set(&g.Name, p.Name)
+			set(&g.Arrival, p.Arrival)
+			set(&g.Resolver, p.Resolver)
+			set(&g.LocalNets, p.LocalNets)
+			set(&g.Remediate, p.Remediate)
+			return nil
+		})
+		t.compose(id)
+		return err
+	})
+	if err != nil {
+		return g, err
+	}
+	return s.Gateway(ctx, a, id)
+}
+
+func checkGateway(p api.GatewayPatch) error {
+	if p.Name != nil {
+		if err := checkName(*p.Name); err != nil {
+			return err
+		}
+	}
+	if p.Arrival != nil && *p.Arrival == ringwall.Shadow {
+		return ringwall.Errorf(ringwall.Invalid, "arrival is learn or enforce")
+	}
+	if p.Resolver != nil && *p.Resolver != "" {
+		if _, err := netip.ParseAddrPort(*p.Resolver); err != nil {
+			return ringwall.Errorf(ringwall.Invalid, "resolver %q is not address:port", *p.Resolver)
+		}
+	}
+	if p.LocalNets != nil {
+		for _, n := range *p.LocalNets {
+			if !n.IsValid() || !n.Addr().Is4() {
+				return ringwall.Errorf(ringwall.Invalid, "local network %q is not an IPv4 network", n)
+			}
+		}
+	}
+	if p.Remediate != nil {
+		for _, t := range *p.Remediate {
+			if err := policy.Check(t); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// CreateEnrolToken makes a one-time token.
+func (s *service) CreateEnrolToken(ctx context.Context, a audit.Actor) (api.EnrolToken, error) {
+	scope, err := s.auditor.Authorise(ctx, a, audit.GatewayEnrol, audit.Target{Kind: "gateway", Org: a.Org})
+	if err != nil {
+		return api.EnrolToken{}, err
+	}
+	secret, rec := identity.NewToken(identity.EnrolToken, a.Org, s.now())
+	if rec.Expires.IsZero() {
+		rec.Expires = s.now().Add(identity.EnrolLife)
+	}
+	if err := s.store.Update(ctx, func(tx *sqlstore.Tx) error { return tx.CreateEnrolToken(scope, rec) }); err != nil {
+		return api.EnrolToken{}, err
+	}
+	return api.EnrolToken{ID: rec.ID, Token: secret.Reveal(), Expires: rec.Expires}, nil
+}
+
+// refusedToken is the one answer to a token that does not hold, whatever is
+// wrong with it.
+func refusedToken(err error) error {
+	return &ringwall.Error{Code: ringwall.Unverified, Text: "the enrolment token does not hold", Hint: "make a new one with \"ringwall gateway token\"", Err: err}
+}
+
+// Enrol gives a gateway its identity. The token is used up in the same
+// transaction in which the gateway comes to be: of any number who show it at
+// once, one is enrolled.
+func (s *service) Enrol(ctx context.Context, req api.EnrolRequest) (api.EnrolAnswer, error) {
+	var out api.EnrolAnswer
+	claim, err := identity.ParseToken(identity.EnrolToken, req.Token)
+	if err != nil {
+		return out, refusedToken(err)
+	}
+	name := strings.TrimSpace(req.Name)
+	if name == "" {
+		name = "gateway"
+	}
+	if err := checkName(name); err != nil {
+		return out, err
+	}
+	enrol := func(tx *sqlstore.Tx) (audit.Scope, error) {
+		scope, err := s.auditor.Authorise(ctx, audit.System(audit.SysEnrol, claim.Org), audit.GatewayEnrol, audit.Target{Kind: "token", ID: string(claim.ID), Org: claim.Org})
+		if err != nil {
+			return scope, err
+		}
+		rec, err := tx.EnrolToken(scope, claim.ID)
+		if err != nil {
+			return scope, refusedToken(err)
+		}
+		if err := claim.Check(rec, s.now()); err != nil {
+			return scope, refusedToken(err)
+		}
+		return scope, nil
+	}
+	err = s.turn(ctx, claim.Org, func(t *turn) error {
+		scope, err := enrol(t.tx)
+		if err != nil {
+			return err
+		}
+		gw := ringwall.GatewayID(ringwall.NewID(ringwall.PrefixGateway, t.at))
+		cert, err := s.authority.SignGateway(claim.Org, gw, []byte(req.CSR))
+		if err != nil {
+			return err
+		}
+		if err := t.tx.UseEnrolToken(scope, claim.ID, gw, t.at); err != nil {
+			return refusedToken(err)
+		}
+		if err := t.tx.CreateGateway(scope, api.Gateway{
+			ID: gw, Org: claim.Org, Name: name, Enrolled: t.at, Arrival: ringwall.Learn, CertExpiry: cert.Expires,
+			LocalNets: []netip.Prefix{}, Remediate: []api.Term{},
+		}, cert.Serial); err != nil {
+			return err
+		}
+		t.compose(gw)
+		out = api.EnrolAnswer{
+			Org: claim.Org, Gateway: gw, Certificate: string(cert.PEM), CA: string(s.authority.Certificate()), Spine: s.spineAddrs, SigningKeys: s.signer.Keys(),
+		}
+		return t.tell(scope, ringwall.EventGatewayEnrol, ringwall.Subject{Kind: ringwall.SubjectGateway, ID: string(gw)}, string(claim.ID),
+			note{Key: "timeline.gateway.enrolled", Params: map[string]string{"name": name}})
+	})
+	return out, err
+}

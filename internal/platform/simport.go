@@ -1,0 +1,111 @@
+package platform
+
+import (
+	"context"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/audit"
+	"github.com/ringwall/ringwall/internal/incident"
+	"github.com/ringwall/ringwall/internal/operatorport"
+)
+
+// simPort is what the responder asks of a telecom operator; an
+// operatorport.Client is one. nil where no operator is configured.
+type simPort interface {
+	Suspend(ctx context.Context, card operatorport.Card, reason string, idem ringwall.ResponseID) (operatorport.Status, error)
+	Restore(ctx context.Context, card operatorport.Card, reason string, idem ringwall.ResponseID) (operatorport.Status, error)
+}
+
+// respondSIM carries out or undoes a response on a SIM. It is written down as
+// doing before the operator is asked. An answer that does not tell what the
+// operator did leaves it so, to be asked again under the same key.
+func (c *core) respondSIM(ctx context.Context, org ringwall.OrgID, r api.Response, sims simPort) (retry bool, err error) {
+	var card operatorport.Card
+	if err := c.turn(ctx, org, func(t *turn) error {
+		scope, err := t.as(audit.SysIncident, audit.SIMRespond)
+		if err != nil {
+			return err
+		}
+		if r, err = t.tx.Response(scope, r.ID); err != nil {
+			return err
+		}
+		numbers, err := t.tx.Numbers(scope, ringwall.SIMID(r.Target.ID))
+		if err != nil {
+			return err
+		}
+		card = operatorport.Card{ICCID: numbers.ICCID, IMSI: numbers.IMSI}
+		if r.Status != incident.Approved {
+			return nil // doing or undoing already, or past both
+		}
+		if r, err = incident.Start(r, t.at); err != nil {
+			return err
+		}
+		return t.record(scope, r)
+	}); err != nil {
+		return true, err
+	}
+	undo := r.Status == incident.Undoing
+	if r.Status != incident.Doing && !undo {
+		return false, nil
+	}
+	answer := ask(ctx, sims, card, r, undo)
+	if ringwall.CodeOf(answer) == ringwall.Unavailable && sims != nil {
+		c.log.Warn("operator did not say what became of the SIM; asking again", "response", r.ID, "cause", answer)
+		return true, nil
+	}
+	return false, c.turn(ctx, org, func(t *turn) error { return t.simAnswered(r, undo, answer) })
+}
+
+func ask(ctx context.Context, sims simPort, card operatorport.Card, r api.Response, undo bool) error {
+	if sims == nil {
+		return ringwall.Errorf(ringwall.Unavailable, "no operator is configured")
+	}
+	var err error
+	if undo {
+		_, err = sims.Restore(ctx, card, r.Reason, r.ID)
+	} else {
+		_, err = sims.Suspend(ctx, card, r.Reason, r.ID)
+	}
+	return err
+}
+
+// simAnswered records how it ended.
+func (t *turn) simAnswered(r api.Response, undo bool, answer error) error {
+	scope, err := t.as(audit.SysIncident, audit.SIMRespond)
+	if err != nil {
+		return err
+	}
+	if r, err = t.tx.Response(scope, r.ID); err != nil {
+		return err
+	}
+	var next api.Response
+	switch {
+	case answer != nil && undo:
+		next, err = incident.LiftFailed(r, answer)
+	case answer != nil:
+		next, err = incident.Fail(r, answer)
+	case undo:
+		next, err = incident.Lifted(r, t.at)
+	default:
+		next, err = incident.Finish(r, "", t.at)
+	}
+	if err != nil {
+		return err
+	}
+	if err := t.record(scope, next); err != nil || answer != nil {
+		return err
+	}
+	state, key := string(operatorport.Suspended), "timeline.sim.suspended"
+	if undo {
+		state, key = string(operatorport.Active), "timeline.sim.restored"
+	}
+	usage, err := t.as(audit.SysUsage, audit.SystemUsage)
+	if err != nil {
+		return err
+	}
+	if _, err := t.tx.UpdateSIM(usage, ringwall.SIMID(r.Target.ID), func(s *api.SIM) error { s.State = state; return nil }); err != nil {
+		return err
+	}
+	return t.tell(scope, ringwall.EventSIM, r.Target, string(r.ID), note{Key: key, Ref: string(r.ID)})
+}
