@@ -80,8 +80,8 @@ func TestWatch_provesAPicture(t *testing.T) {
 	if p.Codec != "H264" || p.Width != rtsptest.Width || p.Height != rtsptest.Height || p.Slices != 1 || p.Bytes < 4000 {
 		t.Errorf("picture = %+v", p)
 	}
-	if _, err := Watch(t.Context(), dial, s.Address, "live", nil); err == nil {
-		t.Error("a picture came without a login")
+	if _, err := Watch(t.Context(), dial, s.Address, "live", nil); ringwall.CodeOf(err) != ringwall.Forbidden {
+		t.Errorf("without a login: error is %v, want code forbidden", err)
 	}
 	_, err = Watch(t.Context(), dial, s.Address, "live", &Credential{"admin", "wr0ng-secret"})
 	if err == nil || strings.Contains(err.Error(), "wr0ng-secret") {

@@ -2,6 +2,7 @@ package rtsp
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/url"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
 	"github.com/bluenviron/gortsplib/v5/pkg/description"
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/bluenviron/gortsplib/v5/pkg/liberrors"
 	"github.com/pion/rtp"
 
 	"github.com/ringwall/ringwall"
@@ -29,8 +31,10 @@ const maxPackets = 100_000
 const maxTracks = 16
 
 // Watch plays a path over TCP (interleaved) and returns the first whole
-// random-access picture. Without cred nothing is presented. When the stream
-// cannot be had or shows none in time, the error says which.
+// random-access picture. Without cred nothing is presented. The error's code
+// tells why there is none: Forbidden (a login is needed or was refused),
+// NotFound (no such path, or no video in it), Unverified (it plays, but no
+// picture came), Unavailable.
 func Watch(ctx context.Context, dial Dial, address, path string, cred *Credential) (Picture, error) {
 	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
@@ -58,7 +62,7 @@ func Watch(ctx context.Context, dial Dial, address, path string, cred *Credentia
 	defer func() { stop(); c.Close() }()
 	found := make(chan Picture, 1)
 	if err := play(c, u, found); err != nil {
-		return Picture{}, ringwall.Errorf(ringwall.Unavailable, "playing %s: %v", address, conceal(err, cred))
+		return Picture{}, ringwall.Errorf(codeOf(err), "playing %s: %v", address, conceal(err, cred))
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
@@ -78,6 +82,22 @@ func Watch(ctx context.Context, dial Dial, address, path string, cred *Credentia
 		}
 		return Picture{}, ringwall.Errorf(ringwall.Unavailable, "playing %s: %v", address, conceal(err, cred))
 	}
+}
+
+// codeOf tells a refusal from trouble.
+func codeOf(err error) ringwall.Code {
+	if e, ok := errors.AsType[liberrors.ErrClientBadStatusCode](err); ok {
+		switch e.Code {
+		case base.StatusUnauthorized, base.StatusForbidden:
+			return ringwall.Forbidden
+		case base.StatusNotFound:
+			return ringwall.NotFound
+		}
+	}
+	if e, ok := errors.AsType[*ringwall.Error](err); ok {
+		return e.Code
+	}
+	return ringwall.Unavailable
 }
 
 // conceal keeps a library's error from carrying the password on.

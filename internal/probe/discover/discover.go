@@ -1,0 +1,222 @@
+// Package discover finds devices on networks: by asking cameras to show
+// themselves (WS-Discovery, by multicast and to every address), by a connect
+// scan over a few ports, and by reading this machine's table of neighbours.
+//
+// It never looks outside the prefixes it is given, and refuses prefixes with
+// more than MaxHosts addresses. Nothing it hears is trusted for more than a
+// name: what a device is, its probes find out. Every Finder ends with its
+// context and leaves no goroutine behind.
+package discover
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/internal/assess"
+	"github.com/ringwall/ringwall/internal/onvif"
+)
+
+// MaxHosts bounds one prefix: a /20 of IPv4.
+const MaxHosts = 4096
+
+// Hosts returns the addresses of a prefix, without the network and broadcast
+// addresses of an IPv4 subnet.
+func Hosts(p netip.Prefix) ([]netip.Addr, error) {
+	p = p.Masked()
+	bits := p.Addr().BitLen() - p.Bits()
+	if bits > 12 {
+		return nil, ringwall.Errorf(ringwall.Invalid, "%v has more than %d addresses", p, MaxHosts)
+	}
+	var out []netip.Addr
+	for a, n := p.Addr(), 0; n < 1<<bits; a, n = a.Next(), n+1 {
+		if a.Is4() && bits >= 2 && (n == 0 || n == 1<<bits-1) {
+			continue
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+func allHosts(in []netip.Prefix) ([]netip.Addr, error) {
+	var out []netip.Addr
+	for _, p := range in {
+		hs, err := Hosts(p)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, hs...)
+	}
+	return out, nil
+}
+
+// Sweep tries a few TCP ports of every address; a refusal is a sign of life as
+// good as an open port.
+type Sweep struct {
+	Ports   []uint16      // nil = 80, 554, 23, 443
+	Workers int           // 0 = 256
+	Timeout time.Duration // 0 = 500 ms
+}
+
+func (Sweep) String() string { return "connect scan" }
+
+// Find tries the addresses.
+func (s Sweep) Find(ctx context.Context, n assess.Network, in []netip.Prefix, seen func(assess.Sighting)) error {
+	hosts, err := allHosts(in)
+	if err != nil {
+		return err
+	}
+	if s.Ports == nil {
+		s.Ports = []uint16{80, 554, 23, 443}
+	}
+	if s.Workers == 0 {
+		s.Workers = 256
+	}
+	if s.Timeout == 0 {
+		s.Timeout = 500 * time.Millisecond
+	}
+	next := make(chan netip.Addr)
+	var wg sync.WaitGroup
+	for range min(s.Workers, len(hosts)) {
+		wg.Go(func() {
+			for a := range next {
+				if s.alive(ctx, n, a) {
+					seen(assess.Sighting{Addr: a, How: s.String()})
+				}
+			}
+		})
+	}
+	for _, a := range hosts {
+		select {
+		case next <- a:
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	wg.Wait()
+	return nil
+}
+
+func (s Sweep) alive(ctx context.Context, n assess.Network, a netip.Addr) bool {
+	for _, p := range s.Ports {
+		dialCtx, cancel := context.WithTimeout(ctx, s.Timeout)
+		c, err := n.DialContext(dialCtx, "tcp", netip.AddrPortFrom(a, p).String())
+		cancel()
+		switch {
+		case err == nil:
+			_ = c.Close() // that it opened is all we wanted to know
+			return true
+		case errors.Is(err, syscall.ECONNREFUSED):
+			return true
+		case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), ctx.Err() != nil:
+			return false
+		}
+	}
+	return false
+}
+
+// WSDiscovery asks ONVIF cameras to show themselves.
+type WSDiscovery struct {
+	Wait time.Duration // 0 = 1.5 s; cameras delay their answers by up to 0.5 s
+}
+
+func (WSDiscovery) String() string { return "WS-Discovery" }
+
+// Find asks the multicast group and each address.
+func (w WSDiscovery) Find(ctx context.Context, n assess.Network, in []netip.Prefix, seen func(assess.Sighting)) error {
+	hosts, err := allHosts(in)
+	if err != nil {
+		return err
+	}
+	conn, err := n.ListenPacket(ctx, "udp4", "0.0.0.0:0")
+	if err != nil {
+		return ringwall.Errorf(ringwall.Unavailable, "opening a socket for discovery: %w", err)
+	}
+	defer conn.Close()
+	to := []netip.AddrPort{onvif.Multicast}
+	for _, a := range hosts {
+		if a.Is4() {
+			to = append(to, netip.AddrPortFrom(a, onvif.DiscoveryPort))
+		}
+	}
+	if w.Wait == 0 {
+		w.Wait = 1500 * time.Millisecond
+	}
+	ms, err := onvif.Discover(ctx, conn, to, w.Wait)
+	for _, m := range ms {
+		vendor, model := m.Scope("name"), m.Scope("hardware")
+		vendor = strings.TrimSpace(strings.TrimSuffix(vendor, model))
+		seen(assess.Sighting{Addr: m.From.Addr(), How: w.String(), Vendor: vendor, Model: model, Type: "camera"})
+	}
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// Neighbours reads a table of neighbours in the format of Linux's
+// /proc/net/arp. On other systems there is none, and it finds nothing.
+type Neighbours struct {
+	Path string // "" = /proc/thread-self/net/arp: that of the caller's namespace
+}
+
+func (Neighbours) String() string { return "neighbour table" }
+
+// Find reads the table.
+func (nb Neighbours) Find(_ context.Context, _ assess.Network, in []netip.Prefix, seen func(assess.Sighting)) error {
+	if nb.Path == "" {
+		nb.Path = "/proc/thread-self/net/arp"
+	}
+	f, err := os.Open(nb.Path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the neighbour table: %w", err)
+	}
+	defer f.Close()
+	all, err := ParseNeighbours(f)
+	for _, s := range all {
+		for _, p := range in {
+			if p.Contains(s.Addr) {
+				s.How = nb.String()
+				seen(s)
+				break
+			}
+		}
+	}
+	return err
+}
+
+// maxNeighbours bounds what is read; the kernel keeps 1,024 by default.
+const maxNeighbours = 65536
+
+// ParseNeighbours reads /proc/net/arp: complete entries only.
+func ParseNeighbours(r io.Reader) ([]assess.Sighting, error) {
+	var out []assess.Sighting
+	sc := bufio.NewScanner(r)
+	for n := 0; sc.Scan() && n < maxNeighbours; n++ {
+		f := strings.Fields(sc.Text())
+		if n == 0 || len(f) < 4 {
+			continue // the heading
+		}
+		a, err := netip.ParseAddr(f[0])
+		if err != nil || f[2] == "0x0" || f[3] == "00:00:00:00:00:00" {
+			continue // incomplete: asked for, not answered
+		}
+		out = append(out, assess.Sighting{Addr: a, MAC: strings.ToLower(f[3])})
+	}
+	if err := sc.Err(); err != nil {
+		return out, fmt.Errorf("reading the neighbour table: %w", err)
+	}
+	return out, nil
+}
