@@ -27,7 +27,9 @@ type Env struct {
 }
 
 // commands lists the constructors of all commands.
-var commands = []func(Env) *cobra.Command{}
+var commands = []func(Env) *cobra.Command{
+	newAssess,
+}
 
 // errFound ends a command that worked and found something: status 1, and
 // nothing more is said.

@@ -1,0 +1,352 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/assess"
+	"github.com/ringwall/ringwall/internal/probe"
+)
+
+// assessOptions are the flags of the command.
+type assessOptions struct {
+	json    bool
+	verbose bool
+	own     bool
+	dryRun  bool
+	ports   string
+	timeout time.Duration
+}
+
+func newAssess(env Env) *cobra.Command {
+	var o assessOptions
+	c := &cobra.Command{
+		Use:   "assess TARGET...",
+		Short: "Find devices, probe them, and grade how dangerous they are",
+		Long: `Assess finds devices, probes them over the network and grades each: high,
+medium or low risk, with the interval that what is unknown leaves open, how
+much was measured, and why.
+
+A TARGET is a host, host:port, network (10.0.0.0/24), rtsp://host/path or
+onvif://host. Known default passwords are tried within a budget that locks
+nobody out; a working one is named by its number and never shown.
+
+Only private, link-local and loopback addresses are assessed, unless you say
+that the devices are yours with --i-own-this.`,
+		Example: "  ringwall assess 192.168.1.0/24\n  ringwall assess -v --ports 1-65535 192.168.1.10",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("%s needs a target; see %q", c.CommandPath(), c.CommandPath()+" --help")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return runAssess(c.Context(), env, o, args) },
+	}
+	c.Flags().BoolVar(&o.json, "json", false, "print an array of assessments")
+	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show every finding with its evidence")
+	c.Flags().BoolVar(&o.own, "i-own-this", false, "assess public addresses too: you may")
+	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be sent, and send nothing")
+	c.Flags().StringVar(&o.ports, "ports", "", "TCP ports to look at, such as 80,554,8000-8100 (default: where devices listen)")
+	c.Flags().DurationVar(&o.timeout, "per-device", 0, "the most time for one device (default 90s)")
+	return c
+}
+
+// hostNetwork is the machine's own network.
+type hostNetwork struct{}
+
+func (hostNetwork) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, network, address)
+}
+
+func (hostNetwork) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+	var l net.ListenConfig
+	return l.ListenPacket(ctx, network, address)
+}
+
+func runAssess(ctx context.Context, env Env, o assessOptions, args []string) error {
+	ports, err := parsePorts(o.ports)
+	if err != nil {
+		return err
+	}
+	if o.timeout < 0 {
+		return usagef("--per-device %v is less than nothing", o.timeout)
+	}
+	var targets []assess.Target
+	var nets []netip.Prefix
+	for _, arg := range args {
+		t, p, err := parseTarget(ctx, arg)
+		if err != nil {
+			return err
+		}
+		if err := consent(arg, t, p, o.own); err != nil {
+			return err
+		}
+		if p.IsValid() {
+			nets = append(nets, p)
+		} else {
+			targets = append(targets, t)
+		}
+	}
+	r := &assess.Runner{
+		Network: hostNetwork{}, Probes: probe.All(), Finders: probe.Finders(), Now: env.Now, Ports: ports, PerDevice: o.timeout,
+		Progress: func(e assess.Event) { sayProgress(env.Stderr, o, e) },
+	}
+	if o.dryRun {
+		return sayPlan(env.Stdout, r, targets, nets)
+	}
+	if len(nets) > 0 {
+		found, err := r.Discover(ctx, nets)
+		if err != nil {
+			return err
+		}
+		for _, t := range found {
+			if !slices.ContainsFunc(targets, func(o assess.Target) bool { return o.Addr == t.Addr }) {
+				targets = append(targets, t)
+			}
+		}
+		fmt.Fprintf(env.Stderr, "%d devices found\n", len(targets))
+	}
+	as, err := r.Run(ctx, targets)
+	if perr := printAssessments(env.Stdout, o, as); perr != nil {
+		return perr
+	}
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(as, func(a api.Assessment) bool { return a.Grade == ringwall.HighRisk }) {
+		return errFound
+	}
+	return nil
+}
+
+// parsePorts reads a list such as 80,554,8000-8100.
+func parsePorts(s string) ([]uint16, error) {
+	if s == "" {
+		return nil, nil
+	}
+	seen := map[uint16]bool{}
+	var out []uint16
+	for part := range strings.SplitSeq(s, ",") {
+		from, to, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		if !isRange {
+			to = from
+		}
+		a, err1 := strconv.ParseUint(from, 10, 16)
+		b, err2 := strconv.ParseUint(to, 10, 16)
+		if err1 != nil || err2 != nil || a == 0 || a > b {
+			return nil, usagef("--ports: %q is not a port from 1 to 65535 or a range of them", part)
+		}
+		for p := a; p <= b; p++ {
+			if !seen[uint16(p)] {
+				seen[uint16(p)] = true
+				out = append(out, uint16(p))
+			}
+		}
+	}
+	return out, nil
+}
+
+// parseTarget reads one argument: a network, or one device.
+func parseTarget(ctx context.Context, arg string) (assess.Target, netip.Prefix, error) {
+	t := assess.Target{Name: arg}
+	if p, err := netip.ParsePrefix(arg); err == nil {
+		if p.IsSingleIP() {
+			t.Addr = p.Addr().Unmap()
+			return t, netip.Prefix{}, nil
+		}
+		return t, p.Masked(), nil
+	}
+	host := arg
+	if strings.Contains(arg, "://") {
+		u, err := url.Parse(arg)
+		if err != nil || u.Hostname() == "" {
+			return t, netip.Prefix{}, usagef("target %q is not an address", arg)
+		}
+		if !slices.Contains([]string{"rtsp", "onvif", "http", "https"}, u.Scheme) {
+			return t, netip.Prefix{}, usagef("target %q: scheme %q is not rtsp, onvif, http or https", arg, u.Scheme)
+		}
+		if u.User != nil {
+			return t, netip.Prefix{}, usagef("a target takes no user name and password: only known defaults are tried")
+		}
+		if u.Scheme == "rtsp" {
+			t.Path = strings.TrimPrefix(u.RequestURI(), "/")
+		}
+		host = u.Host
+	}
+	if h, p, err := net.SplitHostPort(host); err == nil {
+		port, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || port == 0 {
+			return t, netip.Prefix{}, usagef("target %q: %q is not a port", arg, p)
+		}
+		host, t.Port = h, uint16(port)
+	}
+	host = strings.Trim(host, "[]")
+	if a, err := netip.ParseAddr(host); err == nil {
+		t.Addr = a.Unmap()
+		return t, netip.Prefix{}, nil
+	}
+	if strings.ContainsAny(host, "/ ") {
+		return t, netip.Prefix{}, usagef("target %q is not a host, a network or an rtsp:// or onvif:// address", arg)
+	}
+	as, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil || len(as) == 0 {
+		return t, netip.Prefix{}, ringwall.Errorf(ringwall.NotFound, "no address is known for %q: %w", host, err)
+	}
+	t.Addr = as[0].Unmap() // resolved once: what is consented to is what is probed
+	return t, netip.Prefix{}, nil
+}
+
+// consent refuses what may belong to others.
+func consent(arg string, t assess.Target, p netip.Prefix, own bool) error {
+	mine := func(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() }
+	ok := mine(t.Addr)
+	if p.IsValid() {
+		// A prefix is private when its ends are and it is no wider than the
+		// widest private network.
+		ok = mine(p.Addr()) && p.Bits() >= 8
+		if hosts := p.Addr().BitLen() - p.Bits(); hosts > 12 {
+			return usagef("network %v has more than 4096 addresses; give smaller ones", p)
+		}
+	}
+	if !ok && !own {
+		return usageError{&ringwall.Error{
+			Code: ringwall.Forbidden, Text: fmt.Sprintf("%s is a public address and is not assessed without its owner's word", arg),
+			Hint: "if the device is yours, say so with --i-own-this",
+		}}
+	}
+	if a := t.Addr; a.IsMulticast() || a.IsUnspecified() {
+		return usagef("target %q is not the address of one device", arg)
+	}
+	return nil
+}
+
+func sayProgress(w io.Writer, o assessOptions, e assess.Event) {
+	name := safe(e.Target)
+	switch e.Kind {
+	case assess.EventFound:
+		fmt.Fprintf(w, "found %s by %s\n", name, e.Text)
+	case assess.EventProbe:
+		if o.verbose {
+			fmt.Fprintf(w, "%s: %s\n", name, e.Probe)
+		}
+	case assess.EventNote:
+		if o.verbose || e.Target == "" {
+			fmt.Fprintf(w, "%s: %s\n", cmp.Or(name, "note"), safe(e.Text))
+		}
+	case assess.EventDone:
+		fmt.Fprintf(w, "[%d/%d] %s: %s\n", e.Done, e.Total, name, e.Grade)
+	}
+}
+
+// sayPlan tells what would be done.
+func sayPlan(w io.Writer, r *assess.Runner, targets []assess.Target, nets []netip.Prefix) error {
+	for _, p := range nets {
+		fmt.Fprintf(w, "discovery in %v by", p)
+		for i, f := range r.Finders {
+			fmt.Fprintf(w, "%s %s", map[bool]string{true: "", false: ","}[i == 0], f)
+		}
+		fmt.Fprintln(w)
+	}
+	for _, t := range targets {
+		fmt.Fprintf(w, "assessment of %s at %s\n", safe(t.Name), t.Addr)
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "\nPROBE\tGOES SO FAR\tSENDS")
+	for _, p := range r.Probes {
+		d := p.Def()
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", d.ID, d.Intrusion, d.Sends)
+	}
+	return tw.Flush()
+}
+
+func printAssessments(w io.Writer, o assessOptions, as []api.Assessment) error {
+	if o.json {
+		if as == nil {
+			as = []api.Assessment{}
+		}
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(as)
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "DEVICE\tWHAT\tGRADE\tBETWEEN\tWATCH\tMEASURED")
+	for _, a := range as {
+		what := strings.TrimSpace(safe(a.Vendor) + " " + safe(a.Model))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s and %s\t%s\t%.0f %%\n",
+			safe(a.Target), cmp.Or(what, a.Type, "unknown"), a.Grade, a.Best, a.Worst, a.Class, 100*a.Coverage)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for _, a := range as {
+		fmt.Fprintf(w, "\n%s is %s:\n", safe(a.Target), a.Grade)
+		reasons := a.Reasons
+		if !o.verbose {
+			reasons = reasons[:min(len(reasons), topReasons)]
+		}
+		for _, r := range reasons {
+			fmt.Fprintf(w, "  - %s\n", safe(r))
+		}
+		if o.verbose {
+			printDetails(w, a)
+		}
+	}
+	return nil
+}
+
+// topReasons is how many reasons are shown without -v.
+const topReasons = 4
+
+func printDetails(w io.Writer, a api.Assessment) {
+	fmt.Fprintf(w, "  open ports:")
+	for _, s := range a.Services {
+		fmt.Fprintf(w, " %d/%s", s.Port, cmp.Or(s.Name, "?"))
+	}
+	fmt.Fprintln(w)
+	for _, m := range a.Modules {
+		fmt.Fprintf(w, "  %s: expected risk %.0f (between %.0f and %.0f), %.0f %% measured\n",
+			m.Module, 100*m.Expected, 100*m.Best, 100*m.Worst, 100*m.Coverage)
+		for _, f := range a.Findings {
+			if f.Module != m.Module || f.Outcome == ringwall.Unknown && f.Source == assess.SourceAssess {
+				continue
+			}
+			fmt.Fprintf(w, "    %-7s %-7s %s (%s, %s)\n", f.Indicator, f.Outcome, safe(f.Title), f.Confidence, f.Source)
+			for _, e := range f.Evidence {
+				fmt.Fprintf(w, "            %s\n", safe(e))
+			}
+			if f.Remedy != "" {
+				fmt.Fprintf(w, "            remedy: %s\n", safe(f.Remedy))
+			}
+		}
+	}
+	for _, n := range a.Next {
+		fmt.Fprintf(w, "  would tell more: %s\n", safe(n))
+	}
+}
+
+// safe keeps what a device says of itself from steering the terminal.
+func safe(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
+}
