@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -52,15 +53,14 @@ func applyAlert(cur Incident, in Input, cfg Config) (Incident, []Effect) {
 		// What the closed one already told of is known by its id; all else is news.
 		cur = Incident{}
 	}
-	if cur.ID == "" && a.Nature == ringwall.NatureNotice {
-		return cur, nil // worth knowing, and the beginning of nothing
-	}
 	if cur.ID == "" {
-		cur = begin(in, a)
+		if cur = begin(in, a); a.Nature == ringwall.NatureNotice || outside(cur.Subject) {
+			return Incident{}, nil
+		}
 	}
 	cur.about(in.About)
 	cur.see(a.ID)
-	cur.join(a)
+	isNew := cur.join(a)
 	if cur.Status == Watching && !cur.forget(cfg.window()) {
 		return Incident{}, nil
 	}
@@ -74,6 +74,10 @@ func applyAlert(cur Incident, in Input, cfg Config) (Incident, []Effect) {
 		cur.Status, cur.ResolvedAt, cur.Compromised, cur.Act, cur.Fired = New, time.Time{}, time.Time{}, false, nil
 		cur.tell(api.StoryLine{Time: a.Time, Key: "story.reopened", Ref: string(cur.ID)}, true)
 	}
+	if isNew && cur.Active() && a.Nature == ringwall.NatureAttack && (cur.Disposition == DispositionFalse || cur.Disposition == DispositionBenign) {
+		cur.Disposition, cur.Disposed, cur.Fired = "", time.Time{}, nil
+		cur.tell(api.StoryLine{Time: a.Time, Key: "story.doubted", Ref: string(cur.ID)}, true)
+	}
 	return cur, cur.effects(in.Now, cfg)
 }
 
@@ -85,6 +89,24 @@ func begin(in Input, a ringwall.Alert) Incident {
 	}
 	id := ringwall.DeriveID(ringwall.PrefixIncident, string(in.Org), string(subject.Kind), subject.ID, string(a.ID))
 	return Incident{Incident: api.Incident{ID: ringwall.IncidentID(id), Org: in.Org, Subject: subject, Status: Watching}}
+}
+
+// outside reports whether a subject is an address that is not behind a gateway:
+// an attacker somewhere, of which an alert tells, and not a device that is ours
+// to save. Else every scanner of the Internet would be an incident.
+func outside(s ringwall.Subject) bool {
+	a, err := netip.ParseAddr(s.ID)
+	return s.Kind == ringwall.SubjectAddress && err == nil && !local(a)
+}
+
+// stageOf is the stage that an alert proves of its subject. What is done to a
+// device does not say that the device does it: a port scan of a camera is
+// somebody's try to get in, not the camera's propagation.
+func stageOf(a ringwall.Alert) ringwall.Stage {
+	if a.Evidence.Facts["role"] == "target" && (a.Stage == ringwall.Command || a.Stage == ringwall.Propagation) {
+		return ringwall.Infection
+	}
+	return a.Stage
 }
 
 // about keeps the newest that is known of the subject.
@@ -108,8 +130,9 @@ func (in *Incident) see(id ringwall.AlertID) {
 	}
 }
 
-// join counts alert a in its group and tells or retells its line.
-func (in *Incident) join(a ringwall.Alert) {
+// join counts alert a in its group, tells or retells its line, and reports
+// whether it says something new.
+func (in *Incident) join(a ringwall.Alert) bool {
 	in.AlertCount++
 	sim := a.Subject.Kind == ringwall.SubjectSIM
 	same, of := -1, 0
@@ -125,15 +148,15 @@ func (in *Incident) join(a ringwall.Alert) {
 	}
 	if same < 0 {
 		if len(in.Groups) >= MaxGroups {
-			return
+			return false
 		}
 		in.Groups = append(in.Groups, Group{
-			Rule: a.Rule, Peer: a.Peer, SIM: sim, Nature: a.Nature, Severity: a.Severity, Stage: a.Stage,
+			Rule: a.Rule, Peer: a.Peer, SIM: sim, Nature: a.Nature, Severity: a.Severity, Stage: stageOf(a),
 			First: a.Time, Last: a.Time, Count: 1, Alert: a.ID,
 		})
 		in.Alerts = append(in.Alerts, a)
 		in.tell(alertLine(a, in.Name, 1, a.Time), false)
-		return
+		return true
 	}
 	g := &in.Groups[same]
 	g.Count++
@@ -143,13 +166,14 @@ func (in *Incident) join(a ringwall.Alert) {
 	if a.Time.After(g.Last) {
 		g.Last = a.Time
 	}
-	g.Severity, g.Stage = max(g.Severity, a.Severity), max(g.Stage, a.Stage)
+	g.Severity, g.Stage = max(g.Severity, a.Severity), max(g.Stage, stageOf(a))
 	if a.Nature == ringwall.NatureAttack {
 		g.Nature = a.Nature
 	}
 	if i := slices.IndexFunc(in.Alerts, func(b ringwall.Alert) bool { return b.ID == g.Alert }); i >= 0 {
 		in.retell(alertLine(in.Alerts[i], in.Name, g.Count, g.Last))
 	}
+	return false
 }
 
 // forget drops what a watched incident no longer counts, and reports whether

@@ -57,7 +57,7 @@ func (in *Incident) dispose(d, by string, now time.Time) ([]Effect, error) {
 	if !slices.Contains([]string{DispositionTrue, DispositionBenign, DispositionFalse, DispositionUnknown}, d) {
 		return nil, ringwall.Errorf(ringwall.Invalid, "disposition %q is none of true, benign, false, unknown", d)
 	}
-	in.Disposition = d
+	in.Disposition, in.Disposed = d, now
 	in.tell(api.StoryLine{Time: now, Key: "story.disposition." + d, Params: map[string]string{"by": by}, Ref: string(in.ID)}, true)
 	if d != DispositionFalse && d != DispositionBenign {
 		return nil, nil
@@ -69,7 +69,7 @@ func (in *Incident) dispose(d, by string, now time.Time) ([]Effect, error) {
 	}
 	for _, r := range in.Responses {
 		if r.Status == Done || r.Status == Doing || r.Status == Failed {
-			effects = append(effects, LiftResponse{Response: r.ID})
+			effects = append(effects, LiftResponse{Response: r.ID, By: by})
 		}
 	}
 	return effects, nil
@@ -95,7 +95,7 @@ func (in *Incident) move(to, by string, now time.Time) error {
 			in.ResolvedAt = now
 		}
 		if in.Disposition == "" {
-			in.Disposition = DispositionUnknown
+			in.Disposition, in.Disposed = DispositionUnknown, now
 		}
 	}
 	in.tell(api.StoryLine{Time: now, Key: "story.status." + to, Params: map[string]string{"by": by}, Ref: string(in.ID)}, true)

@@ -54,6 +54,9 @@ type Incident struct {
 	// Compromised is when the finding observed-compromise was asked for.
 	Compromised time.Time `json:"compromised,omitzero"`
 	ResolvedAt  time.Time `json:"resolvedAt,omitzero"`
+	// Disposed is when the disposition was decided: what it absolves is what was
+	// said up to then.
+	Disposed time.Time `json:"disposed,omitzero"`
 }
 
 // Group is one thing said of the subject: a rule and a peer, however often.
@@ -63,7 +66,7 @@ type Group struct {
 	SIM      bool              `json:"sim,omitempty"` // said of the SIM, not of the device
 	Nature   ringwall.Nature   `json:"nature"`
 	Severity ringwall.Severity `json:"severity"`
-	Stage    ringwall.Stage    `json:"stage"`
+	Stage    ringwall.Stage    `json:"stage"` // as it counts for this subject: see stageOf
 	First    time.Time         `json:"first"`
 	Last     time.Time         `json:"last"`
 	Count    int               `json:"count"`
@@ -183,9 +186,12 @@ type Absolve struct {
 	At     time.Time
 }
 
-// LiftResponse asks to lift a response that is in force: it was made for what turned
-// out to be none.
-type LiftResponse struct{ Response ringwall.ResponseID }
+// LiftResponse asks to lift a response that is in force, in the name of the
+// person who decided that it was made for nothing.
+type LiftResponse struct {
+	Response ringwall.ResponseID
+	By       string
+}
 
 func (Respond) effect()      {}
 func (WriteFinding) effect() {}

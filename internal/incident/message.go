@@ -48,6 +48,7 @@ var messages = map[string]string{
 
 	"story.opened":   "An incident was opened, severity {severity}.",
 	"story.reopened": "It began again: the incident was opened anew.",
+	"story.doubted":  "Something new was said after the decision: it has to be decided again.",
 	"story.note":     "{by} noted: {note}",
 
 	"story.status.triaged":   "{by} took the incident up.",

@@ -17,8 +17,8 @@ const (
 	defaultWindow = time.Hour
 )
 
-// Plan returns the responses that rules call for on an incident and that are
-// not there yet: approved where a rule says act, proposed where it says ask,
+// Plan returns the responses that rules (nil = DefaultRules) call for on an
+// incident and that are not there yet: approved where a rule says act, proposed where it says ask,
 // or where its cap on subjects is reached. One that waits for a person is
 // approved in place when another rule says act. recent holds the organisation's
 // responses of at least the rules' longest window, of any incident.
@@ -29,6 +29,9 @@ const (
 func Plan(in Incident, rules []Rule, recent []api.Response, now time.Time) []api.Response {
 	if !in.Active() {
 		return nil
+	}
+	if rules == nil {
+		rules = DefaultRules()
 	}
 	all := union(in.Responses, recent)
 	var plan []api.Response
