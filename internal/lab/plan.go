@@ -124,12 +124,13 @@ func MAC(a netip.Addr) net.HardwareAddr {
 	return net.HardwareAddr{0x02, 0x77, b[0], b[1], b[2], b[3]}
 }
 
-// cloudAddrs are all addresses of the vendor's cloud.
+// cloudAddrs are all addresses of the vendor's cloud: 198.51.100.20 and up,
+// but for the name server's among them.
 func cloudAddrs() (out []netip.Addr) {
-	a := addrOf(Cloud)
-	for range cloudHosts {
-		out = append(out, a)
-		a = a.Next()
+	for a := addrOf(Cloud); len(out) < cloudHosts; a = a.Next() {
+		if a != addrOf(DNS) {
+			out = append(out, a)
+		}
 	}
 	return out
 }

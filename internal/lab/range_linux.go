@@ -128,7 +128,7 @@ func newRange(cfg Config) (*Range, error) {
 }
 
 func (r *Range) up(ctx context.Context) error {
-	if err := build(r.ns); err != nil {
+	if err := build(ctx, r.ns); err != nil {
 		return err
 	}
 	for addr, to := range r.cfg.Expose {

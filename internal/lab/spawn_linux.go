@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,11 +32,8 @@ type spawn struct {
 
 func newSpawner() *spawner {
 	s := &spawner{orders: make(chan spawn), ended: make(chan struct{})}
-	go func() {
+	go netns.Thread(func() {
 		defer close(s.ended)
-		// Never unlocked: the thread changes namespace with every child, and
-		// ends with this goroutine.
-		runtime.LockOSThread()
 		for o := range s.orders {
 			if err := vns.Set(vns.NsHandle(o.ns.FD())); err != nil {
 				o.done <- fmt.Errorf("entering network namespace %q: %w", o.ns.Name, err)
@@ -45,7 +41,7 @@ func newSpawner() *spawner {
 			}
 			o.done <- o.cmd.Start()
 		}
-	}()
+	})
 	return s
 }
 

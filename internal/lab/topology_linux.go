@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -9,11 +10,12 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/ringwall/ringwall/internal/netns"
+	"github.com/ringwall/ringwall/internal/nft"
 )
 
 // build makes the namespaces and joins them. What it made before an error is
 // in ns all the same, for the caller to close.
-func build(ns map[string]*netns.NS) error {
+func build(ctx context.Context, ns map[string]*netns.NS) error {
 	for _, name := range []string{Gateway, Internet} {
 		if err := make1(ns, name); err != nil {
 			return err
@@ -22,7 +24,7 @@ func build(ns map[string]*netns.NS) error {
 	if err := buildInternet(ns); err != nil {
 		return fmt.Errorf("building the internet: %w", err)
 	}
-	if err := buildHome(ns); err != nil {
+	if err := buildHome(ctx, ns); err != nil {
 		return fmt.Errorf("building the home: %w", err)
 	}
 	if err := buildSIM(ns); err != nil {
@@ -105,43 +107,10 @@ func buildInternet(ns map[string]*netns.NS) error {
 	return nil
 }
 
-func buildHome(ns map[string]*netns.NS) error {
+func buildHome(ctx context.Context, ns map[string]*netns.NS) error {
 	gw, in := ns[Gateway], ns[Internet]
 	home := addrOf(Gateway)
-	if err := gw.Bridge(Bridge); err != nil {
-		return err
-	}
-	// Its own address, or it would change with the ports that are plugged in.
-	if err := hardware(gw, Bridge, MAC(home)); err != nil {
-		return err
-	}
-	if err := gw.Addr(Bridge, prefix(home, homeNet.Bits())); err != nil {
-		return err
-	}
-	for key, v := range map[string]string{
-		"ipv4/ip_forward": "1",
-		// Ports are isolated, so that devices meet through the gateway, which
-		// answers their questions for each other and says nothing of short cuts.
-		"ipv4/conf/" + Bridge + "/proxy_arp_pvlan": "1",
-		"ipv4/conf/" + Bridge + "/send_redirects":  "0",
-		"ipv4/conf/all/send_redirects":             "0",
-	} {
-		if err := gw.Sysctl(key, v); err != nil {
-			return err
-		}
-	}
-	if err := cable(gw, Uplink, nil, in, "n-gateway"); err != nil {
-		return err
-	}
-	if err := join(in, "n-gateway", "192.0.2.1/30", gw, "192.0.2.2/30", "192.0.2.1"); err != nil {
-		return err
-	}
-	if err := gw.Sysctl("ipv4/conf/"+Uplink+"/send_redirects", "0"); err != nil {
-		return err
-	}
-	if err := in.Route(homeNet.String(), "192.0.2.2"); err != nil {
-		return err
-	}
+	var ports []string
 	for _, h := range plan() {
 		if !h.home {
 			continue
@@ -152,8 +121,23 @@ func buildHome(ns map[string]*netns.NS) error {
 		if err := cable(ns[h.name], "eth0", MAC(h.addr), gw, Port(h.name)); err != nil {
 			return err
 		}
-		if err := gw.Plug(Port(h.name), Bridge, true); err != nil {
-			return err
+		ports = append(ports, Port(h.name))
+	}
+	// The bridge is made as the agent makes it, which finds it as it wants it:
+	// devices meet through the gateway only, without an agent as well.
+	if err := nft.Prepare(ctx, gw, Bridge, ports); err != nil {
+		return err
+	}
+	// A hardware address of its own, or it would change with the ports.
+	if err := hardware(gw, Bridge, MAC(home)); err != nil {
+		return err
+	}
+	if err := gw.Addr(Bridge, prefix(home, homeNet.Bits())); err != nil {
+		return err
+	}
+	for _, h := range plan() {
+		if !h.home {
+			continue
 		}
 		if err := ns[h.name].Addr("eth0", prefix(h.addr, homeNet.Bits())); err != nil {
 			return err
@@ -162,7 +146,13 @@ func buildHome(ns map[string]*netns.NS) error {
 			return err
 		}
 	}
-	return nil
+	if err := cable(gw, Uplink, nil, in, "n-gateway"); err != nil {
+		return err
+	}
+	if err := join(in, "n-gateway", "192.0.2.1/30", gw, "192.0.2.2/30", "192.0.2.1"); err != nil {
+		return err
+	}
+	return in.Route(homeNet.String(), "192.0.2.2")
 }
 
 // Interfaces of the meter's SIM: its modem, and the operator's end.

@@ -118,11 +118,28 @@ func (n *NS) Do(f func() error) error {
 // whatever f did to its namespaces is gone with it.
 func onThread(f func() error) error {
 	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the runtime ends the thread with the goroutine
-		done <- f()
-	}()
+	go Thread(func() { done <- f() })
 	return <-done
+}
+
+// Thread runs f on a thread of its own, which ends with f whatever f did to
+// its namespaces. It is for goroutines that do nothing else.
+func Thread(f func()) {
+	runtime.LockOSThread() // never unlocked: the runtime ends the thread with the goroutine
+	if unix.Gettid() != unix.Getpid() {
+		f()
+		return
+	}
+	// But not the main thread, whose namespace is what /proc/self shows as the
+	// program's: the runtime keeps that for ever. While it is locked here, f
+	// gets another one.
+	defer runtime.UnlockOSThread()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		Thread(f)
+	}()
+	<-done
 }
 
 // Start starts cmd inside the namespace.

@@ -3,6 +3,7 @@ package netns_test
 import (
 	"io"
 	"net"
+	"os"
 	"testing"
 
 	"github.com/ringwall/ringwall/internal/netns"
@@ -50,5 +51,21 @@ func TestCable_carriesTrafficBetweenNamespaces(t *testing.T) {
 	// The calling program is still where it was: the address exists in b only.
 	if _, err := net.Listen("tcp", "10.0.0.2:8"); err == nil {
 		t.Error("an address of namespace b can be used in our own namespace")
+	}
+}
+
+func TestDo_leavesTheProgramWhereItIs(t *testing.T) {
+	before, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 { // one of them would meet the main thread
+		ns := netnstest.New(t, "x")
+		if err := ns.Do(func() error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after, err := os.Readlink("/proc/self/ns/net"); err != nil || after != before {
+		t.Errorf("the program's namespace is %s, %v, was %s", after, err, before)
 	}
 }
