@@ -1,0 +1,279 @@
+package dnsguard_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/dnsguard"
+	"github.com/ringwall/ringwall/internal/netns"
+	"github.com/ringwall/ringwall/internal/netns/netnstest"
+	"github.com/ringwall/ringwall/internal/nft"
+	"github.com/ringwall/ringwall/internal/policy"
+)
+
+// house is a real gateway: a device, the guard behind a real packet filter, and
+// an internet with a cloud of 40 addresses and a resolver that shuffles them.
+type house struct {
+	gw, dev, net *netns.NS
+	fw           *nft.Firewall
+	desired      api.Desired
+	path         string
+}
+
+func newHouse(t testing.TB) *house {
+	t.Helper()
+	h := &house{gw: netnstest.New(t, "gw"), dev: netnstest.New(t, "dev"), net: netnstest.New(t, "net"), path: filepath.Join(t.TempDir(), "dns.json")}
+	mac, _ := net.ParseMAC("02:00:00:00:00:01")
+	must(t, netns.Cable(h.gw, "p1", nil, h.dev, "eth0", mac))
+	must(t, netns.Cable(h.gw, "wan0", nil, h.net, "inet0", nil))
+	must(t, nft.Prepare(t.Context(), h.gw, "br0", []string{"p1"}))
+	must(t, h.gw.Addr("br0", "10.77.0.1/24"))
+	must(t, h.gw.Addr("wan0", "198.51.100.1/24"))
+	must(t, h.dev.Addr("eth0", "10.77.0.10/24"))
+	must(t, h.dev.Route("default", "10.77.0.1"))
+	must(t, h.net.Addr("inet0", "198.51.100.53/24"))
+	must(t, h.net.Route("10.77.0.0/24", "198.51.100.1"))
+	for i := range 40 {
+		must(t, h.net.Addr("inet0", fmt.Sprintf("198.51.100.%d/24", 60+i)))
+	}
+	l, err := h.net.Listen(context.Background(), "tcp4", "0.0.0.0:443")
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	pc, err := h.net.ListenPacket(context.Background(), "udp4", "198.51.100.53:53")
+	must(t, err)
+	s := &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) {
+		m := new(dns.Msg)
+		m.SetReply(req)
+		for _, i := range rand.Perm(40)[:4] {
+			m.Answer = append(m.Answer, &dns.A{Hdr: dns.RR_Header{Name: req.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5}, A: net.IPv4(198, 51, 100, byte(60+i))})
+		}
+		w.WriteMsg(m)
+	})}
+	go s.ActivateAndServe()
+	t.Cleanup(func() { s.Shutdown() })
+	if h.fw, err = nft.Open(nft.Config{NS: h.gw, Bridge: "br0", Uplink: "wan0"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.fw.Close() })
+	must(t, h.fw.Base(t.Context()))
+	h.desired = api.Desired{
+		Version: 1, Generation: 1, Arrival: ringwall.Enforce, Resolver: netip.MustParseAddrPort("198.51.100.53:53"),
+		LocalNets: []netip.Prefix{netip.MustParsePrefix("10.77.0.0/24")},
+		Devices: []api.DevicePolicy{{
+			Device: "dev_cam", Mark: 7, Mode: ringwall.Enforce, Trust: ringwall.T3,
+			Binding: api.Binding{Port: "p1", MAC: "02:00:00:00:00:01", IP: netip.MustParseAddr("10.77.0.10")},
+			Terms:   []api.Term{{ID: "cloud", Action: api.Allow, Direction: api.FromDevice, Domain: "*.cloud.example", Proto: "tcp", Ports: []api.PortRange{{First: 443, Last: 443}}}},
+		}},
+		Remediation: []api.Term{{ID: "update", Action: api.Allow, Direction: api.FromDevice, Domain: "update.example", Proto: "tcp", Ports: []api.PortRange{{First: 443, Last: 443}}}},
+	}
+	h.apply(t)
+	return h
+}
+
+func (h *house) apply(t testing.TB, holds ...api.Hold) {
+	t.Helper()
+	p, err := policy.Compile(h.desired, holds, time.Now())
+	must(t, err)
+	must(t, dnsguard.WritePolicy(h.path, dnsguard.PolicyOf(p), func() error {
+		_, err := h.fw.Apply(context.Background(), p)
+		return err
+	}))
+}
+
+// guard runs a guard, in its own process in all but name: with a firewall that
+// can only bind. Its clock runs fast, so that its rate does not matter here.
+func (h *house) guard(t testing.TB, wrap func(dnsguard.Binder) dnsguard.Binder) {
+	t.Helper()
+	fw, err := nft.Open(nft.Config{NS: h.gw, Bridge: "br0", BindOnly: true})
+	must(t, err)
+	var binder dnsguard.Binder = fw
+	if wrap != nil {
+		binder = wrap(fw)
+	}
+	var mu sync.Mutex
+	now := time.Now()
+	g, err := dnsguard.New(dnsguard.Config{PolicyFile: h.path, Listen: "10.77.0.1:53", NS: h.gw, Firewall: binder, Now: func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Add(time.Second)
+		return now
+	}})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	select {
+	case <-g.Ready():
+	case err := <-done:
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		must(t, <-done)
+		fw.Close()
+	})
+}
+
+// resolve asks as the device does.
+func (h *house) resolve(t testing.TB, name string) (int, []netip.Addr) {
+	t.Helper()
+	c, err := h.dev.DialContext(t.Context(), "udp4", "10.77.0.1:53")
+	must(t, err)
+	defer c.Close()
+	dc := dns.Conn{Conn: c}
+	c.SetDeadline(time.Now().Add(3 * time.Second))
+	must(t, dc.WriteMsg(query(name, dns.TypeA)))
+	m, err := dc.ReadMsg()
+	must(t, err)
+	var out []netip.Addr
+	for _, r := range m.Answer {
+		if a, ok := r.(*dns.A); ok {
+			ip, _ := netip.AddrFromSlice(a.A.To4())
+			out = append(out, ip)
+		}
+	}
+	return m.Rcode, out
+}
+
+func (h *house) connects(a netip.Addr, port string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	c, err := h.dev.DialContext(ctx, "tcp4", net.JoinHostPort(a.String(), port))
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+// lookups does n lookups of rotating names, connects at once to the first
+// address of each answer, and counts the connections that fail.
+func (h *house) lookups(t testing.TB, n int) (failures int) {
+	for i := range n {
+		rcode, addrs := h.resolve(t, fmt.Sprintf("n%d.cloud.example", i%10))
+		if rcode != dns.RcodeSuccess || len(addrs) == 0 {
+			t.Fatalf("lookup %d: %s, %v", i, dns.RcodeToString[rcode], addrs)
+		}
+		if !h.connects(addrs[0], "443") {
+			failures++
+		}
+	}
+	return failures
+}
+
+// late is what must not be done: it says that an address is bound before it is.
+type late struct{ dnsguard.Binder }
+
+func (l late) BindAll(_ context.Context, list []nft.Binding) error {
+	time.AfterFunc(2*time.Millisecond, func() { l.Binder.BindAll(context.Background(), list) })
+	return nil
+}
+
+func TestGuard_firstConnectionsNeverFail(t *testing.T) {
+	const n = 400
+	h := newHouse(t)
+	h.guard(t, nil)
+	if h.connects(netip.MustParseAddr("198.51.100.60"), "443") {
+		t.Error("an address of the cloud is open before anybody asked for its name")
+	}
+	if f := h.lookups(t, n); f != 0 {
+		t.Errorf("%d of %d first connections fail, want 0", f, n)
+	}
+	if h.connects(netip.MustParseAddr("198.51.100.60"), "80") {
+		t.Error("another port of the cloud is open")
+	}
+}
+
+func TestGuard_firstConnectionsFailWhenTheAnswerComesFirst(t *testing.T) {
+	h := newHouse(t)
+	h.guard(t, func(b dnsguard.Binder) dnsguard.Binder { return late{b} })
+	f := h.lookups(t, 60)
+	t.Logf("%d of 60 first connections fail", f)
+	if f == 0 {
+		t.Error("control: no connection fails though the answer is released before the binding; the test above could not fail either")
+	}
+}
+
+func TestGuard_policyEndsBindings(t *testing.T) {
+	h := newHouse(t)
+	h.guard(t, nil)
+	_, addrs := h.resolve(t, "a.cloud.example")
+	ip := addrs[0]
+	if !h.connects(ip, "443") {
+		t.Fatal("bound and not open")
+	}
+	h.desired.Devices[0].Terms = append(h.desired.Devices[0].Terms, api.Term{ID: "more", Action: api.Allow, Direction: api.FromDevice, Domain: "ntp.example", Proto: "udp"})
+	h.apply(t)
+	if !h.connects(ip, "443") {
+		t.Error("a binding that is still allowed is gone after a change of policy")
+	}
+	h.apply(t, api.Hold{ID: "hld_1", Device: "dev_cam", Do: ringwall.Quarantine})
+	if h.connects(ip, "443") {
+		t.Error("a binding is open in quarantine")
+	}
+	if rcode, _ := h.resolve(t, "a.cloud.example"); rcode != dns.RcodeNameError {
+		t.Errorf("quarantined, its usual name: %s", dns.RcodeToString[rcode])
+	}
+	rcode, addrs := h.resolve(t, "update.example")
+	if rcode != dns.RcodeSuccess || len(addrs) == 0 || !h.connects(addrs[0], "443") {
+		t.Errorf("quarantined, the update server: %s %v", dns.RcodeToString[rcode], addrs)
+	}
+	h.apply(t)
+	if !h.connects(ip, "443") {
+		t.Error("released, and its binding is gone though it had not run out")
+	}
+	h.desired.Devices[0].Terms = nil
+	h.apply(t)
+	if h.connects(ip, "443") {
+		t.Error("a binding outlives the term that allowed its name")
+	}
+	if rcode, _ := h.resolve(t, "a.cloud.example"); rcode != dns.RcodeNameError {
+		t.Errorf("a name that was taken away: %s", dns.RcodeToString[rcode])
+	}
+}
+
+func TestGuard_whatWasLearnedWorksWhenEnforced(t *testing.T) {
+	h := newHouse(t)
+	h.guard(t, nil)
+	h.desired.Devices[0].Mode = ringwall.Learn
+	h.apply(t)
+	_, good := h.resolve(t, "a.cloud.example")
+	_, bad := h.resolve(t, "evil.example")
+	if !h.connects(good[0], "443") || !h.connects(bad[0], "443") {
+		t.Fatal("something is refused in mode learn")
+	}
+	h.desired.Devices[0].Mode = ringwall.Enforce
+	h.apply(t)
+	if !h.connects(good[0], "443") {
+		t.Error("the first connection after the end of learning fails, though its name is allowed and was looked up")
+	}
+	for _, a := range bad {
+		shared := false
+		for _, g := range good {
+			shared = shared || a == g
+		}
+		if !shared && h.connects(a, "443") {
+			t.Error("an address of a name that is not allowed stays open after the end of learning")
+		}
+	}
+}
