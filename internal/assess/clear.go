@@ -45,7 +45,7 @@ func Clear(r *Rubric, prior, fresh []ringwall.Finding, now time.Time) (ringwall.
 		switch {
 		case ok && a.finding.Outcome == ringwall.Fail:
 			return ringwall.Finding{}, false
-		case ok && a.finding.Confidence != ringwall.Declared:
+		case ok && a.rank > said:
 			evidence = append(evidence, id+": "+a.finding.Title)
 		case id == "CO-02", id == "AP-01" && loginFound(fresh):
 			return ringwall.Finding{}, false

@@ -134,7 +134,7 @@ type grading struct {
 func (g *grading) add(in Indicator, a answer, answered bool) {
 	it := item{in: in, answer: a}
 	f := a.finding
-	it.known = answered && f.Confidence != ringwall.Declared
+	it.known = answered && a.rank > said
 	if it.known && f.Outcome == ringwall.NotApplicable {
 		g.items = append(g.items, it)
 		return

@@ -27,7 +27,7 @@ const (
 // believed because of a word in front of a slash.
 func rank(f ringwall.Finding) int {
 	if f.Confidence == ringwall.Declared {
-		return 1
+		return said
 	}
 	switch {
 	case strings.HasPrefix(f.Source, SourceAgent):
@@ -40,8 +40,11 @@ func rank(f ringwall.Finding) int {
 	case strings.HasPrefix(f.Source, SourceFirmware):
 		return 3
 	}
-	return 1
+	return said
 }
+
+// said is the rank of what somebody merely says.
+const said = 1
 
 // channel returns the means behind a finding.
 func channel(f ringwall.Finding) Channel {
@@ -100,39 +103,44 @@ type answer struct {
 }
 
 // settle returns the answer that counts among all findings on one indicator,
-// and whether there is one. Per source the newest speaks; between sources the
-// higher rank, then the worse outcome.
+// and whether there is one. Of one source and rank the newest speaks; between
+// them the higher rank, then the worse outcome.
 //
 // It is monotone: one more fail never leads to a better answer, one more pass
-// never to a worse one. Hence three rules that look odd alone. A run of like
-// answers of one source keeps its highest confidence. A stale pass is as if
-// never said; a stale fail stands until somebody passes. A finding that says
-// "unknown" displaces nothing.
+// never to a worse one. Hence rules that look odd alone. A newer but weaker
+// answer of the same source does not displace a stronger one: findings are the
+// evidence of one assessment, and the next assessment's replace them (Runner).
+// A stale pass is as if never said; a stale fail stands until somebody passes.
+// A finding that says "unknown" displaces nothing.
 func (r *Rubric) settle(fs []ringwall.Finding, now time.Time) (answer, bool) {
-	bySource := map[string][]ringwall.Finding{}
+	type voice struct {
+		source string
+		rank   int
+	}
+	voices := map[voice][]ringwall.Finding{}
 	for _, f := range fs {
-		if f.Outcome != ringwall.Unknown {
-			bySource[f.Source] = append(bySource[f.Source], f)
+		stalePass := (f.Outcome == ringwall.Pass || f.Outcome == ringwall.NotApplicable) && r.stale(f, now)
+		if f.Outcome != ringwall.Unknown && !stalePass {
+			v := voice{f.Source, rank(f)}
+			voices[v] = append(voices[v], f)
 		}
 	}
-	var said []answer
-	for _, run := range bySource {
-		if a, ok := r.lastWord(run, now); ok {
-			said = append(said, a)
-		}
+	var words []answer
+	for v, run := range voices {
+		words = append(words, r.lastWord(run, v.rank, now))
 	}
-	if len(said) == 0 {
+	if len(words) == 0 {
 		return answer{}, false
 	}
-	slices.SortFunc(said, func(a, b answer) int {
+	slices.SortFunc(words, func(a, b answer) int {
 		return cmp.Or(
 			cmp.Compare(b.rank, a.rank),
 			cmp.Compare(badness(b.finding.Outcome), badness(a.finding.Outcome)),
 			compare(a.finding, b.finding),
 		)
 	})
-	best := said[0]
-	for _, a := range said[1:] {
+	best := words[0]
+	for _, a := range words[1:] {
 		if (a.finding.Outcome == ringwall.Pass) != (best.finding.Outcome == ringwall.Pass) {
 			best.against = append(best.against, a.finding)
 		}
@@ -144,34 +152,25 @@ func (r *Rubric) settle(fs []ringwall.Finding, now time.Time) (answer, bool) {
 	return best, true
 }
 
-// lastWord returns what one source says in the end.
-func (r *Rubric) lastWord(run []ringwall.Finding, now time.Time) (answer, bool) {
+// lastWord returns what one source says in the end, with one rank.
+func (r *Rubric) lastWord(run []ringwall.Finding, rank int, now time.Time) answer {
 	slices.SortFunc(run, func(a, b ringwall.Finding) int {
 		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(badness(b.Outcome), badness(a.Outcome)), compare(a, b))
 	})
-	a := answer{finding: run[0], rank: rank(run[0]), stale: r.stale(run[0], now)}
-	a.note(a.finding)
-	if a.stale && (a.finding.Outcome == ringwall.Pass || a.finding.Outcome == ringwall.NotApplicable) {
-		return answer{}, false
-	}
-	for _, f := range run[1:] {
+	a := answer{finding: run[0], rank: rank, stale: r.stale(run[0], now)}
+	for _, f := range run {
 		if f.Outcome != a.finding.Outcome {
 			break
 		}
-		if f.Outcome != ringwall.Fail && r.stale(f, now) {
-			break
-		}
 		a.note(f)
-		if rank(f) > a.rank || rank(f) == a.rank && f.Confidence > a.finding.Confidence {
-			a.finding, a.rank = f, rank(f)
-		}
 	}
-	return a, true
+	return a
 }
 
-// note keeps f if it is a confirmed fail: any of them may be a knock-out.
+// note keeps f if it is a confirmed fail of somebody who measures: any of them
+// may be a knock-out.
 func (a *answer) note(f ringwall.Finding) {
-	if f.Outcome == ringwall.Fail && f.Confidence == ringwall.Confirmed {
+	if f.Outcome == ringwall.Fail && f.Confidence == ringwall.Confirmed && a.rank > said {
 		a.fails = append(a.fails, f)
 	}
 }
