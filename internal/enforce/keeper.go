@@ -69,6 +69,15 @@ const implausible = 2 * 366 * 24 * time.Hour
 // could not be read, for the log: the state is then as the package says, and
 // the gateway must go on with it. An error means that the disk does not work.
 func OpenKeeper(dir string, cfg Config) (k *Keeper, faults []error, err error) {
+	if err := begin(dir, cfg.Disk); err != nil {
+		return nil, nil, fmt.Errorf("opening enforcement state: %w", err)
+	}
+	k, faults = read(dir, cfg)
+	return k, faults, nil
+}
+
+// read reads the files; what cannot be read is in faults.
+func read(dir string, cfg Config) (k *Keeper, faults []error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -77,16 +86,12 @@ func OpenKeeper(dir string, cfg Config) (k *Keeper, faults []error, err error) {
 		cfg.Mono = func() time.Duration { return time.Since(start) }
 	}
 	k = &Keeper{dir: dir, cfg: cfg, state: New(cfg.Org, cfg.Gateway)}
-	fault := func(e error) { faults = append(faults, e) }
-	if err := k.begin(); err != nil {
-		return nil, nil, fmt.Errorf("opening enforcement state: %w", err)
-	}
 	if err := k.readDesired(); err != nil {
-		fault(err)
+		faults = append(faults, err)
 	}
 	if err := k.readHolds(); err != nil {
 		k.state.Unsure = true
-		fault(err)
+		faults = append(faults, err)
 	}
 	// The document may have been written without the holds file that goes with
 	// it: what it says of holds and releases is taken again.
@@ -95,16 +100,16 @@ func OpenKeeper(dir string, cfg Config) (k *Keeper, faults []error, err error) {
 		k.state.Accept(k.state.Signed, k.state.Desired, k.clock())
 		k.state.Unsure = unsure
 	}
-	return k, faults, nil
+	return k, faults
 }
 
 // begin makes the directory, and makes durable the names in it that a killed
 // program has left behind: what is acted on must not be gone after the next
 // power cut.
-func (k *Keeper) begin() error {
-	marker := filepath.Join(k.dir, markerFile)
+func begin(dir string, disk *durable.Disk) error {
+	marker := filepath.Join(dir, markerFile)
 	if _, err := os.Stat(marker); errors.Is(err, os.ErrNotExist) {
-		if err := k.cfg.Disk.MkdirAll(SiteMkdir, k.dir, 0o700); err != nil {
+		if err := disk.MkdirAll(SiteMkdir, dir, 0o700); err != nil {
 			return err
 		}
 		if err := os.WriteFile(marker, nil, 0o600); err != nil {
@@ -113,7 +118,7 @@ func (k *Keeper) begin() error {
 	} else if err != nil {
 		return err
 	}
-	return k.cfg.Disk.SyncDir(SiteOpen, k.dir)
+	return disk.SyncDir(SiteOpen, dir)
 }
 
 func (k *Keeper) readDesired() error {
@@ -300,6 +305,13 @@ func (k *Keeper) InForce() map[ringwall.DeviceID]ringwall.Restriction {
 	return k.state.InForce(k.clock())
 }
 
+// Device returns the policy of a device of the desired state.
+func (k *Keeper) Device(id ringwall.DeviceID) (api.DevicePolicy, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state.Device(id)
+}
+
 // Have returns the generation to ask the platform after: 0 while it is not
 // known which holds are in force, so that it sends the document again.
 func (k *Keeper) Have() uint64 {
@@ -317,4 +329,11 @@ func (k *Keeper) Ahead() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return max(0, k.state.Desired.Issued.Sub(k.cfg.Now()))
+}
+
+// ReadKeeper reads what would be in force in dir and changes nothing; it works
+// beside a Keeper that is open.
+func ReadKeeper(dir string, cfg Config) (v View, faults []error) {
+	k, faults := read(dir, cfg)
+	return k.View(), faults
 }
