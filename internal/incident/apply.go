@@ -91,6 +91,10 @@ func begin(in Input, a ringwall.Alert) Incident {
 	return Incident{Incident: api.Incident{ID: ringwall.IncidentID(id), Org: in.Org, Subject: subject, Status: Watching}}
 }
 
+// isTarget reports whether an alert tells what is done to its subject, as
+// package detect marks it.
+func isTarget(a ringwall.Alert) bool { return a.Evidence.Facts["role"] == "target" }
+
 // outside reports whether a subject is an address that is not behind a gateway:
 // an attacker somewhere, of which an alert tells, and not a device that is ours
 // to save. Else every scanner of the Internet would be an incident.
@@ -103,7 +107,7 @@ func outside(s ringwall.Subject) bool {
 // device does not say that the device does it: a port scan of a camera is
 // somebody's try to get in, not the camera's propagation.
 func stageOf(a ringwall.Alert) ringwall.Stage {
-	if a.Evidence.Facts["role"] == "target" && (a.Stage == ringwall.Command || a.Stage == ringwall.Propagation) {
+	if isTarget(a) && (a.Stage == ringwall.Command || a.Stage == ringwall.Propagation) {
 		return ringwall.Infection
 	}
 	return a.Stage
@@ -134,10 +138,10 @@ func (in *Incident) see(id ringwall.AlertID) {
 // whether it says something new.
 func (in *Incident) join(a ringwall.Alert) bool {
 	in.AlertCount++
-	sim := a.Subject.Kind == ringwall.SubjectSIM
+	sim, target := a.Subject.Kind == ringwall.SubjectSIM, isTarget(a)
 	same, of := -1, 0
 	for i, g := range in.Groups {
-		if g.Rule != a.Rule || g.SIM != sim {
+		if g.Rule != a.Rule || g.SIM != sim || g.Target != target {
 			continue
 		}
 		of++
@@ -151,7 +155,7 @@ func (in *Incident) join(a ringwall.Alert) bool {
 			return false
 		}
 		in.Groups = append(in.Groups, Group{
-			Rule: a.Rule, Peer: a.Peer, SIM: sim, Nature: a.Nature, Severity: a.Severity, Stage: stageOf(a),
+			Rule: a.Rule, Peer: a.Peer, SIM: sim, Target: target, Nature: a.Nature, Severity: a.Severity, Stage: stageOf(a),
 			First: a.Time, Last: a.Time, Count: 1, Alert: a.ID,
 		})
 		in.Alerts = append(in.Alerts, a)
@@ -281,7 +285,7 @@ func (in *Incident) effects(now time.Time, cfg Config) []Effect {
 	}
 	var effects []Effect
 	attack := in.Attack()
-	if dev := in.Device(); dev != "" && attack && in.deviceStage() >= ringwall.Command && in.Compromised.IsZero() {
+	if dev := in.Device(); dev != "" && attack && in.ownStage() >= ringwall.Command && in.Compromised.IsZero() {
 		in.Compromised = now
 		effects = append(effects, WriteFinding{Device: dev, Finding: in.finding(now)})
 	}

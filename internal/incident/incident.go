@@ -63,7 +63,8 @@ type Incident struct {
 type Group struct {
 	Rule     string            `json:"rule"`
 	Peer     netip.Addr        `json:"peer,omitzero"`
-	SIM      bool              `json:"sim,omitempty"` // said of the SIM, not of the device
+	SIM      bool              `json:"sim,omitempty"`    // said of the SIM, not of the device
+	Target   bool              `json:"target,omitempty"` // done to it, not by it
 	Nature   ringwall.Nature   `json:"nature"`
 	Severity ringwall.Severity `json:"severity"`
 	Stage    ringwall.Stage    `json:"stage"` // as it counts for this subject: see stageOf

@@ -103,7 +103,10 @@ func (v view) name(in Incident, out *api.Incident) {
 }
 
 // brief lists facts that name nobody.
-var brief = []string{"targets", "tries", "rate", "seconds", "period", "bytes", "service", "ports", "port", "count", "seenTac", "boundTac"}
+var brief = []string{
+	"role", "targets", "unanswered", "peers", "calls", "rate", "window", "period", "service", "protocol", "kind", "by", "direction",
+	"ports", "port", "stream", "seenTac", "boundTac", "binding",
+}
 
 func (v view) alert(a ringwall.Alert, subject ringwall.Subject) ringwall.Alert {
 	sim := a.Subject.Kind == ringwall.SubjectSIM

@@ -29,7 +29,7 @@ type Rule struct {
 
 	Alert    string            `json:"alert,omitempty"`    // an alert of this rule is in it
 	Severity ringwall.Severity `json:"severity,omitempty"` // of the incident, at least
-	Stage    ringwall.Stage    `json:"stage,omitempty"`    // of the incident, at least
+	Stage    ringwall.Stage    `json:"stage,omitempty"`    // that the device reached by its own doing, at least
 	Attack   bool              `json:"attack,omitempty"`   // an attack alert is in it, not deviations alone
 
 	Do     Do            `json:"do"`
@@ -84,6 +84,7 @@ func DefaultRules() []Rule {
 	return []Rule{
 		{Name: "device-compromised", Stage: ringwall.Command, Severity: ringwall.High, Attack: true, Do: Act, Kind: Quarantine, Expiry: day, Limit: 5, Window: time.Hour},
 		{Name: "device-entered", Stage: ringwall.Infection, Severity: ringwall.High, Attack: true, Do: Ask, Kind: Quarantine, Expiry: day},
+		{Name: "video-watched", Alert: "stranger-video", Severity: ringwall.High, Attack: true, Do: Ask, Kind: Quarantine, Expiry: day},
 		{Name: "sim-separated", Alert: "separation", Severity: ringwall.High, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: 7 * day},
 		{Name: "sim-misused", Alert: "sim-service", Severity: ringwall.High, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: 7 * day},
 		{Name: "sim-of-compromised", Stage: ringwall.Action, Severity: ringwall.Critical, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: day},

@@ -84,15 +84,33 @@ func alertLine(a ringwall.Alert, device string, count int, last time.Time) api.S
 	}
 	p["severity"] = a.Severity.String()
 	if count > 1 {
-		p["times"], p["last"] = strconv.Itoa(count), last.UTC().Format(time.TimeOnly)
+		p["times"], p["last"] = strconv.Itoa(count), last.UTC().Format("15:04:05 MST")
 	}
-	key := "story.alert." + a.Rule
-	if _, ok := messages[key]; !ok {
-		key = "story.alert.other"
+	key := templateOf(a)
+	if key == "story.alert.other" {
 		p["title"] = strings.TrimRight(a.Title, ".")
 		p["rule"] = a.Rule
 	}
 	return api.StoryLine{Time: a.Time, Key: key, Params: p, Ref: string(a.ID)}
+}
+
+// templateOf is the key of the template that fits what an alert says.
+func templateOf(a ringwall.Alert) string {
+	which := a.Evidence.Facts["role"]
+	switch {
+	case a.Evidence.Facts["stream"] == "not yet":
+		which = "try"
+	case a.Evidence.Facts["peers"] != "":
+		which = "many"
+	case which == "source" && a.Stage == ringwall.Propagation && a.Rule == "binary-download":
+		which = "spread"
+	}
+	for _, key := range []string{"story.alert." + a.Rule + "." + which, "story.alert." + a.Rule} {
+		if _, ok := messages[key]; ok {
+			return key
+		}
+	}
+	return "story.alert.other"
 }
 
 // identifying reports whether a fact could name a subscriber. Detectors mask

@@ -3,6 +3,7 @@ package incident
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -144,21 +145,32 @@ func (in *Incident) opens(cfg Config) bool {
 	return sum >= cfg.threshold()
 }
 
-// deviceStage is the furthest stage that the device itself, not its SIM alone,
-// was seen to reach.
-func (in *Incident) deviceStage() ringwall.Stage {
+// ownStage is the furthest stage that the device was seen to reach by its own
+// doing. What others do to it (a stranger watches its video) counts once it is
+// known besides how they got in: alone, it may be a guest that nobody listed.
+// What its SIM did counts; package usage gives it a stage only when the card sat
+// in the device.
+func (in *Incident) ownStage() ringwall.Stage {
 	st := ringwall.NoStage
 	for _, g := range in.Groups {
-		if !g.SIM && g.Nature != ringwall.NatureNotice {
+		if g.Nature != ringwall.NatureNotice && (!g.Target || in.entered(g.Rule)) {
 			st = max(st, g.Stage)
 		}
 	}
 	return st
 }
 
+// entered reports whether another rule told how somebody got, or tried to get,
+// into the device.
+func (in *Incident) entered(but string) bool {
+	return slices.ContainsFunc(in.Groups, func(g Group) bool {
+		return g.Stage == ringwall.Infection && g.Rule != but && g.Nature == ringwall.NatureAttack
+	})
+}
+
 // matches reports whether rule r speaks of incident in.
 func (r Rule) matches(in Incident) bool {
-	if in.Severity < r.Severity || in.Stage < r.Stage || r.Attack && !in.Attack() {
+	if in.Severity < r.Severity || in.ownStage() < r.Stage || r.Attack && !in.Attack() {
 		return false
 	}
 	if r.Alert == "" {
@@ -186,12 +198,12 @@ func (in *Incident) finding(now time.Time) ringwall.Finding {
 	f := ringwall.Finding{
 		Indicator: ringwall.ObservedCompromise, Module: ringwall.Firmware, Outcome: ringwall.Fail, Confidence: ringwall.Confirmed,
 		Title:  "The device was seen to act under somebody else's control",
-		Facts:  map[string]string{"incident": string(in.ID), "stage": in.deviceStage().String()},
+		Facts:  map[string]string{"incident": string(in.ID), "stage": in.ownStage().String()},
 		Remedy: "Change its passwords, restore clean firmware, then assess it again",
 		Source: "incident:" + string(in.ID), Time: now,
 	}
 	for _, g := range in.Groups {
-		if !g.SIM && g.Stage >= ringwall.Command && g.Nature != ringwall.NatureNotice {
+		if g.Stage >= ringwall.Command && g.Nature != ringwall.NatureNotice {
 			f.Evidence = append(f.Evidence, fmt.Sprintf("%s (%s, %s), %d times since %s", g.Rule, g.Stage, g.Severity, g.Count, g.First.UTC().Format(time.RFC3339)))
 		}
 	}
