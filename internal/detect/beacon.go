@@ -20,6 +20,8 @@ const (
 	// failingPause ends a run: a try each hour is no retry.
 	failingPause = 30 * time.Minute
 
+	// beaconCeil: what calls more seldom than this is a schedule.
+	beaconCeil = int64(time.Hour)
 	// beaconFloor keeps out bursts: closer calls are one act of a program.
 	beaconFloor = int64(2 * time.Second)
 )
@@ -38,7 +40,7 @@ func (e *Engine) failing(a *attempt, x *endpoint) {
 	if a.now-x.runAt < int64(failingSpan) || x.unanswered < failingCalls && (x.syns < failingSYNs || x.unanswered < failingLong) {
 		return
 	}
-	if a.c == nil && x.calls == 0 || !e.fresh(ruleFailing, &a.src, mix(a.dst.key, uint64(a.dport)|1<<32), hour, a.now) {
+	if a.c == nil && x.calls == 0 || !e.fresh(ruleFailing, &a.src, mix(a.dst.key, uint64(a.dport)|1<<32), day, a.now) {
 		return
 	}
 	e.tell(statement{
@@ -46,7 +48,7 @@ func (e *Engine) failing(a *attempt, x *endpoint) {
 		title:   "The device keeps calling a bare address that does not answer",
 		subject: a.src, peer: a.dst.addr, at: a.now, first: x.runAt, count: int(x.syns), packets: x.starts.packets(failingCalls),
 		facts: map[string]string{"peer": a.dst.addr.String(), "port": itoa(a.dport), "calls": itoa(x.unanswered), "packets": itoa(x.syns)},
-	}, a.dst.addr.String()+":"+itoa(a.dport), hour)
+	}, a.dst.addr.String()+":"+itoa(a.dport), day)
 }
 
 // regular looks for calls at even intervals.
@@ -64,13 +66,16 @@ func (e *Engine) regular(a *attempt, x *endpoint) {
 	}
 	slices.Sort(gaps[:])
 	mid := gaps[len(gaps)/2]
+	if mid > beaconCeil {
+		return
+	}
 	off := 0
 	for _, g := range gaps {
 		if d := g - mid; d > mid/6 || d < -mid/6 {
 			off++
 		}
 	}
-	if off > 1 || !e.fresh(ruleBeacon, &a.src, mix(a.dst.key, uint64(a.dport)|1<<32), hour, a.now) {
+	if off > 1 || !e.fresh(ruleBeacon, &a.src, mix(a.dst.key, uint64(a.dport)|1<<32), day, a.now) {
 		return
 	}
 	first, _ := x.starts.back(tries - 1)
@@ -79,5 +84,5 @@ func (e *Engine) regular(a *attempt, x *endpoint) {
 		title:   "The device calls a bare address at regular intervals",
 		subject: a.src, peer: a.dst.addr, at: a.now, first: first, count: int(x.calls), packets: x.starts.packets(tries),
 		facts: map[string]string{"peer": a.dst.addr.String(), "port": itoa(a.dport), "period": time.Duration(mid).Round(100 * time.Millisecond).String()},
-	}, a.dst.addr.String()+":"+itoa(a.dport), hour)
+	}, a.dst.addr.String()+":"+itoa(a.dport), day)
 }

@@ -24,8 +24,8 @@
 // nobody's (address-spoof).
 //
 // The id of an alert is derived from rule, subject, what sets it apart, and
-// the hour (the day, for slow scans): the same packets judged again give the
-// same ids, and one attack gives one alert an hour.
+// the hour (the day, for slow scans and beacons): the same packets judged again give the
+// same ids, and one attack gives one alert an hour or a day.
 //
 // # Memory
 //

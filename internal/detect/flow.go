@@ -19,11 +19,14 @@ type Flow struct {
 	Openings int  // packets that opened it, of TCP; 0 = 1
 	BytesUp  uint64
 	BytesDn  uint64
+	PktsUp   uint64
+	PktsDn   uint64
+	Duration time.Duration
 }
 
 // Flow judges one flow record, in the place of packets. What can be told from
 // it is told: fan-out, scans, sweeps by echo requests, beacons, guessing,
-// new peers; not what stands in sequence numbers or payloads. Records should
+// floods, new peers; not what stands in sequence numbers or payloads. Records should
 // come in the order of their start. An engine is fed packets or flows, not
 // both; the evidence of alerts then numbers records.
 func (e *Engine) Flow(f *Flow) {
@@ -69,6 +72,9 @@ func (e *Engine) Flow(f *Flow) {
 	e.attempt(&a)
 	if x := e.endpoints.find(c.endpoint); x != nil && c.endpoint != 0 {
 		x.syns += n - 1
+	}
+	if sec := max(f.Duration.Seconds(), floodSeconds); float64(f.PktsUp)/sec >= floodRate && f.PktsDn*floodAnswers < f.PktsUp && a.bare {
+		e.flooded(a.src, a.dst, a.dport, a.proto, now, now+int64(f.Duration), []uint64{f.Number})
 	}
 	back := packet.Packet{Time: f.Start, Number: f.Number, Src: dst, Dst: src, SrcPort: p.DstPort, DstPort: p.SrcPort, Proto: f.Proto}
 	switch {

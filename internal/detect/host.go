@@ -20,7 +20,7 @@ type host struct {
 	tcp   contacts
 	udp   contacts
 	pings targets10
-	arps  targets20
+	arps  targets16
 	peers targets5
 }
 
@@ -83,8 +83,8 @@ type (
 		set [10]target
 		n   uint8
 	}
-	targets20 struct {
-		set [20]target
+	targets16 struct {
+		set [16]target
 		n   uint8
 	}
 )

@@ -14,8 +14,8 @@ const scanWindow = time.Minute
 // Thresholds of any-fanout; the reasons stand in rules.go. UDP takes twice as
 // many, since honest programs that look for a way through a NAT try several.
 const (
-	failingFast = 16
-	failingSlow = 32
+	failingFast = 12
+	failingSlow = 24
 )
 
 // mirai looks for Mirai's fingerprint.

@@ -9,7 +9,7 @@ import (
 
 const (
 	// vertical is how many closed ports of one host make a scan.
-	vertical       = 16
+	vertical       = 12
 	verticalWindow = time.Minute
 )
 
