@@ -102,6 +102,7 @@ type EnrolToken struct {
 	Token   string           `json:"token,omitempty"`
 	Expires time.Time        `json:"expires"`
 	Used    time.Time        `json:"used,omitzero"`
+	CAPin   string           `json:"caPin,omitempty"` // SHA-256 of the platform's authority, in hex; given with Token
 }
 
 // SIM is a card as the API shows it; its numbers are masked.
@@ -271,6 +272,8 @@ type TimelineEntry struct {
 	Actor  string            `json:"actor"`
 	Ref    string            `json:"ref,omitempty"`
 	Event  ringwall.EventID  `json:"event"`
+	// Subject is what it happened to; lists over many things need it.
+	Subject ringwall.Subject `json:"subject,omitzero"`
 }
 
 // FlowRow is one flow report as the API shows it.

@@ -5,9 +5,11 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -100,6 +102,13 @@ func (a *Authority) selfSign(path string) error {
 
 // Certificate returns the authority's certificate as PEM.
 func (a *Authority) Certificate() []byte { return pemCert(a.cert.Raw) }
+
+// Pin returns the SHA-256 of the certificate, in hex: what a gateway that does
+// not know the authority yet is told to expect.
+func (a *Authority) Pin() string {
+	sum := sha256.Sum256(a.cert.Raw)
+	return hex.EncodeToString(sum[:])
+}
 
 // Pool returns the pool that holds the authority alone.
 func (a *Authority) Pool() *x509.CertPool {

@@ -12,6 +12,7 @@ import (
 	"github.com/ringwall/ringwall/internal/audit"
 	"github.com/ringwall/ringwall/internal/identity"
 	"github.com/ringwall/ringwall/internal/incident"
+	"github.com/ringwall/ringwall/internal/registry"
 	"github.com/ringwall/ringwall/internal/sqlstore"
 	"github.com/ringwall/ringwall/internal/trust"
 )
@@ -30,6 +31,7 @@ type core struct {
 
 	trust    trust.Config
 	incident incident.Config
+	registry registry.Config
 
 	// poke tells a gateway that there is a newer generation. It may be lost:
 	// gateways ask by themselves from time to time.

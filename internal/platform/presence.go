@@ -1,6 +1,10 @@
 package platform
 
 import (
+	"context"
+	"net/netip"
+	"time"
+
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/audit"
@@ -8,7 +12,53 @@ import (
 	"github.com/ringwall/ringwall/internal/sqlstore"
 )
 
-// maybe turns NotFound into nil.
+// roundSize bounds what one look at an organisation takes up; the next look
+// takes the rest.
+const roundSize = 500
+
+// sighting takes a gateway's word that a device was seen.
+func (t *turn) sighting(gw ringwall.GatewayID, said api.Sighting) error {
+	scope, err := t.projector()
+	if err != nil {
+		return err
+	}
+	s, err := registry.Read(gw, said, t.at)
+	if err != nil {
+		return err
+	}
+	known, err := maybe(t.tx.DeviceByMAC(scope, gw, s.MAC))
+	if err != nil {
+		return err
+	}
+	var elsewhere *api.Device
+	if known == nil {
+		if elsewhere, err = maybe(t.tx.DeviceElsewhere(scope, gw, s.MAC)); err != nil {
+			return err
+		}
+	}
+	what, d := registry.Meet(known, elsewhere, s)
+	switch what {
+	case registry.New:
+		return t.meetNew(scope, d)
+	case registry.Moved, registry.Doubled:
+		return t.meetElsewhere(scope, *elsewhere, d, what == registry.Moved)
+	case registry.Rebound, registry.Back:
+		// What a device is bound to follows it only while it is being learned: later,
+		// whoever shows its MAC at another port or address may not be the device.
+		if what == registry.Back || known.Mode != ringwall.Enforce || !known.Binding.IP.IsValid() {
+			return t.rebind(scope, *known, d)
+		}
+		fallthrough
+	case registry.Same:
+		if err := t.tx.TouchDevice(scope, d.ID, d.Presence, d.Seen); err != nil {
+			return err
+		}
+		return t.tellPresence(scope, *known, d.Presence)
+	}
+	return nil
+}
+
+// maybe makes nil of a device that is not there.
 func maybe(d api.Device, err error) (*api.Device, error) {
 	switch {
 	case err == nil:
@@ -19,201 +69,260 @@ func maybe(d api.Device, err error) (*api.Device, error) {
 	return nil, err
 }
 
-// sighting takes a gateway's word that a device was seen, or is missing.
-func (t *turn) sighting(gw ringwall.GatewayID, s api.Sighting) error {
-	scope, err := t.projector()
+// meetNew registers a device that was never seen before: a stranger, in the
+// mode in which its gateway treats arrivals.
+func (t *turn) meetNew(scope audit.Scope, d api.Device) error {
+	g, err := t.tx.Gateway(scope, d.Gateway)
 	if err != nil {
 		return err
 	}
-	sight, err := registry.Read(gw, s, t.at)
+	if g.Devices >= registry.MaxBehind {
+		return ringwall.Errorf(ringwall.Conflict, "gateway %q has brought %d devices; no more are taken", g.ID, g.Devices)
+	}
+	if err := t.freeAddress(scope, d); err != nil {
+		return err
+	}
+	mark, err := t.tx.NextMark(scope, d.Gateway)
 	if err != nil {
 		return err
 	}
-	here, err := maybe(t.tx.DeviceByMAC(scope, gw, sight.MAC))
-	if err != nil {
-		return err
-	}
-	elsewhere, err := maybe(t.tx.DeviceElsewhere(scope, gw, sight.MAC))
-	if err != nil {
-		return err
-	}
-	meeting, d := registry.Meet(here, elsewhere, sight)
-	switch meeting {
-	case registry.New:
-		return t.arrived(scope, gw, d)
-	case registry.Moved, registry.Doubled:
-		return t.moved(scope, gw, *elsewhere, d, meeting)
-	case registry.Stale:
-		return nil
-	}
-	return t.seen(scope, *here, d, meeting)
-}
-
-// arrived adds a device that was never seen: non-self until a person enrols it,
-// in the mode that the gateway has for arrivals.
-func (t *turn) arrived(scope audit.Scope, gw ringwall.GatewayID, d api.Device) error {
-	behind, _, err := t.tx.DevicesBehind(scope, gw)
-	if err != nil {
-		return err
-	}
-	if len(behind) >= registry.MaxBehind {
-		return ringwall.Errorf(ringwall.Conflict, "gateway %q has brought %d devices, its limit", gw, len(behind))
-	}
-	if other := registry.Taken(behind, d.Binding.MAC, d.Binding.IP); other != nil {
-		// Two stations with one address: the one that was first keeps it.
-		return ringwall.Errorf(ringwall.Conflict, "address %s belongs to device %q", d.Binding.IP, other.ID)
-	}
-	g, err := t.tx.Gateway(scope, gw)
-	if err != nil {
-		return err
-	}
-	mark, err := t.tx.NextMark(scope, gw)
-	if err != nil {
-		return err
-	}
-	d.ID, d.Org, d.Gateway, d.Created = ringwall.DeviceID(ringwall.NewID(ringwall.PrefixDevice, t.at)), t.org, gw, t.at
-	d.Mode = ringwall.Learn
+	d.ID, d.Org, d.Created = ringwall.DeviceID(ringwall.NewID(ringwall.PrefixDevice, t.at)), t.org, t.at
+	d.Mode, d.Class = ringwall.Learn, d.Grade.Class()
 	if g.Arrival == ringwall.Enforce {
 		d.Mode = ringwall.Enforce
 	}
 	if err := t.tx.CreateDevice(scope, d, mark); err != nil {
 		return err
 	}
-	if err := t.tell(scope, ringwall.EventDeviceSeen, deviceSubject(d.ID), string(gw), note{Key: "timeline.device.seen", Params: map[string]string{
-		"name": d.Name, "port": d.Binding.Port, "mac": d.Binding.MAC, "ip": addrText(d),
-	}}); err != nil {
+	t.judge(d.ID, string(d.Gateway))
+	t.compose(d.Gateway)
+	return t.tell(scope, ringwall.EventDeviceSeen, deviceSubject(d.ID), string(d.Gateway), note{Key: "timeline.device.seen", Params: place(d)})
+}
+
+func place(d api.Device) map[string]string {
+	p := map[string]string{"name": d.Name, "mac": d.Binding.MAC, "ip": "", "port": d.Binding.Port, "gateway": string(d.Gateway)}
+	if d.Binding.IP.IsValid() {
+		p["ip"] = d.Binding.IP.String()
+	}
+	return p
+}
+
+// freeAddress sees to it that no two devices of one gateway hold one address: a
+// device that has not been heard lately gives it up; one that is on line keeps
+// it, and whoever shows up with it is refused with code Conflict.
+func (t *turn) freeAddress(scope audit.Scope, d api.Device) error {
+	behind, _, err := t.tx.DevicesBehind(scope, d.Gateway)
+	if err != nil {
 		return err
 	}
-	t.judge(d.ID, string(gw))
-	t.compose(gw)
-	return nil
+	other := registry.Taken(behind, d.Binding.MAC, d.Binding.IP)
+	if other == nil {
+		return nil
+	}
+	if other.Presence == ringwall.Online && t.at.Sub(other.Seen) < registry.AtOnce {
+		return ringwall.Errorf(ringwall.Conflict, "address of device %q is claimed by another MAC", other.ID)
+	}
+	_, err = t.tx.UpdateDevice(scope, other.ID, func(o *api.Device) error { o.Binding.IP = netip.Addr{}; return nil })
+	return err
 }
 
-func addrText(d api.Device) string {
-	if !d.Binding.IP.IsValid() {
-		return ""
-	}
-	return d.Binding.IP.String()
-}
-
-// seen notes a device at its place. What it is bound to follows it only while
-// it is being learned: later, whoever shows its MAC at another port, or takes
-// another address, may not be the device.
-func (t *turn) seen(scope audit.Scope, before, now api.Device, meeting registry.Meeting) error {
-	if meeting == registry.Same && before.Presence == now.Presence {
-		return t.tx.TouchDevice(scope, before.ID, now.Presence, now.Seen)
-	}
-	subject := deviceSubject(before.ID)
-	if meeting == registry.Rebound {
-		if before.Mode == ringwall.Enforce && before.Binding.IP.IsValid() {
-			now.Binding = before.Binding
-		} else if err := t.tell(scope, ringwall.EventDevicePresence, subject, string(before.Gateway), note{Key: "timeline.device.rebound", Params: map[string]string{
-			"name": before.Name, "ip": addrText(now), "port": now.Binding.Port,
-		}}); err != nil {
+// rebind keeps a device's new address or port, or takes it back where a person
+// has enrolled it again.
+func (t *turn) rebind(scope audit.Scope, old, d api.Device) error {
+	if old.Binding.IP != d.Binding.IP {
+		if err := t.freeAddress(scope, d); err != nil {
 			return err
 		}
 	}
-	if _, err := t.tx.UpdateDevice(scope, before.ID, func(d *api.Device) error {
-		d.Binding, d.Presence, d.Seen = now.Binding, now.Presence, now.Seen
+	if _, err := t.tx.UpdateDevice(scope, d.ID, func(kept *api.Device) error {
+		kept.Binding, kept.Presence, kept.Seen = d.Binding, d.Presence, d.Seen
 		return nil
 	}); err != nil {
 		return err
 	}
-	if before.Binding != now.Binding {
-		t.compose(before.Gateway)
+	t.judge(d.ID, string(d.Gateway))
+	t.compose(d.Gateway)
+	if old.Binding != d.Binding {
+		if err := t.tell(scope, ringwall.EventDevicePresence, deviceSubject(d.ID), string(d.Gateway), note{Key: "timeline.device.rebound", Params: place(d)}); err != nil {
+			return err
+		}
 	}
-	t.judge(before.ID, string(before.Gateway))
-	if before.Presence == now.Presence {
-		return nil
-	}
-	return t.tell(scope, ringwall.EventDevicePresence, subject, string(before.Gateway), note{Key: "timeline.device.presence", Params: map[string]string{
-		"name": before.Name, "old": before.Presence.String(), "new": now.Presence.String(),
-	}})
+	return t.tellPresence(scope, old, d.Presence)
 }
 
-// moved takes a device behind another gateway than its own. It is a stranger
-// there until a person enrols it again.
-func (t *turn) moved(scope audit.Scope, gw ringwall.GatewayID, before, now api.Device, meeting registry.Meeting) error {
-	already := before.Presence == ringwall.Moved && before.Gateway == now.Gateway
-	if meeting == registry.Moved && before.Gateway != gw {
-		mark, err := t.tx.NextMark(scope, gw)
+// meetElsewhere takes a device that turned up behind another gateway: there it
+// is a stranger until a person enrols it.
+func (t *turn) meetElsewhere(scope audit.Scope, old, d api.Device, moved bool) error {
+	if moved {
+		if err := t.freeAddress(scope, d); err != nil {
+			return err
+		}
+		mark, err := t.tx.NextMark(scope, d.Gateway)
 		if err != nil {
 			return err
 		}
-		if err := t.tx.MoveDevice(scope, before.ID, gw, mark); err != nil {
+		if err := t.tx.MoveDevice(scope, d.ID, d.Gateway, mark); err != nil {
 			return err
 		}
 	}
-	if _, err := t.tx.UpdateDevice(scope, before.ID, func(d *api.Device) error {
-		d.Presence, d.Enrolled, d.Binding, d.Seen = now.Presence, now.Enrolled, now.Binding, now.Seen
+	if _, err := t.tx.UpdateDevice(scope, d.ID, func(kept *api.Device) error {
+		kept.Binding, kept.Presence, kept.Seen, kept.Enrolled = d.Binding, d.Presence, d.Seen, d.Enrolled
 		return nil
 	}); err != nil {
 		return err
 	}
-	t.judge(before.ID, string(gw))
-	t.compose(before.Gateway)
-	t.compose(gw)
-	if already {
-		return nil
-	}
-	return t.tell(scope, ringwall.EventDevicePresence, deviceSubject(before.ID), string(gw), note{Key: "timeline.device.moved", Params: map[string]string{"name": before.Name}})
+	t.judge(d.ID, string(d.Gateway))
+	t.compose(old.Gateway)
+	t.compose(d.Gateway)
+	return t.tell(scope, ringwall.EventDevicePresence, deviceSubject(d.ID), string(d.Gateway), note{Key: "timeline.device.moved", Params: place(d)})
 }
 
-// maxQuiet bounds the devices of one round; the rest follow in the next.
-const maxQuiet = 500
+// tellPresence tells of a presence that has changed.
+func (t *turn) tellPresence(scope audit.Scope, old api.Device, is ringwall.Presence) error {
+	if old.Presence == is {
+		return nil
+	}
+	return t.tell(scope, ringwall.EventDevicePresence, deviceSubject(old.ID), string(old.Gateway), note{
+		Key: "timeline.device.presence", Params: map[string]string{"name": old.Name, "old": old.Presence.String(), "new": is.String()},
+	})
+}
 
-// quiet notices, in one organisation, who has fallen silent or is gone, which
-// gateways are not heard from any more, and who may rise in trust.
-func (t *turn) quiet(cfg registry.Config) error {
+// heard takes a device's minute of traffic as a sign of life: a gateway need
+// not say of each device each minute that it is there.
+func (t *turn) heard(gw ringwall.GatewayID, f api.Features) error {
+	if f.PktsUp == 0 {
+		return nil // others spoke to it; it said nothing
+	}
+	scope, err := t.projector()
+	if err != nil {
+		return err
+	}
+	d, err := t.behind(scope, gw, f.Device)
+	if err != nil || d.Presence == ringwall.Moved {
+		return err
+	}
+	last := f.From.Add(time.Minute)
+	if last.After(t.at) {
+		last = t.at
+	}
+	if !last.After(d.Seen) || registry.Presence(ringwall.Online, last, t.at, t.registry) != ringwall.Online {
+		return nil
+	}
+	if err := t.tx.TouchDevice(scope, d.ID, ringwall.Online, last); err != nil {
+		return err
+	}
+	return t.tellPresence(scope, d, ringwall.Online)
+}
+
+// look notices what nobody reports: gateways and devices that have fallen
+// silent, and trust that has been earned back meanwhile.
+func (c *core) look(ctx context.Context, scope audit.Scope) error {
+	org, now := scope.Org(), c.now()
+	var gateways []api.Gateway
+	var quiet []api.Device
+	var recovering []ringwall.DeviceID
+	err := c.store.View(ctx, func(tx *sqlstore.Tx) (err error) {
+		for page := (sqlstore.Paging{}); ; {
+			some, err := tx.Gateways(scope, page)
+			if err != nil {
+				return err
+			}
+			for _, g := range some.Items {
+				if g.Online && now.Sub(g.Seen) > gatewayFresh {
+					gateways = append(gateways, g)
+				}
+			}
+			if page.Cursor = some.Next; page.Cursor == "" {
+				break
+			}
+		}
+		for _, p := range []ringwall.Presence{ringwall.Online, ringwall.Silent} {
+			some, err := tx.QuietDevices(scope, p, now.Add(-registry.Quiet(p, c.registry)), roundSize)
+			if err != nil {
+				return err
+			}
+			quiet = append(quiet, some...)
+		}
+		// Devices that have to be judged while nothing happens.
+		recovering, err = tx.RecoveringDevices(scope)
+		return err
+	})
+	if err != nil || len(gateways)+len(quiet)+len(recovering) == 0 {
+		return err
+	}
+	return c.turn(ctx, org, func(t *turn) error {
+		for _, g := range gateways {
+			if err := t.gatewayAway(g.ID); err != nil {
+				return err
+			}
+		}
+		for _, d := range quiet {
+			if err := t.fallSilent(d.ID); err != nil {
+				return err
+			}
+		}
+		for _, id := range recovering {
+			t.judge(id, "")
+		}
+		return nil
+	})
+}
+
+// gatewayAway notes that a gateway is not heard from. Of what is behind it
+// nothing is known any more, and what is not known is not called silent.
+func (t *turn) gatewayAway(id ringwall.GatewayID) error {
 	scope, err := t.as(audit.SysPresence, audit.SystemPresence)
 	if err != nil {
 		return err
 	}
-	for _, is := range []ringwall.Presence{ringwall.Online, ringwall.Silent} {
-		devices, err := t.tx.QuietDevices(scope, is, t.at, maxQuiet)
-		if err != nil {
-			return err
-		}
-		for _, d := range devices {
-			next := registry.Presence(is, d.Seen, t.at, cfg)
-			if next == is {
-				continue
-			}
-			if err := t.tx.TouchDevice(scope, d.ID, next, d.Seen); err != nil {
-				return err
-			}
-			if err := t.tell(scope, ringwall.EventDevicePresence, deviceSubject(d.ID), "", note{Key: "timeline.device.presence", Params: map[string]string{
-				"name": d.Name, "old": is.String(), "new": next.String(),
-			}}); err != nil {
-				return err
-			}
-			t.judge(d.ID, "")
-		}
+	g, err := t.tx.Gateway(scope, id)
+	if err != nil || !g.Online || t.at.Sub(g.Seen) <= gatewayFresh {
+		return err // it has come back meanwhile
 	}
-	return t.quietGateways(scope)
-}
-
-func (t *turn) quietGateways(scope audit.Scope) error {
-	page, err := t.tx.Gateways(scope, pageOf(maxGateways))
+	if _, err := t.tx.UpdateGateway(scope, id, func(g *api.Gateway) error { g.Online = false; return nil }); err != nil {
+		return err
+	}
+	if err := t.tell(scope, ringwall.EventGatewayState, ringwall.Subject{Kind: ringwall.SubjectGateway, ID: string(id)}, "", note{Key: "timeline.gateway.offline"}); err != nil {
+		return err
+	}
+	devices, _, err := t.tx.DevicesBehind(scope, id)
 	if err != nil {
 		return err
 	}
-	for _, g := range page.Items {
-		if !g.Online || t.at.Sub(g.Seen) <= gatewayFresh {
+	for _, d := range devices {
+		t.judge(d.ID, string(id))
+		if d.Presence != ringwall.Online && d.Presence != ringwall.Silent {
 			continue
 		}
-		if _, err := t.tx.UpdateGateway(scope, g.ID, func(g *api.Gateway) error { g.Online = false; return nil }); err != nil {
+		if err := t.tx.TouchDevice(scope, d.ID, ringwall.PresenceUnknown, d.Seen); err != nil {
 			return err
 		}
-		subject := ringwall.Subject{Kind: ringwall.SubjectGateway, ID: string(g.ID)}
-		if err := t.tell(scope, ringwall.EventGatewayState, subject, "", note{Key: "timeline.gateway.offline"}); err != nil {
-			return err
-		}
-		if err := t.judgeBehind(scope, g.ID); err != nil {
+		if err := t.tellPresence(scope, d, ringwall.PresenceUnknown); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func pageOf(n int) sqlstore.Paging { return sqlstore.Paging{Limit: n} }
+// fallSilent notes that a device has not been heard for too long.
+func (t *turn) fallSilent(id ringwall.DeviceID) error {
+	scope, err := t.as(audit.SysPresence, audit.SystemPresence)
+	if err != nil {
+		return err
+	}
+	d, err := t.tx.Device(scope, id)
+	if err != nil {
+		return err
+	}
+	is := d.Presence
+	if is == ringwall.Online || is == ringwall.Silent { // else it has changed meanwhile
+		is = registry.Presence(d.Presence, d.Seen, t.at, t.registry)
+	}
+	if is == d.Presence {
+		return nil
+	}
+	if err := t.tx.TouchDevice(scope, id, is, d.Seen); err != nil {
+		return err
+	}
+	return t.tellPresence(scope, d, is)
+}

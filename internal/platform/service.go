@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/internal/audit"
@@ -16,8 +17,8 @@ type service struct {
 	*core
 	hub      *hub
 	segments *segment.Store
-	assessor *assessor // nil where the platform reaches no devices
-	demo     *demo     // nil where none runs
+	assessor *assessor            // nil where the platform reaches no devices
+	demo     atomic.Pointer[demo] // nil where none runs; set while requests are served
 	people   *people
 }
 

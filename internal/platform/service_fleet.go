@@ -67,8 +67,8 @@ func (s *service) Overview(ctx context.Context, a audit.Actor) (api.Overview, er
 	})); err != nil {
 		return o, err
 	}
-	if s.demo != nil && a.Org == s.demo.org {
-		o.Demo = s.demo.state()
+	if d := s.demo.Load(); d != nil && a.Org == d.org {
+		o.Demo = d.state()
 	}
 	return o, nil
 }
@@ -121,8 +121,9 @@ func (s *service) DemoAttack(ctx context.Context, a audit.Actor, attack, target 
 	if _, err := s.auditor.Authorise(ctx, a, audit.DemoRun, audit.Target{Kind: "attack", ID: attack, Org: a.Org}); err != nil {
 		return err
 	}
-	if s.demo == nil || s.demo.org != a.Org {
+	d := s.demo.Load()
+	if d == nil || d.org != a.Org {
 		return ringwall.Errorf(ringwall.Unavailable, "no demo runs here")
 	}
-	return s.demo.attack(attack, target)
+	return d.attack(attack, target)
 }

@@ -99,7 +99,7 @@ func (s *service) CreateEnrolToken(ctx context.Context, a audit.Actor) (api.Enro
 	if err := s.store.Update(ctx, func(tx *sqlstore.Tx) error { return tx.CreateEnrolToken(scope, rec) }); err != nil {
 		return api.EnrolToken{}, err
 	}
-	return api.EnrolToken{ID: rec.ID, Token: secret.Reveal(), Expires: rec.Expires}, nil
+	return api.EnrolToken{ID: rec.ID, Token: secret.Reveal(), Expires: rec.Expires, CAPin: s.authority.Pin()}, nil
 }
 
 // refusedToken is the one answer to a token that does not hold, whatever is

@@ -257,6 +257,15 @@ func fresh(s Sight) api.Device {
 	}
 }
 
+// Quiet returns how long a device of a presence must have been silent for it to
+// become another.
+func Quiet(is ringwall.Presence, cfg Config) time.Duration {
+	if is == ringwall.Silent {
+		return cfg.gone()
+	}
+	return cfg.silent()
+}
+
 // Presence returns the presence of a device that was last seen at a time. What
 // Moved says only a person ends. A clock that jumped back changes nothing.
 func Presence(is ringwall.Presence, seen, now time.Time, cfg Config) ringwall.Presence {

@@ -12,11 +12,15 @@ import (
 	"github.com/ringwall/ringwall"
 )
 
+// Events is what Subscribe listens to for all events as they are published,
+// at most once.
+const Events = "rw.*.*.*"
+
 const (
 	// streamName is the one stream, of all organisations' events.
 	streamName = "EVENTS"
 	// eventSubjects has four tokens; what gateways say has five.
-	eventSubjects = "rw.*.*.*"
+	eventSubjects = Events
 	// dedupe is how long the stream knows the ids of events: longer than a
 	// restart takes. Past it, consumers still deduplicate.
 	dedupe = time.Hour

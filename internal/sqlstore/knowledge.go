@@ -170,3 +170,23 @@ func (tx *Tx) ClearFinding(scope audit.Scope, id ringwall.DeviceID, indicator st
 	_, err = tx.exec(`DELETE FROM findings WHERE org = $1 AND device = $2 AND indicator = $3`, org, string(id), indicator)
 	return err
 }
+
+// RecoveringDevices returns the devices whose trust state holds debts: they
+// have to be looked at while nothing happens, or they would never recover. It
+// reads every device of the organisation.
+func (tx *Tx) RecoveringDevices(scope audit.Scope) ([]ringwall.DeviceID, error) {
+	org, err := need(scope, audit.DeviceRead)
+	if err != nil {
+		return nil, err
+	}
+	ids := []ringwall.DeviceID{}
+	err = tx.rows(`SELECT id FROM devices WHERE org = $1 AND CAST(state AS TEXT) LIKE '%"debts":[{%'`, []any{org}, func(scan func(...any) error) error {
+		var id ringwall.DeviceID
+		if err := scan(&id); err != nil {
+			return fail(err)
+		}
+		ids = append(ids, id)
+		return nil
+	})
+	return ids, err
+}

@@ -1,0 +1,195 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/audit"
+	"github.com/ringwall/ringwall/internal/broker"
+	"github.com/ringwall/ringwall/internal/segment"
+	"github.com/ringwall/ringwall/internal/spine"
+	"github.com/ringwall/ringwall/internal/sqlstore"
+)
+
+// Subjects on which gateways speak; the broker lets each use its own alone, so
+// that the subject proves who speaks.
+const (
+	reportSubjects  = "rw.*.gw.*.report"
+	desiredSubjects = "rw.*.gw.*.desired"
+)
+
+// scopeLife is how long one authorisation covers a gateway's reports: they come
+// every second, and each authorisation is an entry in the record.
+const scopeLife = 10 * time.Minute
+
+// gatewayDesk answers gateways on the spine.
+type gatewayDesk struct {
+	*core
+	segments *segment.Store
+
+	mu     sync.Mutex
+	scopes map[deskKey]audit.Scope
+}
+
+type deskKey struct {
+	org ringwall.OrgID
+	gw  ringwall.GatewayID
+	act audit.Act
+}
+
+// serve answers on conn until stop is called.
+func (d *gatewayDesk) serve(conn *spine.Conn) (stop func(), err error) {
+	stopReports, err := conn.Serve(reportSubjects, d.report)
+	if err != nil {
+		return nil, err
+	}
+	stopDesired, err := conn.Serve(desiredSubjects, d.desired)
+	if err != nil {
+		stopReports()
+		return nil, err
+	}
+	return func() { stopReports(); stopDesired() }, nil
+}
+
+// speaker reads who speaks from a subject rw.<org>.gw.<gateway>.<what>.
+func speaker(subject string) (org ringwall.OrgID, gw ringwall.GatewayID, err error) {
+	part := strings.Split(subject, ".")
+	if len(part) != 5 || !ringwall.ValidID(ringwall.PrefixOrg, part[1]) || !ringwall.ValidID(ringwall.PrefixGateway, part[3]) {
+		return "", "", ringwall.Errorf(ringwall.Invalid, "subject %.80q names no gateway", subject)
+	}
+	return ringwall.OrgID(part[1]), ringwall.GatewayID(part[3]), nil
+}
+
+// scope returns a scope of the gateway itself, and that it is one of ours.
+func (d *gatewayDesk) scope(ctx context.Context, org ringwall.OrgID, gw ringwall.GatewayID, act audit.Act) (audit.Scope, error) {
+	key := deskKey{org, gw, act}
+	d.mu.Lock()
+	s, ok := d.scopes[key]
+	d.mu.Unlock()
+	if age := d.now().Sub(s.At()); ok && age >= 0 && age < scopeLife {
+		return s, nil
+	}
+	s, err := d.auditor.Authorise(ctx, audit.Actor{Kind: audit.KindGateway, ID: string(gw), Org: org}, act, audit.Target{Kind: "gateway", ID: string(gw), Org: org})
+	if err != nil {
+		return s, err
+	}
+	if err := d.store.View(ctx, func(tx *sqlstore.Tx) error { _, err := tx.Gateway(s, gw); return err }); err != nil {
+		return audit.Scope{}, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.scopes) >= 2*maxGateways { // those that have gone are forgotten with the rest
+		clear(d.scopes)
+	}
+	d.scopes[key] = s
+	return s, nil
+}
+
+// report stores a batch and answers when it is durable.
+func (d *gatewayDesk) report(ctx context.Context, subject string, data []byte) []byte {
+	ack, err := d.take(ctx, subject, data)
+	if err != nil {
+		d.log.Warn("batch refused", "subject", subject, "bytes", len(data), "cause", err)
+		ack.Error = words(err)
+	}
+	return answer(ack)
+}
+
+func (d *gatewayDesk) take(ctx context.Context, subject string, data []byte) (api.BatchAck, error) {
+	org, gw, err := speaker(subject)
+	if err != nil {
+		return api.BatchAck{}, err
+	}
+	if len(data) > api.MaxBatchBytes {
+		return api.BatchAck{}, ringwall.Errorf(ringwall.Invalid, "batch of %d bytes is over the limit of %d", len(data), api.MaxBatchBytes)
+	}
+	if _, err := d.scope(ctx, org, gw, audit.GatewayReport); err != nil {
+		return api.BatchAck{}, err
+	}
+	var b api.Batch
+	if err := json.Unmarshal(data, &b); err != nil {
+		return api.BatchAck{}, ringwall.Errorf(ringwall.Invalid, "reading a batch: %w", err)
+	}
+	return d.segments.Ingest(ctx, org, gw, b)
+}
+
+// desired answers with a gateway's newest document, or that it has it.
+func (d *gatewayDesk) desired(ctx context.Context, subject string, data []byte) []byte {
+	a, err := d.newest(ctx, subject, data)
+	if err != nil {
+		d.log.Warn("desired state not given", "subject", subject, "cause", err)
+		a = api.DesiredAnswer{Error: words(err)}
+	}
+	out := answer(a)
+	if len(out) > broker.MaxPayload {
+		d.log.Error("desired state is too large for the spine", "subject", subject, "bytes", len(out), "limit", broker.MaxPayload)
+		return answer(api.DesiredAnswer{Error: "the desired state is too large for the spine"})
+	}
+	return out
+}
+
+func (d *gatewayDesk) newest(ctx context.Context, subject string, data []byte) (api.DesiredAnswer, error) {
+	org, gw, err := speaker(subject)
+	if err != nil {
+		return api.DesiredAnswer{}, err
+	}
+	var req api.DesiredRequest
+	if err := json.Unmarshal(data, &req); err != nil {
+		return api.DesiredAnswer{}, ringwall.Errorf(ringwall.Invalid, "reading a request for the desired state: %w", err)
+	}
+	if req.Version < 1 || req.Version > api.Version {
+		return api.DesiredAnswer{}, ringwall.Errorf(ringwall.Invalid, "protocol version %d is not spoken here, want 1 to %d", req.Version, api.Version)
+	}
+	scope, err := d.scope(ctx, org, gw, audit.GatewayDesired)
+	if err != nil {
+		return api.DesiredAnswer{}, err
+	}
+	var out api.DesiredAnswer
+	return out, d.store.View(ctx, func(tx *sqlstore.Tx) error {
+		signed, generation, _, err := tx.Desired(scope, gw)
+		switch {
+		case isCode(err, ringwall.NotFound):
+			return nil // none was made yet
+		case err != nil:
+			return err
+		}
+		// A gateway that claims a newer one than there is has been told by somebody
+		// else, or our database was set back: it gets what is true, and refuses it.
+		if generation != req.Have {
+			out.Signed = &signed
+		}
+		return nil
+	})
+}
+
+// words returns what of an error may be told to a gateway.
+func words(err error) string {
+	if e, ok := errors.AsType[*ringwall.Error](err); ok {
+		return e.Text
+	}
+	return "the platform failed"
+}
+
+func answer(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("platform: an answer of plain values cannot be marshalled: " + err.Error())
+	}
+	return b
+}
+
+// poker returns what tells a gateway that there is a newer generation.
+func poker(c *core, conn *spine.Conn) func(ringwall.OrgID, ringwall.GatewayID, uint64) {
+	return func(org ringwall.OrgID, gw ringwall.GatewayID, generation uint64) {
+		if err := conn.Publish(api.PokeSubject(org, gw), strconv.AppendUint(nil, generation, 10)); err != nil {
+			c.log.Warn("gateway not poked; it asks by itself", "gateway", gw, "generation", generation, "cause", err)
+		}
+	}
+}

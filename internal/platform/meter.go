@@ -1,0 +1,37 @@
+package platform
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// meters are the metrics of the assembly. They are read when somebody asks.
+type meters struct {
+	registry  *prometheus.Registry
+	projected atomic.Uint64 // the frame that the projector has come to
+}
+
+func newMeters(p *Platform) *meters {
+	m := &meters{registry: prometheus.NewRegistry()}
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ringwall_" + name, Help: help}, f)
+	}
+	m.registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		gauge("spine_connections", "Clients of the spine, the platform's own included.", func() float64 { return float64(p.broker.Connections()) }),
+		gauge("evidence_bytes", "Bytes of stored reports.", func() float64 { return float64(p.segments.Stats().Bytes) }),
+		gauge("evidence_segments", "Files of stored reports.", func() float64 { return float64(p.segments.Stats().Segments) }),
+		gauge("evidence_batches_total", "Batches of reports stored since the beginning.", func() float64 { return float64(p.segments.Stats().Frames) }),
+		gauge("evidence_lost_records", "Records that gateways declared lost since the start.", func() float64 { return float64(p.segments.Stats().Lost) }),
+		gauge("projector_behind_batches", "Stored batches that are not yet turned into state; since the start of the process it is known after the first.", func() float64 {
+			at, all := m.projected.Load(), p.segments.Stats().Frames
+			if at == 0 || at >= all {
+				return 0
+			}
+			return float64(all - at)
+		}),
+	)
+	return m
+}
