@@ -136,8 +136,11 @@ func briefKey(rule string) string {
 
 // response hides who decided from those who are not the owner's.
 func (v view) response(r api.Response) api.Response {
+	if !v.addresses || !v.owner {
+		r.Reason = "" // a person may have written anything
+	}
 	if !v.owner {
-		r.Org, r.Reason = "", ""
+		r.Org = ""
 		r.By, r.Decided = party(r.By), party(r.Decided)
 		if !v.sim {
 			r.Target = ringwall.Subject{Kind: r.Target.Kind}
@@ -174,8 +177,10 @@ func (v view) line(l api.StoryLine, shown map[string]Group, out api.Incident) (a
 		if !slices.ContainsFunc(out.Responses, func(r api.Response) bool { return string(r.ID) == l.Ref }) {
 			return l, false
 		}
-		if !v.owner {
+		if !v.addresses || !v.owner {
 			delete(l.Params, "reason")
+		}
+		if !v.owner {
 			l.Params["by"] = party(l.Params["by"])
 		}
 	case strings.HasPrefix(l.Key, "story.note"), strings.HasPrefix(l.Key, "story.trust."), strings.HasPrefix(l.Key, "story.grade."), strings.HasPrefix(l.Key, "story.assessed."), strings.HasPrefix(l.Key, "story.finding."):
