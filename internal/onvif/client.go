@@ -178,6 +178,19 @@ func (c *Client) SystemTime(ctx context.Context) (time.Time, error) {
 	return at, nil
 }
 
+// Nonsense asks an operation that does not exist. An error is the only honest
+// answer: a peer that answers it answers anything.
+func (c *Client) Nonsense(ctx context.Context) error {
+	m, err := c.send(ctx, c.cfg.Path, DeviceRequest("GetRingwallNonsense"), "")
+	if err != nil {
+		return err
+	}
+	if f := m.Fault(); f != nil {
+		return f
+	}
+	return nil
+}
+
 // Information asks what the camera is (READ_SYSTEM).
 func (c *Client) Information(ctx context.Context) (r DeviceInformation, err error) {
 	return r, c.call(ctx, c.cfg.Path, DeviceRequest("GetDeviceInformation"), &r)

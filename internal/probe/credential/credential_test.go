@@ -22,10 +22,10 @@ var camera = Service{Name: "the test", Key: "http/80", Realm: assess.CameraAccou
 // device is a service with one account.
 type device struct {
 	user, password string
-	lockAfter      int  // per source: after so many failures it says locked
-	lockAccount    int  // per account
-	dropAfter      int  // hangs up for good after so many failures
-	failures       int  // seen
+	lockAfter      int // per source: after so many failures it says locked
+	lockAccount    int // per account
+	dropAfter      int // hangs up for good after so many failures
+	failures       int // seen
 	byAccount      map[string]int
 	locked         bool // somebody was locked out
 	hollow         bool // says yes without a proof

@@ -199,7 +199,13 @@ func (v *visit) byForm(ctx context.Context, user, password string) (credential.O
 	if err != nil {
 		return broken(err), ""
 	}
-	return judge(in, out)
+	o, proof := judge(in, out)
+	if o == credential.Refused {
+		// The answer to the post was no refusal, and yet nothing opened: it may
+		// mean either, so it means nothing.
+		o = credential.Hollow
+	}
+	return o, proof
 }
 
 // judge compares the page behind the login with what a stranger gets.

@@ -65,6 +65,7 @@ type visit struct {
 	t        assess.Target
 	s        api.Service
 	media    string // path of the media service
+	decoy    bool   // it answers what does not exist
 	answer   assess.Answer
 	findings []ringwall.Finding
 }
@@ -100,6 +101,14 @@ func (v *visit) strangers(ctx context.Context) {
 	}
 	if v.media == "" {
 		v.media = "/onvif/media_service"
+	}
+	if c.Nonsense(ctx) == nil {
+		v.decoy = true
+		v.findings = append(v.findings, ringwall.Finding{
+			Indicator: "AP-05", Confidence: ringwall.Observed, Title: v.name() + " answers whatever it is asked, so its answers say nothing",
+			Evidence: []string{"negative control: an operation that does not exist was answered"},
+		})
+		return
 	}
 	var secret, told, refused []string
 	note := func(list *[]string, err error, what string) bool {
@@ -220,6 +229,9 @@ func (v *visit) credentials(ctx context.Context) {
 		}
 		_ = v.streams(ctx, c) // paths for the RTSP probe; none is no harm
 		return credential.Accepted, fmt.Sprintf("the privileged call GetUsers listed %d accounts, this one among them", len(users))
+	}
+	if v.decoy {
+		return
 	}
 	if v.usersOpen() {
 		v.findings = append(v.findings, ringwall.Finding{
