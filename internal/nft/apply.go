@@ -15,8 +15,8 @@ import (
 
 // Apply puts p in force in one netlink transaction and answers with the hash of
 // what it then read back from the kernel. Nothing changes when it fails. Only
-// what differs is sent; where the skeleton was damaged, it is made anew
-// first, closed. Bindings of DNS answers stay as far as p still allows them;
+// what differs is sent; where the skeleton was damaged, the gateway closes
+// until it is made anew. Bindings of DNS answers stay as far as p still allows them;
 // flows that p still allows go on, others end with their next packet.
 func (f *Firewall) Apply(ctx context.Context, p policy.Plan) (hash string, err error) {
 	f.mu.Lock()
@@ -40,6 +40,9 @@ func (f *Firewall) Apply(ctx context.Context, p policy.Plan) (hash string, err e
 		f.plan = policy.Plan{} // not known what names it had
 	}
 	if err := f.put(p, intact); err != nil {
+		return "", err
+	}
+	if err := f.unshut(); err != nil {
 		return "", err
 	}
 	got, hash, err := f.readHash()
@@ -69,6 +72,9 @@ func (f *Firewall) put(p policy.Plan, intact bool) error {
 	now := f.held
 	if !intact {
 		now = image{}
+		if err := f.shut(); err != nil {
+			return err
+		}
 		if err := f.queueSkeleton(); err != nil {
 			return err
 		}
@@ -116,10 +122,10 @@ func (f *Firewall) put(p policy.Plan, intact bool) error {
 		return err
 	}
 	f.held, f.plan = want, p
-	if !intact {
-		return f.finish()
+	if intact {
+		return nil
 	}
-	return nil
+	return f.finish()
 }
 
 func (f *Firewall) def(id setID) (setDef, bool) {
@@ -136,7 +142,7 @@ func (f *Firewall) def(id setID) (setDef, bool) {
 func (f *Firewall) tokens(now, want image, p policy.Plan, pruned []dynChange) {
 	lost := map[uint32]bool{}
 	allow := map[string]bool{setAllow: true, setAllowI: true}
-	deny := map[string]bool{setDeny: true, setDenyI: true}
+	deny := map[string]bool{setDenyI: true}
 	for _, c := range diff(f.defs, now, want) {
 		if allow[c.def.name] {
 			for k := range c.del {
@@ -158,15 +164,15 @@ func (f *Firewall) tokens(now, want image, p policy.Plan, pruned []dynChange) {
 	for _, d := range p.Devices {
 		key := elem{Key: string(num(d.Mark))}
 		old, had := now[tokenID][key]
-		version := u32(old.Val) >> versionShift
+		version := (u32(old.Val) &^ flowPending) >> versionShift
 		switch {
 		case !had:
 			version = f.firstVersion()
 		case lost[d.Mark] || old.Comment != namesID(d.Names) && f.namesLost(d):
-			version = version%255 + 1
+			version = version%versions + 1
 		}
 		token := version<<versionShift | d.Mark
-		want.put(tokenID, num(d.Mark), value{Val: string(num(token)), Comment: namesID(d.Names)})
+		want.put(tokenID, num(d.Mark), value{Val: string(num(token | flowPending)), Comment: namesID(d.Names)})
 		want.put(liveID, cat(num(d.Mark), num(token)), value{})
 		want.put(liveID, cat(num(d.Mark), num(token|flowBoth)), value{})
 	}
@@ -175,7 +181,7 @@ func (f *Firewall) tokens(now, want image, p policy.Plan, pruned []dynChange) {
 // firstVersion is the version of the token of a device that had none. It
 // follows the clock, so that a flow of an older life of the same mark is
 // hardly ever taken for one of this.
-func (f *Firewall) firstVersion() uint32 { return uint32(f.cfg.Now().Unix()%255) + 1 }
+func (f *Firewall) firstVersion() uint32 { return uint32(f.cfg.Now().Unix()%versions) + 1 }
 
 // namesLost reports whether a device may look up less than before. After a
 // restart it is not known what was before: then it reports true.

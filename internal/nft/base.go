@@ -95,17 +95,15 @@ func (f *Firewall) Base(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading the closed base: %w", err)
 	}
-	if intact {
-		return nil
+	if !intact {
+		f.held = nil
+		for _, step := range []func() error{f.shut, f.queueSkeleton, f.commit, f.finish} {
+			if err := step(); err != nil {
+				return fmt.Errorf("loading the closed base: %w", err)
+			}
+		}
 	}
-	if err := f.queueSkeleton(); err != nil {
-		return fmt.Errorf("loading the closed base: %w", err)
-	}
-	f.held = nil
-	if err := f.commit(); err != nil {
-		return fmt.Errorf("loading the closed base: %w", err)
-	}
-	if err := f.finish(); err != nil {
+	if err := f.unshut(); err != nil {
 		return fmt.Errorf("loading the closed base: %w", err)
 	}
 	return nil

@@ -60,7 +60,8 @@ const (
 	maxExact      = 64
 )
 
-// put4 adds a list of boxes: exact entries to one set, the rest to the other.
+// putBoxes adds a list of boxes: small ones to a hash set, if one is named, the
+// rest to an interval set.
 func (im image) putBoxes(exact, ranges string, prefix []byte, boxes []policy.Box) {
 	for _, b := range boxes {
 		addrs := uint64(be32(b.Last)-be32(b.First)) + 1
@@ -69,7 +70,7 @@ func (im image) putBoxes(exact, ranges string, prefix []byte, boxes []policy.Box
 			ports = 1 // one entry with port 0
 		}
 		// An entry with port 0 stands for all ports, so that port 0 alone must be a range.
-		if addrs <= maxExactAddrs && ports <= maxExactPorts && addrs*ports <= maxExact && (b.AllPorts() || b.PortFirst > 0) {
+		if exact != "" && b.Proto != policy.ProtoOther && addrs <= maxExactAddrs && ports <= maxExactPorts && addrs*ports <= maxExact && (b.AllPorts() || b.PortFirst > 0) {
 			for a := be32(b.First); ; a++ {
 				if b.AllPorts() {
 					im.put(setID{ipv4, exact}, cat(prefix, be4(a), []byte{b.Proto}, be16(0)), value{})
@@ -84,14 +85,23 @@ func (im image) putBoxes(exact, ranges string, prefix []byte, boxes []policy.Box
 			}
 			continue
 		}
-		lastProto := b.Proto
-		if b.Proto == policy.ProtoAny {
-			lastProto = 0xff
+		for _, r := range protoRanges(b.Proto) {
+			im.box(setID{ipv4, ranges},
+				cat(prefix, ip4(b.First), []byte{r[0]}, be16(b.PortFirst)),
+				cat(prefix, ip4(b.Last), []byte{r[1]}, be16(b.PortLast)), value{})
 		}
-		im.box(setID{ipv4, ranges},
-			cat(prefix, ip4(b.First), []byte{b.Proto}, be16(b.PortFirst)),
-			cat(prefix, ip4(b.Last), []byte{lastProto}, be16(b.PortLast)), value{})
 	}
+}
+
+// protoRanges returns the protocol numbers that a box means.
+func protoRanges(proto uint8) [][2]uint8 {
+	switch proto {
+	case policy.ProtoAny:
+		return [][2]uint8{{0, 255}}
+	case policy.ProtoOther:
+		return [][2]uint8{{0, 0}, {2, 5}, {7, 16}, {18, 255}}
+	}
+	return [][2]uint8{{proto, proto}}
 }
 
 func be32(a netip.Addr) uint32 { return binary.BigEndian.Uint32(ip4(a)) }
@@ -141,9 +151,9 @@ func imageOf(c Config, p policy.Plan) image {
 		im.put(setID{ipv4, setOwner}, ip4(d.IP), value{Val: string(m)})
 		im.put(setID{ipv4, setState}, m, value{Val: string(num(uint32(d.State)))})
 		im.putBoxes(setAllow, setAllowI, m, d.Allow)
-		im.putBoxes(setDeny, setDenyI, m, d.Deny)
+		im.putBoxes("", setDenyI, m, d.Deny)
 		im.putBoxes(setInAllow, setInAllowI, m, d.InAllow)
-		im.putBoxes(setInDeny, setInDenyI, m, d.InDeny)
+		im.putBoxes("", setInDenyI, m, d.InDeny)
 		im.put(setID{ipv4, setUp}, ip4(d.IP), value{})
 		im.put(setID{ipv4, setDown}, ip4(d.IP), value{})
 	}
@@ -152,7 +162,7 @@ func imageOf(c Config, p policy.Plan) image {
 		im.put(setID{ipv4, setWould}, num(m), value{})
 	}
 	im.putBoxes(setRem, setRemI, nil, p.Remediation)
-	im.putBoxes(setRemNo, setRemNoI, nil, p.RemediationDeny)
+	im.putBoxes("", setRemNoI, nil, p.RemediationDeny)
 	return im
 }
 

@@ -52,11 +52,11 @@ const (
 	setLive  = "live"  // mark . connection mark: accepted without another look
 
 	setAllow, setAllowI     = "allow", "allow_range"
-	setDeny, setDenyI       = "deny", "deny_range"
+	setDenyI                = "deny_range"
 	setInAllow, setInAllowI = "in_allow", "in_allow_range"
-	setInDeny, setInDenyI   = "in_deny", "in_deny_range"
+	setInDenyI              = "in_deny_range"
 	setRem, setRemI         = "remedy", "remedy_range"
-	setRemNo, setRemNoI     = "remedy_deny", "remedy_deny_range"
+	setRemNoI               = "remedy_deny_range"
 	setDyn, setRemDyn       = "dns", "remedy_dns"
 
 	setUp, setDown         = "passed_up", "passed_down" // IP, counted
@@ -103,7 +103,6 @@ func setDefs(c Config) []setDef {
 		setDef{family: ipv4, name: setLive, key: list(m, m)},
 		setDef{family: ipv4, name: setRem, key: list(ip, proto, port)},
 		setDef{family: ipv4, name: setRemI, key: list(ip, proto, port), interval: true},
-		setDef{family: ipv4, name: setRemNo, key: list(ip, proto, port)},
 		setDef{family: ipv4, name: setRemNoI, key: list(ip, proto, port), interval: true},
 		setDef{family: ipv4, name: setDyn, key: list(m, ip, proto, port), role: dynamic},
 		setDef{family: ipv4, name: setRemDyn, key: list(m, ip, proto, port), role: dynamic},
@@ -114,7 +113,7 @@ func setDefs(c Config) []setDef {
 		setDef{family: ipv4, name: setLogRate, key: list(m), role: meter},
 		setDef{family: ipv4, name: setRejRate, key: list(m), role: meter},
 	)
-	for _, s := range []string{setAllow, setDeny, setInAllow, setInDeny} {
+	for _, s := range []string{setAllow, setInAllow} {
 		out = append(out, setDef{family: ipv4, name: s, key: list(m, ip, proto, port)})
 	}
 	for _, s := range []string{setAllowI, setDenyI, setInAllowI, setInDenyI} {

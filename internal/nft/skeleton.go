@@ -36,10 +36,13 @@ const (
 
 	// flowBoth marks the connection mark of a flow between two devices.
 	flowBoth = 1 << 23
+	// flowPending marks a token that was given before the flow is judged.
+	flowPending = 1 << 31
 	// markBits are the bits of a connection mark that hold the device's mark; the
-	// version of its token is above flowBoth.
+	// version of its token is between flowBoth and flowPending.
 	markBits     = 1<<23 - 1
 	versionShift = 24
+	versions     = 127
 )
 
 // chainDef is one chain of the skeleton, with its rules.
@@ -118,28 +121,41 @@ func one(e exprs) []exprs { return []exprs{e} }
 // CutFlows finds it.
 func ours() exprs { return rule(ct(expr.CtKeyMARK, r0), eq(r0, num(0)), mark(r0), setCtMark(r0)) }
 
-// opener judges a flow by the policy of who opened it; allowed and refused say
-// what to do then.
+// openerRules judge a flow by the policy of who opened it.
+//
+// The sets change in one transaction, yet a packet may see one set before it and
+// the next after, and interval sets change a moment after the others. The
+// order is such that this does no harm. What is allowed has no denied part, so
+// that any mixture of the allow sets holds only what the old or the new policy
+// allows. The denies are one set, looked at only for what names have opened.
+// And the token that a flow gets is that of before it was judged: when the
+// policy changed meanwhile, it is not live any more and the next packet is
+// judged anew.
 func openerRules(allowed, denied, refused exprs) []exprs {
 	return concat(
 		one(rule(mark(r0), ct(expr.CtKeyMARK, r0+1), in(setLive, r0), ret())),
-		exact(openerKey(), setDeny, r0+2, denied),
-		one(rule(openerKey(), in(setDenyI, r0), denied)),
+		one(rule(mark(r0), get(setToken, r0, r0), setCtMark(r0))),
 		exact(openerKey(), setAllow, r0+2, allowed),
-		exact(openerKey(), setDyn, r0+2, allowed),
 		one(rule(openerKey(), in(setAllowI, r0), allowed)),
+		one(rule(openerKey(), in(setDenyI, r0), denied)),
+		exact(openerKey(), setDyn, r0+2, allowed),
 		one(refused),
 	)
 }
 
 func targetRules(denied, refused exprs) []exprs {
 	return concat(
-		exact(targetKey(), setInDeny, r0+2, denied),
-		one(rule(targetKey(), in(setInDenyI, r0), denied)),
 		exact(targetKey(), setInAllow, r0+2, rule(ret())),
 		one(rule(targetKey(), in(setInAllowI, r0), ret())),
+		one(rule(targetKey(), in(setInDenyI, r0), denied)),
 		one(refused),
 	)
+}
+
+// ctMarkBits writes the connection mark with some bits cleared and some set.
+func ctMarkBits(clear, set uint32) exprs {
+	return rule(ct(expr.CtKeyMARK, r0),
+		exprs{&expr.Bitwise{SourceRegister: r0, DestRegister: r0, Len: 4, Mask: num(^clear &^ set), Xor: num(set)}}, setCtMark(r0))
 }
 
 // refusal is a chain that samples a refused packet with its reason and ends it.
@@ -173,6 +189,14 @@ func ownerOf(load func(uint32) exprs) []exprs {
 	}
 }
 
+// Directions of a connection.
+const (
+	original uint8 = 0
+	replied  uint8 = 1
+)
+
+func direction(d uint8) exprs { return rule(ct(expr.CtKeyDIRECTION, r0), eq(r0, []byte{d})) }
+
 func origSrc(reg uint32) exprs { return ct(ctSrcIP, reg) }
 func origDst(reg uint32) exprs { return ct(ctDstIP, reg) }
 
@@ -202,20 +226,16 @@ func chainDefs(c Config) []chainDef {
 	for _, r := range []string{policy.ReasonDefault, policy.ReasonDeny, policy.ReasonInbound} {
 		add(wouldBe(c, r))
 	}
-	add(chainDef{family: ipv4, name: "allowed", rules: []exprs{
-		rule(mark(r0), get(setToken, r0, r0), setCtMark(r0)),
-		ret(),
-	}})
+	add(chainDef{family: ipv4, name: "allowed", rules: []exprs{ctMarkBits(flowPending, 0), ret()}})
 	add(chainDef{family: ipv4, name: "o_learn", rules: []exprs{ours(), ret()}})
 	add(chainDef{family: ipv4, name: "o_shadow", rules: openerRules(goTo("allowed"), goTo("w_deny"), goTo("w_default"))})
 	add(chainDef{family: ipv4, name: "o_enforce", rules: openerRules(goTo("allowed"), goTo("r_deny"), goTo("r_default"))})
 	add(chainDef{family: ipv4, name: "remedy", rules: []exprs{ours(), ret()}})
 	add(chainDef{family: ipv4, name: "o_quarantine", rules: concat(
-		exact(remedyKey(), setRemNo, r0+1, goTo("r_quarantine")),
-		one(rule(remedyKey(), in(setRemNoI, r0), goTo("r_quarantine"))),
 		exact(remedyKey(), setRem, r0+1, goTo("remedy")),
-		exact(openerKey(), setRemDyn, r0+2, goTo("remedy")),
 		one(rule(remedyKey(), in(setRemI, r0), goTo("remedy"))),
+		one(rule(remedyKey(), in(setRemNoI, r0), goTo("r_quarantine"))),
+		exact(openerKey(), setRemDyn, r0+2, goTo("remedy")),
 		one(goTo("r_quarantine")),
 	)})
 	add(chainDef{family: ipv4, name: "t_shadow", rules: targetRules(goTo("w_deny"), goTo("w_inbound"))})
@@ -232,16 +252,20 @@ func chainDefs(c Config) []chainDef {
 	add(chainDef{family: ipv4, name: "forward", hook: nftables.ChainHookForward, rules: []exprs{
 		rule(untracked, count(), drop()),
 		// An address from behind us must not come from elsewhere, nor another one
-		// from behind us: every device's side is known by its address from here on.
+		// from behind us.
 		rule(iifname(r0), notIn(setLAN, r0), saddr(r0), in(setLocal, r0), count(), drop()),
 		rule(iifname(r0), in(setLAN, r0), saddr(r0), notIn(setLocal, r0), count(), drop()),
 		rule(oifname(r0), in(setLAN, r0), daddr(r0), notIn(setLocal, r0), count(), drop()),
-		rule(origSrc(r0), in(setLocal, r0), jumpTo("opener")),
-		rule(origDst(r0), in(setLocal, r0), jumpTo("target")),
+		// Whoever of the two is behind us is judged. The set of interfaces never
+		// changes: what passes the acceptance below has passed here.
+		rule(direction(original), iifname(r0), in(setLAN, r0), jumpTo("opener")),
+		rule(direction(replied), oifname(r0), in(setLAN, r0), jumpTo("opener")),
+		rule(direction(original), oifname(r0), in(setLAN, r0), jumpTo("target")),
+		rule(direction(replied), iifname(r0), in(setLAN, r0), jumpTo("target")),
 		rule(ours()),
-		rule(origSrc(r0), in(setLocal, r0), origDst(r0), in(setLocal, r0),
-			ct(expr.CtKeyMARK, r0), exprs{&expr.Bitwise{SourceRegister: r0, DestRegister: r0 + 1, Len: 4, Mask: num(flowBoth), Xor: num(0)}}, eq(r0+1, num(0)),
-			exprs{&expr.Bitwise{SourceRegister: r0, DestRegister: r0, Len: 4, Mask: num(^uint32(flowBoth)), Xor: num(flowBoth)}}, setCtMark(r0)),
+		rule(iifname(r0), in(setLAN, r0), oifname(r0), in(setLAN, r0),
+			ct(expr.CtKeyMARK, r0), exprs{&expr.Bitwise{SourceRegister: r0, DestRegister: r0, Len: 4, Mask: num(flowBoth), Xor: num(0)}}, eq(r0, num(0)),
+			ctMarkBits(0, flowBoth)),
 		rule(saddr(r0), in(setUp, r0)),
 		rule(daddr(r0), in(setDown, r0)),
 		rule(iifname(r0), in(setLAN, r0), accept()),

@@ -16,6 +16,9 @@ const (
 	ProtoICMP uint8 = 1
 	ProtoTCP  uint8 = 6
 	ProtoUDP  uint8 = 17
+	// ProtoOther stands for every protocol but ICMP, TCP and UDP; it comes of an
+	// allow term for all from which a deny term takes something away.
+	ProtoOther uint8 = 255
 )
 
 // Box is a block of other ends: a range of IPv4 addresses, a protocol and a
@@ -41,43 +44,36 @@ type area struct {
 	ports       []api.PortRange // nil = all
 }
 
-// segment collects what is covered on one range of addresses.
+// segment collects what is covered on one range of addresses. Other stands for
+// every protocol but the three that terms can name.
 type segment struct {
-	any, icmp bool
-	tcp, udp  []api.PortRange
+	other, icmp bool
+	tcp, udp    []api.PortRange
 }
 
-// boxes returns areas as disjoint boxes in canonical order: areas that cover
-// the same give the same boxes, however they were written down.
-func boxes(areas []area) ([]Box, error) {
-	if len(areas) == 0 {
+// boxes returns allow without deny as disjoint boxes in canonical order: areas
+// that cover the same give the same boxes, however they were written down.
+func boxes(allow, deny []area) ([]Box, error) {
+	if len(allow) == 0 {
 		return nil, nil
 	}
 	// Every address where some area begins, or the one after where one ends,
 	// starts a segment on which the same areas cover all addresses.
 	var cuts []uint64
-	for _, a := range areas {
-		cuts = append(cuts, uint64(a.first), uint64(a.last)+1)
+	for _, list := range [][]area{allow, deny} {
+		for _, a := range list {
+			cuts = append(cuts, uint64(a.first), uint64(a.last)+1)
+		}
 	}
 	slices.Sort(cuts)
 	cuts = slices.Compact(cuts)
-	slices.SortFunc(areas, func(a, b area) int { return cmp.Compare(a.first, b.first) })
 
 	var out, open []Box // open are the boxes that end just before the next cut
-	active, next := []area(nil), 0
+	yes, no := sweep{todo: byFirst(allow)}, sweep{todo: byFirst(deny)}
 	for i := range len(cuts) - 1 {
 		lo, hi := uint32(cuts[i]), uint32(cuts[i+1]-1)
-		for next < len(areas) && areas[next].first == lo {
-			active = append(active, areas[next])
-			next++
-		}
-		active = slices.DeleteFunc(active, func(a area) bool { return a.last < lo })
-		if len(active) == 0 {
-			out, open = append(out, open...), nil
-			continue
-		}
-		here := cover(active).boxes(lo, hi)
-		if len(open) == len(here) && slices.EqualFunc(open, here, sameButAddrs) {
+		here := cover(yes.at(lo)).without(cover(no.at(lo))).boxes(lo, hi)
+		if len(open) > 0 && slices.EqualFunc(open, here, sameButAddrs) {
 			for j := range open { // the segment before was covered alike: one box over both
 				open[j].Last = here[j].Last
 			}
@@ -91,29 +87,49 @@ func boxes(areas []area) ([]Box, error) {
 	return append(out, open...), nil
 }
 
+func byFirst(areas []area) []area {
+	areas = slices.Clone(areas)
+	slices.SortFunc(areas, func(a, b area) int { return cmp.Compare(a.first, b.first) })
+	return areas
+}
+
+// sweep goes over areas by rising address.
+type sweep struct{ todo, active []area }
+
+// at returns the areas that cover the segment that begins at lo.
+func (s *sweep) at(lo uint32) []area {
+	for len(s.todo) > 0 && s.todo[0].first <= lo {
+		s.active = append(s.active, s.todo[0])
+		s.todo = s.todo[1:]
+	}
+	s.active = slices.DeleteFunc(s.active, func(a area) bool { return a.last < lo })
+	return s.active
+}
+
 func sameButAddrs(a, b Box) bool {
 	return a.Proto == b.Proto && a.PortFirst == b.PortFirst && a.PortLast == b.PortLast
 }
 
 // cover merges what areas cover on one range of addresses.
 func cover(active []area) segment {
+	full := api.PortRange{First: 0, Last: 0xffff}
 	var s segment
 	for _, a := range active {
-		full := []api.PortRange{{First: 0, Last: 0xffff}}
 		ports := a.ports
 		if ports == nil {
-			ports = full
+			ports = []api.PortRange{full}
 		}
-		switch {
-		case a.proto == ProtoAny && a.ports == nil:
-			return segment{any: true}
-		case a.proto == ProtoAny:
+		switch a.proto {
+		case ProtoAny:
 			s.tcp, s.udp = append(s.tcp, ports...), append(s.udp, ports...)
-		case a.proto == ProtoTCP:
+			if a.ports == nil {
+				s.other, s.icmp = true, true
+			}
+		case ProtoTCP:
 			s.tcp = append(s.tcp, ports...)
-		case a.proto == ProtoUDP:
+		case ProtoUDP:
 			s.udp = append(s.udp, ports...)
-		case a.proto == ProtoICMP:
+		case ProtoICMP:
 			s.icmp = true
 		}
 	}
@@ -121,9 +137,42 @@ func cover(active []area) segment {
 	return s
 }
 
+// without returns what of s is not in t.
+func (s segment) without(t segment) segment {
+	return segment{
+		other: s.other && !t.other, icmp: s.icmp && !t.icmp,
+		tcp: subtractPorts(s.tcp, t.tcp), udp: subtractPorts(s.udp, t.udp),
+	}
+}
+
+// subtractPorts returns what of merged ranges is not in other merged ranges.
+func subtractPorts(from, take []api.PortRange) []api.PortRange {
+	var out []api.PortRange
+	for _, r := range from {
+		first := uint32(r.First)
+		for _, t := range take {
+			if t.Last < r.First || t.First > r.Last {
+				continue
+			}
+			if uint32(t.First) > first {
+				out = append(out, api.PortRange{First: uint16(first), Last: t.First - 1})
+			}
+			first = max(first, uint32(t.Last)+1)
+		}
+		if first <= uint32(r.Last) {
+			out = append(out, api.PortRange{First: uint16(first), Last: r.Last})
+		}
+	}
+	return out
+}
+
+func isFull(ports []api.PortRange) bool {
+	return len(ports) == 1 && ports[0] == api.PortRange{First: 0, Last: 0xffff}
+}
+
 func (s segment) boxes(lo, hi uint32) []Box {
 	first, last := addr4(lo), addr4(hi)
-	if s.any {
+	if s.other && s.icmp && isFull(s.tcp) && isFull(s.udp) {
 		return []Box{{first, last, ProtoAny, 0, 0xffff}}
 	}
 	var out []Box
@@ -135,6 +184,9 @@ func (s segment) boxes(lo, hi uint32) []Box {
 	}
 	for _, r := range s.udp {
 		out = append(out, Box{first, last, ProtoUDP, r.First, r.Last})
+	}
+	if s.other {
+		out = append(out, Box{first, last, ProtoOther, 0, 0xffff})
 	}
 	return out
 }

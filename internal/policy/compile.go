@@ -205,12 +205,15 @@ func (c *compiler) terms(terms []api.Term) (compiled, error) {
 			*list = append(*list, area{first, last, protoOf(t.Proto), portsOf(t.Ports)})
 		}
 	}
+	// What is denied is taken out of what is allowed here, not by looking into two
+	// sets one after the other: a packet that does so while both change could see
+	// one before and the other after, and pass though neither policy lets it.
 	for _, x := range []struct {
-		to   *[]Box
-		from []area
-	}{{&out.allow, allow}, {&out.deny, deny}, {&out.inAllow, inAllow}, {&out.inDeny, inDeny}} {
+		to         *[]Box
+		from, less []area
+	}{{&out.allow, allow, deny}, {&out.deny, deny, nil}, {&out.inAllow, inAllow, inDeny}, {&out.inDeny, inDeny, nil}} {
 		var err error
-		if *x.to, err = boxes(x.from); err != nil {
+		if *x.to, err = boxes(x.from, x.less); err != nil {
 			return compiled{}, err
 		}
 	}

@@ -70,8 +70,8 @@ type Plan struct {
 	Local []netip.Prefix
 	// Devices are sorted by mark.
 	Devices []Device
-	// Remediation is what a quarantined device may reach; RemediationNames what
-	// it may look up.
+	// Remediation is what a quarantined device may reach, with RemediationDeny
+	// taken out; RemediationNames what it may look up.
 	Remediation      []Box
 	RemediationDeny  []Box
 	RemediationNames []Name
@@ -97,8 +97,12 @@ type Device struct {
 	// State is what is in force, Free what would be without any hold.
 	State, Free State
 
-	Allow, Deny     []Box // flows that the device opens
-	InAllow, InDeny []Box // flows that are opened to the device; ports are the device's own
+	// Allow are the ends to which the device may open flows, with all denies taken
+	// out; Deny those that are denied, by whatever name they are reached.
+	Allow, Deny []Box
+	// InAllow and InDeny are the same for flows that are opened to the device; the
+	// ports are the device's own.
+	InAllow, InDeny []Box
 	Names           []Name
 }
 

@@ -154,7 +154,7 @@ func (u universe) desired() api.Desired {
 // inBoxes, and decidePlan with it, judges by the compiled plan as the kernel does.
 func inBoxes(boxes []policy.Box, a netip.Addr, proto uint8, port uint16) bool {
 	return slices.ContainsFunc(boxes, func(b policy.Box) bool {
-		return b.First.Compare(a) <= 0 && a.Compare(b.Last) <= 0 && (b.Proto == 0 || b.Proto == proto) && b.PortFirst <= port && port <= b.PortLast
+		return b.First.Compare(a) <= 0 && a.Compare(b.Last) <= 0 && (b.Proto == policy.ProtoAny || b.Proto == proto || b.Proto == policy.ProtoOther && proto != 1 && proto != 6 && proto != 17) && b.PortFirst <= port && port <= b.PortLast
 	})
 }
 
@@ -182,14 +182,14 @@ func decidePlan(p policy.Plan, dev policy.Device, f policy.Flow, proto uint8) (p
 	case policy.StateCutoff:
 		return false, false
 	case policy.StateQuarantine:
-		return f.Direction == api.FromDevice && !inBoxes(p.RemediationDeny, a, proto, port) &&
-			(inBoxes(p.Remediation, a, proto, port) || named(p.RemediationNames)), false
+		return f.Direction == api.FromDevice &&
+			(inBoxes(p.Remediation, a, proto, port) || !inBoxes(p.RemediationDeny, a, proto, port) && named(p.RemediationNames)), false
 	}
 	allow, deny := dev.Allow, dev.Deny
 	if f.Direction == api.ToDevice {
 		allow, deny = dev.InAllow, dev.InDeny
 	}
-	ok := !inBoxes(deny, a, proto, port) && (inBoxes(allow, a, proto, port) || f.Direction == api.FromDevice && named(dev.Names))
+	ok := inBoxes(allow, a, proto, port) || !inBoxes(deny, a, proto, port) && f.Direction == api.FromDevice && named(dev.Names)
 	return ok || dev.State == policy.StateShadow, !ok && dev.State == policy.StateShadow
 }
 
