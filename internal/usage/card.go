@@ -51,7 +51,7 @@ type Equipment uint64
 // EquipmentOf returns the equipment that an IMEI names.
 func EquipmentOf(i ringwall.IMEI) Equipment {
 	s := i.Reveal()
-	if len(s) < 14 {
+	if len(s) < 14 || len(s) > 16 {
 		return 0
 	}
 	n, err := strconv.ParseUint(s[:14], 10, 64)

@@ -271,10 +271,15 @@ func (e *Engine) adopt(key uint64, imsi ringwall.IMSI) (int32, bool) {
 		return 0, false
 	}
 	i := e.place(key, imsi)
-	sum := e.keyed("usage card", imsi.Reveal())
-	e.entries[i] = entry{sim: ringwall.SIMID(ringwall.DeriveID(ringwall.PrefixSIM, string(sum[:]))), profile: e.profile(Card{}), adopted: true}
+	e.entries[i] = entry{sim: e.derivedID(imsi), profile: e.profile(Card{}), adopted: true}
 	e.adopted++
 	return i, true
+}
+
+// derivedID is the id of a card that nobody gave one.
+func (e *Engine) derivedID(imsi ringwall.IMSI) ringwall.SIMID {
+	sum := e.keyed("usage card", imsi.Reveal())
+	return ringwall.SIMID(ringwall.DeriveID(ringwall.PrefixSIM, string(sum[:])))
 }
 
 // judge asks every rule and makes alerts of what is new today.
