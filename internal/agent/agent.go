@@ -1,0 +1,222 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/durable"
+	"github.com/ringwall/ringwall/internal/enforce"
+	"github.com/ringwall/ringwall/internal/nft"
+	"github.com/ringwall/ringwall/internal/policy"
+	"github.com/ringwall/ringwall/internal/task"
+)
+
+// siteState is the fsync of the names that lead to the state directory.
+const siteState durable.Site = "agent/mkdir"
+
+// Version is the version of the agent, set when it is linked.
+const Version = "0.1.0"
+
+// fence is what the agent needs of the packet filter.
+type fence interface {
+	Base(ctx context.Context) error
+	Apply(ctx context.Context, p policy.Plan) (hash string, err error)
+	Hash(ctx context.Context) (string, error)
+	Restrict(ctx context.Context, mark uint32, r ringwall.Restriction) error
+	CutFlows(ctx context.Context, mark uint32) (n uint64, err error)
+	Counters(ctx context.Context) (map[uint32]nft.Counts, error)
+	Tier() string
+	Close() error
+}
+
+// Agent is a running gateway.
+type Agent struct {
+	cfg     Config
+	log     *slog.Logger
+	id      Identity
+	started time.Time
+
+	lock   *os.File
+	fence  fence
+	keeper *enforce.Keeper
+	books  *books
+
+	// kernel is held around every change of the holds and of the kernel.
+	kernel  sync.Mutex
+	hash    string // of the last Apply; "" while a Restrict has changed it since
+	applied uint64 // generation
+
+	noting   sync.Mutex // makes noteView take turns
+	view     atomic.Pointer[view]
+	watch    *watch
+	guard    *guard
+	up       *uplink
+	reported string // error of the last refused document; only accept uses it
+	reacts   chan reaction
+	again    chan struct{} // a plan is to be applied anew
+	fetch    chan struct{} // the desired state is to be asked for
+}
+
+// New opens the state directory, closes the gateway, and puts the last
+// verified desired state in force: when it returns, the gateway enforces.
+// Close or the end of the program leave that as it is. Codes: NotFound when
+// the gateway is not enrolled, Conflict when another agent runs on the same
+// directory.
+func New(ctx context.Context, cfg Config) (*Agent, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{
+		cfg: cfg, log: cfg.Log, started: cfg.Now(),
+		reacts: make(chan reaction, 256), again: make(chan struct{}, 1), fetch: make(chan struct{}, 1),
+	}
+	if err := a.open(ctx); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *Agent) open(ctx context.Context) (err error) {
+	f, err := nft.Open(nft.Config{
+		Bridge: a.cfg.Bridge, LAN: a.cfg.LAN, Uplink: a.cfg.Uplink, Masquerade: a.cfg.Masquerade, Now: a.cfg.Now,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the packet filter: %w", err)
+	}
+	a.fence = f
+	// Closed first: whatever goes wrong from here on, nothing is open.
+	if err := a.fence.Base(ctx); err != nil {
+		return err
+	}
+	if a.id, err = a.cfg.loadIdentity(); err != nil {
+		return err
+	}
+	if a.lock, err = lockFile(a.cfg.path(agentLock)); err != nil {
+		return err
+	}
+	var faults []error
+	a.keeper, faults, err = enforce.OpenKeeper(a.cfg.path(enforceDir), enforce.Config{
+		Org: a.id.Org, Gateway: a.id.Gateway, Keys: a.id.keys(), Now: a.cfg.Now, Disk: a.cfg.Disk,
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range faults {
+		a.log.Error("state on disk is not usable", "err", e)
+	}
+	a.books = openBooks(a.cfg)
+	a.watch = newWatch(a)
+	a.guard = &guard{agent: a}
+	a.up = &uplink{agent: a}
+	a.noteView()
+	if a.keeper.View().Desired.Generation > 0 {
+		if err := a.apply(ctx); err != nil {
+			// The base stays closed, or the rules of the last run stay: not open.
+			a.log.Error("last desired state is not in force", "err", err)
+		}
+	}
+	if a.cfg.Bridge != "" {
+		if err := nft.Prepare(ctx, nil, a.cfg.Bridge, a.cfg.Ports); err != nil {
+			return fmt.Errorf("preparing bridge %q: %w", a.cfg.Bridge, err)
+		}
+	}
+	return nil
+}
+
+// lockFile locks a file for this process; it is unlocked when the process ends.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ringwall.Errorf(ringwall.Conflict, "%q is locked: another agent runs on this state", path)
+		}
+		return nil, fmt.Errorf("locking %q: %w", path, err)
+	}
+	return f, nil
+}
+
+// Tasks returns what must run for the gateway to watch, react and report.
+func (a *Agent) Tasks() []task.Task {
+	tasks := []task.Task{
+		task.Func("reflexes", a.react),
+		task.Func("apply", a.keepApplied),
+		task.Func("spine", a.up.run),
+		task.Func("uploader", a.upload),
+		task.Func("minutes", a.minutes),
+		task.Func("status", a.serveStatus),
+	}
+	tasks = append(tasks, a.watch.tasks()...)
+	if len(a.cfg.DNS) > 0 {
+		tasks = append(tasks, task.Func("dns reports", a.takeReports), task.Func("dns guard", a.guard.run))
+	}
+	return tasks
+}
+
+// Close closes the files. What is in the kernel stays in force.
+func (a *Agent) Close() error {
+	var errs []error
+	if a.books != nil {
+		errs = append(errs, a.books.close())
+	}
+	if a.fence != nil {
+		errs = append(errs, a.fence.Close())
+	}
+	if a.lock != nil {
+		errs = append(errs, a.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Run runs a gateway until ctx ends; ready, if not nil, is called when it
+// serves.
+func Run(ctx context.Context, cfg Config, ready func()) error {
+	a, err := New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	err = task.Run(ctx, ready, a.Tasks()...)
+	return errors.Join(err, a.Close())
+}
+
+// view is what the meter and the detectors need to know of what is in force.
+type view struct {
+	desired api.Desired
+	device  map[ringwall.DeviceID]*api.DevicePolicy
+	inForce map[ringwall.DeviceID]ringwall.Restriction
+}
+
+// noteView takes what is in force for those who judge packets.
+func (a *Agent) noteView() {
+	a.noting.Lock()
+	defer a.noting.Unlock()
+	k := a.keeper.View()
+	v := &view{desired: k.Desired, device: make(map[ringwall.DeviceID]*api.DevicePolicy, len(k.Desired.Devices)), inForce: a.keeper.InForce()}
+	for i := range k.Desired.Devices {
+		d := &k.Desired.Devices[i]
+		v.device[d.Device] = d
+	}
+	a.view.Store(v)
+	a.watch.setDevices(v)
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

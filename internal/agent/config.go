@@ -1,0 +1,109 @@
+package agent
+
+import (
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/internal/durable"
+)
+
+// Config says how a gateway runs. Each field is a flag of "ringwall-agent run".
+type Config struct {
+	// State is the state directory, see the package comment.
+	State string
+	// Bridge is the bridge whose ports are the cables of devices, and Ports are
+	// these ports. The agent makes the bridge ready (it may exist already).
+	Bridge string
+	Ports  []string
+	// LAN are other interfaces towards devices, without a bridge.
+	LAN []string
+	// Uplink is the interface towards the world.
+	Uplink string
+	// Masquerade hides the devices behind the uplink's address.
+	Masquerade bool
+
+	// DNS are the addresses at which the DNS guard answers, such as
+	// "10.77.0.1:53". None means that no guard is run.
+	DNS []string
+	// Self is the program to start as the DNS guard; nil is this one. "dns" and
+	// its flags are appended.
+	Self []string
+
+	// RingBytes is the memory of all capture rings together; 0 means 4 MiB.
+	RingBytes int
+	// LogBytes is the most disk that the write-ahead log takes; 0 means 64 MiB.
+	LogBytes int64
+	// Poll is how often the desired state is asked for when nothing pokes, with a
+	// fifth of jitter; 0 means 5 minutes.
+	Poll time.Duration
+	// Drift is how often the kernel is compared with what should be in it; 0
+	// means 60 seconds.
+	Drift time.Duration
+	// Silent and Gone are when a device that was heard is reported silent and
+	// gone at the earliest; 0 means 2 and 30 minutes.
+	Silent, Gone time.Duration
+
+	Log *slog.Logger     // nil drops everything
+	Now func() time.Time // nil means time.Now
+	// Disk is for tests; nil is the real disk.
+	Disk *durable.Disk
+}
+
+// DefaultState is where a gateway keeps its state.
+const DefaultState = "/var/lib/ringwall"
+
+// tick is the rhythm of what is reported each minute.
+const tick = time.Minute
+
+func (c Config) withDefaults() (Config, error) {
+	if c.State == "" {
+		c.State = DefaultState
+	}
+	if c.Bridge == "" && len(c.LAN) == 0 {
+		return c, &ringwall.Error{Code: ringwall.Invalid, Text: "no interface towards devices is named", Hint: "give -bridge and -ports, or -lan"}
+	}
+	if c.Bridge != "" && len(c.Ports) == 0 || c.Bridge == "" && len(c.Ports) > 0 {
+		return c, &ringwall.Error{Code: ringwall.Invalid, Text: "a bridge and its ports go together", Hint: "give both -bridge and -ports"}
+	}
+	if c.RingBytes == 0 {
+		c.RingBytes = 4 << 20
+	}
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	def(&c.Poll, 5*time.Minute)
+	def(&c.Drift, time.Minute)
+	def(&c.Silent, 2*time.Minute)
+	def(&c.Gone, 30*time.Minute)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c, nil
+}
+
+// taps returns the interfaces to listen on.
+func (c Config) taps() []string { return append(append([]string(nil), c.Ports...), c.LAN...) }
+
+func (c Config) path(name string) string { return filepath.Join(c.State, name) }
+
+// Files of the state directory.
+const (
+	identityFile = "identity.json"
+	keyFile      = "gateway.key"
+	certFile     = "gateway.crt"
+	caFile       = "ca.crt"
+	enforceDir   = "enforce"
+	logDir       = "wal"
+	dnsPolicy    = "dns.json"
+	dnsPID       = "dns.pid"
+	agentLock    = "agent.lock"
+	agentSocket  = "agent.sock"
+	reportSocket = "report.sock"
+)

@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/nft"
+)
+
+// minutes reports each minute what the devices' traffic was like, what those
+// that learn were seen to need, and how the gateway is.
+func (a *Agent) minutes(ctx context.Context, ready func()) error {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	before, err := a.fence.Counters(ctx)
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("counters cannot be read", "err", err)
+	}
+	ready()
+	a.health()
+	for {
+		select {
+		case <-ctx.Done():
+			before = a.minute(context.WithoutCancel(ctx), before)
+			return nil
+		case <-t.C:
+			before = a.minute(ctx, before)
+			a.health()
+		}
+	}
+}
+
+// minute reports features and peers; before are the counters of the minute
+// before, and the answer those of now.
+func (a *Agent) minute(ctx context.Context, before map[uint32]nft.Counts) map[uint32]nft.Counts {
+	v := a.view.Load()
+	a.watch.mu.Lock()
+	features := a.watch.meter.TakeFeatures()
+	var peers []api.PeersSeen
+	for _, d := range v.desired.Devices {
+		// A device in mode enforce has learned; Taint has seen to it that nothing
+		// of after an alert is in here.
+		if d.Mode == ringwall.Enforce {
+			continue
+		}
+		if list := a.watch.meter.TakePeers(d.Device); len(list) > 0 {
+			peers = append(peers, api.PeersSeen{Device: d.Device, Peers: list})
+		}
+	}
+	a.watch.mu.Unlock()
+	now, err := a.fence.Counters(ctx)
+	if err != nil {
+		a.log.Warn("counters cannot be read", "err", err)
+		now = before // the next minute has it all
+	}
+	for _, f := range withRefused(features, refusals(v.desired.Devices, before, now), a.cfg.Now()) {
+		a.books.note(api.RecordFeatures, f)
+	}
+	for _, p := range peers {
+		a.books.note(api.RecordPeers, p)
+	}
+	return now
+}
+
+// refusals returns how many packets of each device the kernel has refused
+// between two readings of its counters. Counters that are lower than before
+// have begun anew.
+func refusals(devices []api.DevicePolicy, before, now map[uint32]nft.Counts) map[ringwall.DeviceID]uint64 {
+	out := map[ringwall.DeviceID]uint64{}
+	for _, d := range devices {
+		n := now[d.Mark].Refused.Packets + now[d.Mark].Forged.Packets
+		if old := before[d.Mark].Refused.Packets + before[d.Mark].Forged.Packets; old <= n {
+			n -= old
+		}
+		if n > 0 {
+			out[d.Device] = n
+		}
+	}
+	return out
+}
+
+// withRefused puts the refusals into the newest features of each device.
+func withRefused(features []api.Features, refused map[ringwall.DeviceID]uint64, now time.Time) []api.Features {
+	for i := len(features) - 1; i >= 0; i-- {
+		f := &features[i]
+		f.Refused += refused[f.Device]
+		delete(refused, f.Device)
+	}
+	for dev, n := range refused {
+		features = append(features, api.Features{Device: dev, From: now.Add(-tick).Truncate(tick), Refused: n})
+	}
+	return features
+}
+
+// health reports the gateway's own state.
+func (a *Agent) health() {
+	v := a.view.Load()
+	packets, drops := a.watch.counts()
+	a.books.note(api.RecordHealth, api.Health{
+		Version: Version, Uptime: a.cfg.Now().Sub(a.started), Tier: a.fence.Tier(), Devices: len(v.desired.Devices),
+		Packets: packets, TapDrops: drops, WALBytes: a.books.bytes(),
+		RSSBytes: rss(os.Getpid()) + rss(a.guard.running()), DNSRunning: a.guard.running() != 0,
+	})
+}
+
+// rss returns the resident memory of a process, 0 if there is none.
+func rss(pid int) int64 {
+	if pid == 0 {
+		return 0
+	}
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(b))
+	if len(f) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(f[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}

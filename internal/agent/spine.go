@@ -1,0 +1,217 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/spine"
+)
+
+// uplink is the connection to the platform.
+type uplink struct {
+	agent *Agent
+	conn  atomic.Pointer[spine.Conn]
+}
+
+// requestTimeout bounds one question to the platform.
+const requestTimeout = 15 * time.Second
+
+// run keeps the connection and asks for the desired state: when the
+// connection comes, when the platform pokes, and now and then.
+func (u *uplink) run(ctx context.Context, ready func()) error {
+	a := u.agent
+	ready() // the gateway serves without a platform
+	conf, err := a.cfg.tlsConfig(a.timeFloor)
+	if err != nil {
+		return err
+	}
+	conn, err := spine.Dial(ctx, spine.Config{
+		Servers: a.id.Spine, TLS: conf, Name: string(a.id.Gateway), Inbox: spine.Inbox(string(a.id.Gateway)), Log: a.log,
+		Changed: func(up bool) {
+			if up {
+				poke(a.fetch)
+			}
+		},
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer conn.Close()
+	u.conn.Store(conn)
+	defer u.conn.Store(nil)
+	stop, err := conn.Subscribe(api.PokeSubject(a.id.Org, a.id.Gateway), func([]byte) { poke(a.fetch) })
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for {
+		jitter := a.cfg.Poll/10 - rand.N(a.cfg.Poll/5+1)
+		timer := time.NewTimer(a.cfg.Poll + jitter)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-a.fetch:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if err := u.ask(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn("desired state was not had", "err", err)
+		}
+	}
+}
+
+// timeFloor returns the latest time that the platform has vouched for.
+func (a *Agent) timeFloor() time.Time {
+	t := a.id.Enrolled
+	if i := a.keeper.View().Desired.Issued; i.After(t) {
+		t = i
+	}
+	return t
+}
+
+// ask fetches the desired state and takes it.
+func (u *uplink) ask(ctx context.Context) error {
+	a := u.agent
+	var out api.DesiredAnswer
+	err := u.request(ctx, api.DesiredSubject(a.id.Org, a.id.Gateway), api.DesiredRequest{Version: api.Version, Have: a.keeper.Have()}, &out)
+	switch {
+	case err != nil:
+		return err
+	case out.Error != "":
+		return ringwall.Errorf(ringwall.Unavailable, "the platform answers: %.200s", out.Error)
+	case out.Signed == nil:
+		return nil
+	}
+	return a.accept(ctx, *out.Signed)
+}
+
+func (u *uplink) request(ctx context.Context, subject string, in, out any) error {
+	conn := u.conn.Load()
+	if conn == nil || !conn.Connected() {
+		return ringwall.Errorf(ringwall.Unavailable, "there is no connection to the platform")
+	}
+	data, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	answer, err := conn.Request(ctx, subject, data)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return ringwall.Errorf(ringwall.Invalid, "reading the platform's answer: %w", err)
+	}
+	return nil
+}
+
+// flushEvery is how long a record that is not urgent may wait for the disk.
+const flushEvery = time.Second
+
+// upload sends the log to the platform until it is acknowledged, and trims it.
+func (a *Agent) upload(ctx context.Context, ready func()) error {
+	ready()
+	t := time.NewTicker(flushEvery)
+	defer t.Stop()
+	s := sender{agent: a}
+	for {
+		l := a.books.current()
+		var more <-chan struct{}
+		if l != nil {
+			more = l.More()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-more:
+		case <-t.C:
+			if l != nil {
+				if err := l.SyncAll(); err != nil {
+					a.log.Error("write-ahead log has stopped", "err", err)
+				}
+			}
+		}
+		for l != nil && ctx.Err() == nil && s.step(ctx) {
+		}
+	}
+}
+
+// sender knows how far the platform is.
+type sender struct {
+	agent *Agent
+	epoch uint64
+	next  uint64 // Seq to send next
+	wait  time.Time
+	pause time.Duration
+}
+
+// Pauses after a batch that was not taken.
+const (
+	pauseFirst = 200 * time.Millisecond
+	pauseMost  = 30 * time.Second
+)
+
+// step sends one batch and reports whether to go on at once.
+func (s *sender) step(ctx context.Context) bool {
+	a := s.agent
+	l := a.books.current()
+	if conn := a.up.conn.Load(); l == nil || conn == nil || !conn.Connected() || time.Now().Before(s.wait) {
+		return false
+	}
+	if s.epoch != l.Epoch() {
+		s.epoch, s.next = l.Epoch(), l.First()
+	}
+	records, err := l.Read(s.next, api.MaxBatchRecords)
+	if err != nil {
+		a.log.Error("write-ahead log cannot be read", "err", err)
+		return s.rest()
+	}
+	if len(records) == 0 {
+		return false
+	}
+	var ack api.BatchAck
+	err = a.up.request(ctx, api.ReportSubject(a.id.Org, a.id.Gateway), api.Batch{
+		Version: api.Version, Epoch: s.epoch, Lost: l.Lost() + a.books.unwritten.Load(), Records: records,
+	}, &ack)
+	if err == nil && ack.Epoch != s.epoch {
+		err = ringwall.Errorf(ringwall.Invalid, "the platform acknowledges epoch %d, this is %d: %.200s", ack.Epoch, s.epoch, ack.Error)
+	}
+	if err == nil && ack.Error != "" {
+		err = errors.New(ack.Error)
+		if ack.Seq+1 != s.next && ack.Seq <= l.Last() {
+			// The platform has less, or more, than we think: go on from there.
+			a.log.Warn("platform wants other records", "have", ack.Seq, "sent", s.next, "err", err)
+			s.next = ack.Seq + 1
+		}
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			a.log.Warn("batch was not taken", "err", err)
+		}
+		return s.rest()
+	}
+	s.pause = 0
+	s.next = ack.Seq + 1
+	if err := l.Trim(ack.Seq); err != nil {
+		a.log.Error("write-ahead log cannot be trimmed", "err", err)
+	}
+	return true
+}
+
+// rest lets some time pass before the next batch, longer each time.
+func (s *sender) rest() bool {
+	s.pause = min(max(2*s.pause, pauseFirst), pauseMost)
+	s.wait = time.Now().Add(s.pause/2 + rand.N(s.pause/2))
+	return false
+}
