@@ -47,6 +47,9 @@ type listener struct {
 	tap   *tap.Tap // nil while the interface is not there
 }
 
+// etherTypeARP is that of ARP (RFC 826).
+const etherTypeARP = 0x0806
+
 // maxPorts bounds the hosts whose port is remembered.
 const maxPorts = 4096
 
@@ -133,7 +136,7 @@ func (w *watch) adopt() {
 	seen := make([]detect.Device, 0, len(v.desired.Devices))
 	counted := make([]meter.Device, 0, len(v.desired.Devices))
 	for _, d := range v.desired.Devices {
-		seen = append(seen, detect.Device{ID: d.Device, MAC: d.Binding.MAC, IP: d.Binding.IP, Learned: d.Learned, Terms: d.Terms, Mode: d.Mode})
+		seen = append(seen, detect.Device{ID: d.Device, MAC: d.Binding.MAC, IP: d.Binding.IP, Learned: d.Learned, Terms: d.Terms, Mode: d.Mode, Assessor: d.Assessor})
 		counted = append(counted, meter.Device{ID: d.Device, MAC: d.Binding.MAC, IP: d.Binding.IP, Learn: d.Mode != ringwall.Enforce})
 	}
 	w.engine.SetDevices(seen)
@@ -206,6 +209,11 @@ func (w *watch) packet(l *listener, link packet.LinkType, p *packet.Packet, data
 	p.Number = w.number
 	ours := w.self[p.SrcMAC]
 	if ours && p.IP() && !w.own[p.Src] && w.local(p.Src) {
+		return
+	}
+	// The gateway answers for its devices (proxy ARP): its own word on who has
+	// which address is no claim of a stranger's.
+	if ours && p.EtherType == etherTypeARP {
 		return
 	}
 	if !ours && p.SrcMAC != (packet.MAC{}) && w.ports[p.SrcMAC] != l.iface && len(w.ports) < maxPorts {
