@@ -51,6 +51,9 @@ type DevicePolicy struct {
 	// Learned is the set of peers that the device was seen to need; detectors
 	// measure novelty against it.
 	Learned []Peer `json:"learned,omitempty"`
+	// Assessor says that assessments are run from this device: its probes are
+	// no attack.
+	Assessor bool `json:"assessor,omitempty"`
 }
 
 // Binding ties a device to where it is plugged in. Port may be empty (any).

@@ -43,8 +43,10 @@ type Device struct {
 	Generation   uint64         `json:"generation,omitempty"` // of the gateway's document that is in force
 	Holds        []Hold         `json:"holds"`
 	Terms        []Term         `json:"terms"`
-	Incident     string         `json:"incident,omitempty"` // the open one
-	Version      uint64         `json:"version"`            // for If-Match
+	// Assessor says that assessments are run from this device.
+	Assessor bool   `json:"assessor,omitempty"`
+	Incident string `json:"incident,omitempty"` // the open one
+	Version  uint64 `json:"version"`            // for If-Match
 }
 
 // TrustReason is one input to a device's trust, with the level it allows.
@@ -64,6 +66,7 @@ type DevicePatch struct {
 	Mode     *ringwall.Mode  `json:"mode,omitempty"`
 	Enrolled *bool           `json:"enrolled,omitempty"`
 	SIM      *ringwall.SIMID `json:"sim,omitempty"`
+	Assessor *bool           `json:"assessor,omitempty"`
 }
 
 // Gateway is a gateway as the API shows it.

@@ -28,7 +28,12 @@ type Env struct {
 
 // commands lists the constructors of all commands.
 var commands = []func(Env) *cobra.Command{
+	newUp,
+	newAgent,
 	newAssess,
+	newLab,
+	newWatch,
+	newUsage,
 }
 
 // errFound ends a command that worked and found something: status 1, and
@@ -72,6 +77,9 @@ func Main(ctx context.Context, env Env, args []string) int {
 		return 0
 	case errors.Is(err, errFound):
 		return 1
+	}
+	if e, ok := errors.AsType[agentError](err); ok {
+		return int(e)
 	}
 	fmt.Fprintf(env.Stderr, "ringwall: %v\n", err)
 	if e, ok := errors.AsType[*ringwall.Error](err); ok && e.Hint != "" {

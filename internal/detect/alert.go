@@ -82,7 +82,7 @@ func (e *Engine) fresh(rule ruleID, subject *party, extra uint64, window time.Du
 // tell makes the alert. extra sets apart what is not one per subject and
 // window.
 func (e *Engine) tell(s statement, extra string, window time.Duration) {
-	if e.off[s.rule] {
+	if e.off[s.rule] || e.assessing(s) {
 		return
 	}
 	info := rules[s.rule]
@@ -119,4 +119,20 @@ func (e *Engine) tell(s statement, extra string, window time.Duration) {
 
 func itoa[T ~int | ~uint16 | ~uint32 | ~int64 | ~uint8](n T) string {
 	return strconv.FormatInt(int64(n), 10)
+}
+
+// assessing reports whether a statement is about what an assessment does: it
+// scans, guesses a few passwords and looks at video. Only what an assessor
+// does is excused, not what is done to it, and no other rule.
+func (e *Engine) assessing(s statement) bool {
+	switch s.rule {
+	case ruleAdmin, ruleAny, ruleVertical, ruleARP, ruleICMP, ruleGuess, ruleVideo, rulePeer:
+	default:
+		return false
+	}
+	if s.role == roleSource {
+		return s.subject.dev >= 0 && e.devices[s.subject.dev].Assessor
+	}
+	i, ok := e.byIP[e.hash.addr(s.peer)]
+	return ok && e.devices[i].Assessor
 }

@@ -21,6 +21,9 @@ type Device struct {
 	// Terms are what the device is allowed besides; deny terms are passed over.
 	Terms []api.Term
 	Mode  ringwall.Mode
+	// Assessor says that assessments are run from the device: what looks like
+	// scanning and guessing by it is its owner's doing.
+	Assessor bool
 }
 
 // known is a device with what the engine holds of it.
@@ -30,18 +33,20 @@ type known struct {
 	hasMAC bool
 	key    uint64
 
-	addrs map[peerAddr]struct{}
+	addrs map[uint64]struct{} // hashes of direction, address, protocol and port
 	names map[peerName]struct{}
 	allow []api.Term
 
 	host host
 }
 
-type peerAddr struct {
-	to    bool
-	addr  netip.Addr
-	proto uint8
-	port  uint16
+// peerAddr hashes a peer that is known by address.
+func (e *Engine) peerAddr(to bool, addr uint64, proto uint8, port uint16) uint64 {
+	n := uint64(proto)<<16 | uint64(port)
+	if to {
+		n |= 1 << 32
+	}
+	return e.hash.ordered(addr, e.hash.b, n)
 }
 
 type peerName struct {
@@ -57,7 +62,7 @@ type peerName struct {
 func (e *Engine) SetDevices(list []Device) {
 	all := make([]*known, 0, len(list))
 	for _, d := range list {
-		k := &known{Device: d, addrs: map[peerAddr]struct{}{}, names: map[peerName]struct{}{}}
+		k := &known{Device: d, addrs: map[uint64]struct{}{}, names: map[peerName]struct{}{}}
 		k.mac, k.hasMAC = packet.ParseMAC(d.MAC)
 		for _, p := range d.Learned {
 			to := p.Direction == api.ToDevice
@@ -65,7 +70,7 @@ func (e *Engine) SetDevices(list []Device) {
 				k.names[peerName{to, strings.ToLower(strings.TrimSuffix(p.Domain, ".")), protoNumber(p.Proto), p.Port}] = struct{}{}
 			}
 			if p.Addr.IsValid() {
-				k.addrs[peerAddr{to, p.Addr.Unmap(), protoNumber(p.Proto), p.Port}] = struct{}{}
+				k.addrs[e.peerAddr(to, e.hash.addr(p.Addr.Unmap()), protoNumber(p.Proto), p.Port)] = struct{}{}
 			}
 		}
 		for _, t := range d.Terms {
@@ -119,7 +124,7 @@ func (e *Engine) adopt() {
 		}
 	}
 	e.conns.forget(gone)
-	e.byMAC, e.byIP = map[packet.MAC]int32{}, map[netip.Addr]int32{}
+	e.byMAC, e.byIP = map[uint64]int32{}, map[uint64]int32{}
 	for _, k := range list[:min(len(list), e.limits.Devices)] {
 		at, stays := slots[k.ID]
 		switch {
@@ -134,13 +139,18 @@ func (e *Engine) adopt() {
 		k.key = e.deviceKey(k.ID)
 		fresh[at] = k
 		if k.hasMAC {
-			e.byMAC[k.mac] = at
+			e.byMAC[macKey(k.mac)] = at
 		}
 		if k.IP.IsValid() {
-			e.byIP[k.IP.Unmap()] = at
+			e.byIP[e.hash.addr(k.IP.Unmap())] = at
 		}
 	}
 	e.devices = fresh
+}
+
+// macKey is a MAC as a number, which a map finds faster.
+func macKey(m packet.MAC) uint64 {
+	return uint64(m[0])<<40 | uint64(m[1])<<32 | uint64(m[2])<<24 | uint64(m[3])<<16 | uint64(m[4])<<8 | uint64(m[5])
 }
 
 func (e *Engine) deviceKey(id ringwall.DeviceID) uint64 {
@@ -157,9 +167,12 @@ func (e *Engine) expects(dev int32, to bool, other *party, proto uint8, port uin
 		proto, port = packet.ProtoICMP, 0
 	}
 	addr := other.addr.Unmap()
-	for _, p := range [2]uint8{proto, 0} {
-		if _, ok := k.addrs[peerAddr{to, addr, p, port}]; ok {
-			return true
+	if len(k.addrs) > 0 {
+		hash := e.hash.addr(addr)
+		for _, p := range [2]uint8{proto, 0} {
+			if _, ok := k.addrs[e.peerAddr(to, hash, p, port)]; ok {
+				return true
+			}
 		}
 	}
 	var names [2]string

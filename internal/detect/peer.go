@@ -16,28 +16,34 @@ const (
 
 // newPeer looks for contacts that a device was never seen to need.
 func (e *Engine) newPeer(a *attempt) {
-	if a.src.dev >= 0 {
+	if a.src.dev >= 0 && !a.needed {
 		e.newPeerOf(a, a.src, a.dst, false)
 	}
-	if a.dst.dev >= 0 {
+	if a.dst.dev >= 0 && !e.expects(a.dst.dev, true, &a.src, a.proto, a.dport) {
 		e.newPeerOf(a, a.dst, a.src, true)
 	}
 }
 
 func (e *Engine) newPeerOf(a *attempt, device, other party, to bool) {
 	k := e.devices[device.dev]
-	if !k.measured() || e.expects(device.dev, to, &other, a.proto, a.dport) {
+	if !k.measured() {
 		return
 	}
 	if !to && other.local && a.proto == packet.ProtoUDP && (a.dport == 53 || a.dport == 67 || a.dport == 123) {
 		return // the network's own services
 	}
+	// While the device is learned, what it needs is new by nature. Only contact
+	// with a bare address of the Internet is worth a word then: what honest
+	// devices need they call by name.
+	if k.Mode == ringwall.Learn && (to || !a.bare || !a.outside || len(k.Learned) == 0) {
+		return
+	}
 	role, direction := roleSource, "from"
 	if to {
 		role, direction = roleTarget, "to"
 	}
-	names := e.names.Names(other.addr, timeOf(a.now))
 	facts := func() map[string]string {
+		names := e.names.Names(other.addr, timeOf(a.now))
 		m := map[string]string{"peer": other.addr.String(), "port": itoa(a.dport), "direction": direction, "protocol": "tcp"}
 		if a.proto == packet.ProtoUDP {
 			m["protocol"] = "udp"

@@ -3,13 +3,17 @@ package platform
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,29 +71,64 @@ var residents = []resident{
 type DemoConfig struct {
 	// Agent gives the commands with which the program starts the gateway's agent:
 	// one that enrols it with a token and ends, and one that runs it.
-	Agent func(platformURL, token string) (enrol, run *exec.Cmd, err error)
+	// ca is the path of the platform's authority. enrol is nil when the gateway
+	// keeps the identity of an earlier run.
+	Agent func(platform, token, ca string) (enrol, run *exec.Cmd, err error)
 	Lab   lab.Config
+	// Network is where the platform's probes go once the range is up: to the
+	// owner's laptop.
+	Network *LateNetwork
 }
 
 // Addresses of the platform inside the range.
 const (
-	demoAPI   = "198.51.100.10:8080"
+	demoEnrol = "198.51.100.10:8443"
 	demoSpine = "198.51.100.10:4222"
 )
 
+// RangeAgent gives the commands that make a program the range's gateway.
+// program is the agent and the arguments before its own; state is a directory
+// of the caller's, where the gateway keeps its identity and state; what the
+// agent says goes to log.
+func RangeAgent(program []string, state string, log io.Writer) func(platform, token, ca string) (enrol, run *exec.Cmd, err error) {
+	return func(platform, token, ca string) (enrol, run *exec.Cmd, err error) {
+		command := func(args ...string) *exec.Cmd {
+			c := exec.Command(program[0], append(slices.Clone(program[1:]), args...)...)
+			c.Stdout, c.Stderr = log, log
+			return c
+		}
+		// The token goes in by a file: arguments can be read by everybody.
+		file, dir := filepath.Join(state, "token"), filepath.Join(state, "gateway")
+		if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+			return nil, nil, err
+		}
+		var ports []string
+		for _, r := range residents {
+			ports = append(ports, lab.Port(r.actor))
+		}
+		home, _ := lab.Addr(lab.Gateway)
+		return command("enrol", "-state", dir, "-platform", platform, "-token", file, "-ca", ca, "-name", "Home gateway"),
+			command("run", "-state", dir, "-bridge", lab.Bridge, "-ports", strings.Join(ports, ","), "-uplink", lab.Uplink, "-dns", netip.AddrPortFrom(home, 53).String()), nil
+	}
+}
+
 // startDemo brings the range up with its gateway enrolled, and plays the owner
-// from then on. apiAddr and spineAddr are where the platform listens.
-func startDemo(ctx context.Context, svc *service, org ringwall.OrgID, cfg DemoConfig, apiAddr, spineAddr string, operator func(simPort)) (*demo, error) {
+// from then on. enrolAddr and spineAddr are where the platform listens for
+// gateways, ca is the path of its authority.
+func startDemo(ctx context.Context, svc *service, org ringwall.OrgID, cfg DemoConfig, enrolAddr, spineAddr, ca string, operator func(simPort)) (*demo, error) {
 	d := &demo{org: org, svc: svc, log: svc.log, running: map[string]bool{}, devices: map[string]ringwall.DeviceID{}}
 	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	events := svc.hub.watch(d.ctx, org)
 	lc := cfg.Lab
-	lc.Expose = map[string]string{demoAPI: apiAddr, demoSpine: spineAddr}
-	lc.Agent = func(gw *netns.NS) (*exec.Cmd, error) { return d.enrol(ctx, gw, cfg) }
+	lc.Expose = map[string]string{demoEnrol: enrolAddr, demoSpine: spineAddr}
+	lc.Agent = func(gw *netns.NS) (*exec.Cmd, error) { return d.enrol(ctx, gw, cfg, ca) }
 	var err error
 	if d.live, err = lab.Up(ctx, lc); err != nil {
 		d.cancel()
 		return nil, err
+	}
+	if cfg.Network != nil {
+		cfg.Network.Set(d.live.Network(lab.Laptop))
 	}
 	port, err := d.operatorPort()
 	if err != nil {
@@ -104,16 +143,16 @@ func (d *demo) actor() audit.Actor { return audit.System(audit.SysDemo, d.org) }
 
 // enrol gives the range's gateway its identity over the API, from inside the
 // gateway, and tells it what is behind it.
-func (d *demo) enrol(ctx context.Context, gw *netns.NS, cfg DemoConfig) (*exec.Cmd, error) {
+func (d *demo) enrol(ctx context.Context, gw *netns.NS, cfg DemoConfig, ca string) (*exec.Cmd, error) {
 	token, err := d.svc.CreateEnrolToken(ctx, d.actor())
 	if err != nil {
 		return nil, err
 	}
-	enrol, run, err := cfg.Agent("http://"+demoAPI, token.Token)
+	enrol, run, err := cfg.Agent("https://"+demoEnrol, token.Token, ca)
 	if err != nil {
 		return nil, err
 	}
-	if enrol == nil { // it is enrolled from an earlier run
+	if enrol == nil {
 		return run, nil
 	}
 	if err := gw.Start(enrol); err != nil {
@@ -177,38 +216,61 @@ func (d *demo) welcome(events <-chan ringwall.Event) {
 	}
 }
 
+// welcomeOnce sets up who has appeared, and once all have and the gateway knows
+// of it, has the devices assessed: before that, the gateway would take the
+// laptop's probes for an attack.
 func (d *demo) welcomeOnce() (done bool, err error) {
 	page, err := d.svc.Devices(d.ctx, d.actor(), httpapi.DeviceFilter{}, httpapi.Paging{Limit: 100})
 	if err != nil {
 		return false, err
 	}
 	for _, dev := range page.Items {
-		r, ok := residentOf(dev.Binding.MAC)
-		if !ok || d.known(r.actor) != "" {
-			continue
-		}
-		yes := true
-		if _, err := d.svc.PatchDevice(d.ctx, d.actor(), dev.ID, 0, api.DevicePatch{Name: &r.name, Type: &r.kind, Enrolled: &yes}); err != nil {
-			return false, err
-		}
-		if r.actor == lab.Meter && d.live != nil {
-			if err := d.bindSIM(dev.ID); err != nil {
-				return false, err
-			}
-		}
-		d.mu.Lock()
-		d.devices[r.actor] = dev.ID
-		d.mu.Unlock()
-		// People's own devices are not what is graded here.
-		if d.live != nil && r.kind != "laptop" && r.kind != "phone" {
-			if _, err := d.svc.AssessDevice(d.ctx, d.actor(), dev.ID); err != nil {
+		if r, ok := residentOf(dev.Binding.MAC); ok && d.known(r.actor) == "" {
+			if err := d.setUp(r, dev.ID); err != nil {
 				return false, err
 			}
 		}
 	}
 	d.mu.Lock()
+	complete := len(d.devices) == len(residents)
+	d.mu.Unlock()
+	if !complete || d.live == nil {
+		return complete, nil
+	}
+	gateways, err := d.svc.Gateways(d.ctx, d.actor(), httpapi.Paging{})
+	if err != nil {
+		return false, err
+	}
+	for _, g := range gateways.Items {
+		if g.InForce < g.Desired {
+			return false, nil
+		}
+	}
+	for _, r := range residents {
+		if r.kind == "laptop" || r.kind == "phone" { // people's own are not what is graded here
+			continue
+		}
+		if _, err := d.svc.AssessDevice(d.ctx, d.actor(), d.known(r.actor)); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (d *demo) setUp(r resident, id ringwall.DeviceID) error {
+	yes, assessor := true, r.actor == lab.Laptop
+	if _, err := d.svc.PatchDevice(d.ctx, d.actor(), id, 0, api.DevicePatch{Name: &r.name, Type: &r.kind, Enrolled: &yes, Assessor: &assessor}); err != nil {
+		return err
+	}
+	if r.actor == lab.Meter && d.live != nil {
+		if err := d.bindSIM(id); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.devices) == len(residents), nil
+	d.devices[r.actor] = id
+	return nil
 }
 
 func residentOf(mac string) (resident, bool) {
@@ -240,6 +302,15 @@ func (d *demo) bindSIM(meter ringwall.DeviceID) error {
 		return nil // from an earlier run
 	}
 	return err
+}
+
+// usageFile is the range's usage records, which grow while it is up; "" when
+// it is not.
+func (d *demo) usageFile() string {
+	if d.live == nil {
+		return ""
+	}
+	return d.live.UsageFile()
 }
 
 // state tells what runs and what had to be replaced.

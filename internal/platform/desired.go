@@ -105,6 +105,7 @@ func (t *turn) devicePolicy(scope audit.Scope, dev api.Device, mark uint32, g ap
 	})
 	return api.DevicePolicy{
 		Device: dev.ID, Mark: mark, Binding: dev.Binding, Mode: dev.Mode, Trust: dev.Trust, Terms: terms, Learned: learned,
+		Assessor: dev.Assessor,
 	}, nil
 }
 

@@ -15,6 +15,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -35,7 +37,7 @@ import (
 )
 
 func testConfig(dir string, terminal io.Writer) Config {
-	return Config{DataDir: dir, Listen: "127.0.0.1:0", EnrolListen: "127.0.0.1:0", SpineListen: "127.0.0.1:0", Terminal: terminal}
+	return Config{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), DataDir: dir, Listen: "127.0.0.1:0", EnrolListen: "127.0.0.1:0", SpineListen: "127.0.0.1:0", Terminal: terminal}
 }
 
 // running is a platform that runs.
@@ -139,6 +141,13 @@ func (r *running) enrol() *box {
 // connect dials the spine of a platform that runs now.
 func (r *running) connect(b *box) {
 	r.Helper()
+	b.conn = dialSpine(r.T, b, r.SpineAddr())
+	r.wait("connection", b.conn.Connected)
+}
+
+// dialSpine dials as the gateway that was enrolled.
+func dialSpine(t *testing.T, b *box, addr net.Addr) *spine.Conn {
+	t.Helper()
 	cert := tls.Certificate{PrivateKey: b.key}
 	for rest := []byte(b.answer.Certificate); ; {
 		var block *pem.Block
@@ -149,18 +158,17 @@ func (r *running) connect(b *box) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM([]byte(b.answer.CA)) {
-		r.Fatal("the answer holds no authority")
+		t.Fatal("the answer holds no authority")
 	}
-	conn, err := spine.Dial(r.Context(), spine.Config{
-		Servers: []string{"tls://" + r.SpineAddr().String()}, Inbox: spine.Inbox(string(b.answer.Gateway)),
+	conn, err := spine.Dial(t.Context(), spine.Config{
+		Servers: []string{"tls://" + addr.String()}, Inbox: spine.Inbox(string(b.answer.Gateway)),
 		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots},
 	})
 	if err != nil {
-		r.Fatal(err)
+		t.Fatal(err)
 	}
-	r.Cleanup(conn.Close)
-	r.wait("connection", conn.Connected)
-	b.conn = conn
+	t.Cleanup(conn.Close)
+	return conn
 }
 
 func record(kind api.RecordKind, v any) api.Record {

@@ -65,6 +65,7 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 			set(&d.Mode, p.Mode)
 			set(&d.Enrolled, p.Enrolled)
 			set(&d.SIM, p.SIM)
+			set(&d.Assessor, p.Assessor)
 			return nil
 		}); err != nil {
 			return err

@@ -1,0 +1,37 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringwall/ringwall/internal/agent"
+)
+
+// newAgent is the gateway inside this program: the range runs itself again as
+// its gateway, so that it needs no second program.
+func newAgent(env Env) *cobra.Command {
+	return &cobra.Command{
+		Use:                "agent",
+		Short:              "Run as the range's gateway; gateways run ringwall-agent",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			if status := agent.MainAs(c.Context(), []string{self, "agent"}, args, env.Stdout, env.Stderr); status != 0 {
+				return agentError(status)
+			}
+			return nil
+		},
+	}
+}
+
+// agentError carries the status of the gateway's own command line, which has
+// said everything already.
+type agentError int
+
+func (e agentError) Error() string { return fmt.Sprintf("the gateway ended with status %d", int(e)) }

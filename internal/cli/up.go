@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringwall/ringwall/internal/assess"
+	"github.com/ringwall/ringwall/internal/platform"
+	"github.com/ringwall/ringwall/internal/probe"
+)
+
+// upFlags are the flags of "ringwall up".
+type upFlags struct {
+	data, listen, spine, enrol string
+	names, advertise, usage    []string
+	org                        string
+	demo, plain, verbose       bool
+	noAssess                   bool
+}
+
+func newUp(env Env) *cobra.Command {
+	var f upFlags
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run the platform and its console; --demo adds the range",
+		Long: `Run the platform: console and API, the spine for gateways, the store and the evidence, in one process.
+
+The first start makes the data directory and prints the administrator's password, once.
+
+--demo adds the range: a home with a bad camera, a good camera, a meter with a SIM and a phone behind a real gateway,
+and an internet with a vendor, an attacker and a command server, each in namespaces of its own. It needs root on Linux;
+elsewhere recordings of it are played through the same code. Nothing on the host is touched.`,
+		Example: "  ringwall up --demo\n  ringwall up --data /var/lib/ringwall-platform --listen 0.0.0.0:8443 --name ringwall.example",
+		Args:    exactArgs(0),
+		RunE:    func(c *cobra.Command, _ []string) error { return runUp(c.Context(), env, f) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.data, "data", "", "data directory (default: ringwall-data here; with --demo a temporary one)")
+	fl.StringVar(&f.listen, "listen", "127.0.0.1:8080", "console and API; TLS unless on loopback")
+	fl.StringVar(&f.spine, "spine-listen", "127.0.0.1:4222", "where gateways connect (mutual TLS)")
+	fl.StringVar(&f.enrol, "enrol-listen", "127.0.0.1:8443", "where gateways enrol (TLS)")
+	fl.StringSliceVar(&f.names, "name", nil, "host name or address under which the platform is reached; repeat")
+	fl.StringSliceVar(&f.advertise, "advertise", nil, "address of the spine that gateways are given, such as tls://ringwall.example:4222; repeat")
+	fl.StringSliceVar(&f.usage, "usage", nil, "file of usage records (CSV) to follow; repeat")
+	fl.StringVar(&f.org, "org", "Home", "name of the first organisation")
+	fl.BoolVar(&f.demo, "demo", false, "run the range beside the platform")
+	fl.BoolVar(&f.plain, "plain", false, "speak plain HTTP beyond loopback: behind a proxy that does TLS")
+	fl.BoolVar(&f.noAssess, "no-assess", false, "do not probe devices from this machine")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
+	return c
+}
+
+// defaultData is where the platform keeps its data unless told otherwise.
+const defaultData = "ringwall-data"
+
+func runUp(ctx context.Context, env Env, f upFlags) error {
+	level := slog.LevelInfo
+	if f.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: level}))
+	cfg := platform.Config{
+		DataDir: f.data, Listen: f.listen, Plain: f.plain, SpineListen: f.spine, EnrolListen: f.enrol, Names: f.names, Advertise: f.advertise,
+		Org: f.org, Terminal: env.Stderr, Log: log, Now: env.Now,
+	}
+	for _, path := range f.usage {
+		cfg.Usage = append(cfg.Usage, platform.UsageFile{Path: path})
+	}
+	if cfg.DataDir == "" {
+		cfg.DataDir = defaultData
+		if f.demo {
+			dir, err := os.MkdirTemp("", "ringwall-demo-")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			cfg.DataDir = dir
+		}
+	}
+	if !f.noAssess {
+		cfg.Runner = &assess.Runner{Network: hostNetwork{}, Probes: probe.All(), Now: env.Now}
+	}
+	if f.demo {
+		state, err := os.MkdirTemp("", "ringwall-gateway-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(state)
+		cfg.Advertise = []string{"tls://198.51.100.10:4222"}
+		network := &platform.LateNetwork{}
+		cfg.Runner = &assess.Runner{Network: network, Probes: probe.All(), Now: env.Now}
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		cfg.Demo = &platform.DemoConfig{Agent: platform.RangeAgent([]string{self, "agent"}, state, env.Stderr), Network: network}
+		fmt.Fprintln(env.Stderr, "ringwall: bringing the range up; this takes some seconds")
+	}
+	p, err := platform.New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return p.Run(ctx, func() {
+		fmt.Fprintf(env.Stderr, "ringwall: the console is at %s\n", p.URL())
+		if d := p.DemoState(); d != nil {
+			if !d.Live {
+				fmt.Fprintf(env.Stderr, "ringwall: the range cannot run here (%s); recordings of it are played instead\n", d.Why)
+			}
+			for _, r := range d.Replaced {
+				fmt.Fprintf(env.Stderr, "ringwall: replaced: %s\n", r)
+			}
+		}
+	})
+}
