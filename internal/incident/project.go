@@ -50,8 +50,8 @@ func Project(in Incident, part ringwall.Part) (api.Incident, bool) {
 	if !ok || !in.Listed() || part == ringwall.PartOperator && in.SIM == "" && in.Subject.Kind != ringwall.SubjectSIM {
 		return api.Incident{}, false
 	}
-	if !v.sim && !slices.ContainsFunc(in.Groups, func(g Group) bool { return !g.SIM }) {
-		return api.Incident{}, false // of the SIM alone
+	if !v.sim && in.ofSIMAlone() {
+		return api.Incident{}, false
 	}
 	out := in.clone().Incident
 	out.Alerts, out.Story, out.Responses = []ringwall.Alert{}, []api.StoryLine{}, []api.Response{}
@@ -77,6 +77,19 @@ func Project(in Incident, part ringwall.Part) (api.Incident, bool) {
 		}
 	}
 	return out, true
+}
+
+// ofSIMAlone reports whether nothing was said but of the card. A caller that
+// lists incidents may give the embedded part alone, without groups: then its
+// alerts tell, and when it has none the subject.
+func (in Incident) ofSIMAlone() bool {
+	switch {
+	case len(in.Groups) > 0:
+		return !slices.ContainsFunc(in.Groups, func(g Group) bool { return !g.SIM })
+	case len(in.Alerts) > 0:
+		return !slices.ContainsFunc(in.Alerts, func(a ringwall.Alert) bool { return a.Subject.Kind != ringwall.SubjectSIM })
+	}
+	return in.Subject.Kind == ringwall.SubjectSIM
 }
 
 // name says whose and what device it is, as far as the part may know.

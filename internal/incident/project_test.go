@@ -129,6 +129,11 @@ func TestProject_showsNothing(t *testing.T) {
 	if _, ok := Project(noSIM, ringwall.PartOperator); ok {
 		t.Error("an operator sees a device without a card")
 	}
+	// A row of a list knows no groups: it is still shown, with nothing that they would guard.
+	row := Incident{Incident: in.Incident}
+	if got, ok := Project(row, ringwall.PartManufacturer); !ok || len(got.Alerts) != 0 || got.Org != "" || strings.Contains(got.Name, "Front") {
+		t.Errorf("a row of a list: %v, %+v", ok, got)
+	}
 	simOnly := in.clone()
 	simOnly.Groups = slices.DeleteFunc(simOnly.Groups, func(g Group) bool { return !g.SIM })
 	if _, ok := Project(simOnly, ringwall.PartManufacturer); ok {

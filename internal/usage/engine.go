@@ -401,6 +401,7 @@ func (e *Engine) Stats() Stats {
 type Use struct {
 	Last     time.Time
 	Bound    Equipment // declared or learned
+	Declared bool      // the binding was declared
 	Seen     Equipment
 	Up, Down uint64
 	Records  uint64
@@ -413,7 +414,7 @@ func (e *Engine) Use(imsi ringwall.IMSI) (Use, bool) {
 		return Use{}, false
 	}
 	s := e.states[i]
-	u := Use{Bound: e.entries[i].bound, Seen: s.seen, Up: s.up, Down: s.down, Records: uint64(s.records)}
+	u := Use{Bound: e.entries[i].bound, Declared: e.entries[i].bound != 0, Seen: s.seen, Up: s.up, Down: s.down, Records: uint64(s.records)}
 	if u.Bound == 0 {
 		u.Bound = s.bound
 	}
