@@ -47,6 +47,12 @@ func look(ctx context.Context, n assess.Network, address string, port uint16) ap
 		if s.Name == "http" && bytes.Contains(b[:min(len(b), 16)], []byte(" 400")) && tlsSpeaks(ctx, n, address) {
 			s.Name, s.Info = behindTLS(ctx, n, address)
 		}
+		// An RTSP server that can be tunnelled speaks HTTP too, but serves no page.
+		if s.Name == "http" && !servesPages(b) {
+			if name, info := identify(greet(ctx, n, address, rtspGreeting)); name == "rtsp" {
+				s.Name, s.Info = name, info
+			}
+		}
 		if s.Name != "" {
 			return s
 		}
@@ -62,6 +68,13 @@ const (
 	httpGreeting = "GET / HTTP/1.0\r\nUser-Agent: ringwall-assess\r\n\r\n"
 	rtspGreeting = "OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: ringwall-assess\r\n\r\n"
 )
+
+// servesPages reports whether an HTTP answer is one of a web server: a page, a
+// redirect or a demand for a login.
+func servesPages(b []byte) bool {
+	_, rest, _ := bytes.Cut(b, []byte(" "))
+	return len(rest) >= 3 && (rest[0] == '2' || rest[0] == '3' || bytes.HasPrefix(rest, []byte("401")))
+}
 
 // greet connects, sends a greeting (none: listens) and reads the beginning of
 // what comes.

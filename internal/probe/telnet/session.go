@@ -19,6 +19,8 @@ const (
 	// promptTimeout is how long a prompt may take. busybox login waits three
 	// seconds after a wrong password, inetutils up to five.
 	promptTimeout = 8 * time.Second
+	// proofTimeout is how long a shell may take to run echo.
+	proofTimeout = 4 * time.Second
 	// quiet is how long a peer must be silent after a prompt-like line for it
 	// to be one: text that happens to end in "#" goes on.
 	quiet = 150 * time.Millisecond
@@ -67,8 +69,8 @@ func (s *session) send(line string) error {
 }
 
 // until reads until done likes the text and the peer is quiet, or time is up.
-func (s *session) until(ctx context.Context, done func(string) bool) (string, error) {
-	deadline := time.Now().Add(promptTimeout)
+func (s *session) until(ctx context.Context, in time.Duration, done func(string) bool) (string, error) {
+	deadline := time.Now().Add(in)
 	buf := make([]byte, 2<<10)
 	for {
 		liked := done(string(s.text))
@@ -163,7 +165,7 @@ func (s *session) shellProof(ctx context.Context) bool {
 	if s.send(`echo `+a+`""`+b) != nil {
 		return false
 	}
-	text, _ := s.until(ctx, func(t string) bool { return strings.Contains(t, a+b) })
+	text, _ := s.until(ctx, proofTimeout, func(t string) bool { return strings.Contains(t, a+b) })
 	return strings.Contains(text, a+b)
 }
 
@@ -174,7 +176,7 @@ func login(ctx context.Context, n assess.Network, address, user, password string
 		return broken(err), ""
 	}
 	defer s.close()
-	text, err := s.until(ctx, func(t string) bool { return asksUser(t) || asksPassword(t) })
+	text, err := s.until(ctx, promptTimeout, func(t string) bool { return asksUser(t) || asksPassword(t) })
 	if lockedOut(text) {
 		return credential.Locked, ""
 	}
@@ -185,7 +187,7 @@ func login(ctx context.Context, n assess.Network, address, user, password string
 		if s.send(user) != nil {
 			return credential.Dropped, ""
 		}
-		text, err = s.until(ctx, func(t string) bool { return asksPassword(t) || asksUser(t) || looksLikeShell(t) })
+		text, err = s.until(ctx, promptTimeout, func(t string) bool { return asksPassword(t) || asksUser(t) || looksLikeShell(t) })
 		switch {
 		case lockedOut(text):
 			return credential.Locked, ""
@@ -199,7 +201,7 @@ func login(ctx context.Context, n assess.Network, address, user, password string
 		if s.send(password) != nil {
 			return credential.Dropped, ""
 		}
-		text, err = s.until(ctx, func(t string) bool { return asksUser(t) || asksPassword(t) || looksLikeShell(t) || refusal(t) })
+		text, err = s.until(ctx, promptTimeout, func(t string) bool { return asksUser(t) || asksPassword(t) || looksLikeShell(t) || refusal(t) })
 		switch {
 		case lockedOut(text):
 			return credential.Locked, ""

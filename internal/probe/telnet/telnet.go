@@ -79,7 +79,7 @@ func bare(ctx context.Context, n assess.Network, address string) bool {
 		return false
 	}
 	defer s.close()
-	text, err := s.until(ctx, func(t string) bool { return asksUser(t) || asksPassword(t) || looksLikeShell(t) })
+	text, err := s.until(ctx, promptTimeout, func(t string) bool { return asksUser(t) || asksPassword(t) || looksLikeShell(t) })
 	if err != nil || !looksLikeShell(text) {
 		return false
 	}

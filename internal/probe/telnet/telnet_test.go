@@ -1,0 +1,256 @@
+package telnet
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/internal/assess"
+	"github.com/ringwall/ringwall/internal/probe/probetest"
+)
+
+// shell is a telnet server with a login and a shell that knows echo.
+type shell struct {
+	user, password string // "" user = no login
+	greeting       string
+	rude           bool // hangs up after a wrong password, without a new prompt
+	lockAfter      int64
+	wrong          atomic.Int64
+}
+
+// negotiation is what busybox telnetd sends first: DO ECHO, DO NAWS, WILL
+// ECHO, WILL SGA.
+var negotiation = []byte{255, 253, 1, 255, 253, 31, 255, 251, 1, 255, 251, 3}
+
+func (s *shell) serve(c net.Conn) {
+	_, _ = c.Write(negotiation)
+	br := bufio.NewReader(c)
+	line := func(echo bool) (string, bool) {
+		var b []byte
+		for {
+			x, err := br.ReadByte()
+			switch {
+			case err != nil:
+				return "", false
+			case x == 255:
+				_, _ = br.Discard(2)
+			case x == '\n':
+				if echo {
+					_, _ = c.Write(append(bytes.Clone(b), '\r', '\n'))
+				}
+				return strings.TrimSpace(string(b)), true
+			case x != '\r' && x != 0:
+				b = append(b, x)
+			}
+		}
+	}
+	_, _ = io.WriteString(c, s.greeting)
+	for tries := 0; s.user != ""; tries++ {
+		if s.lockAfter > 0 && s.wrong.Load() >= s.lockAfter {
+			_, _ = io.WriteString(c, "Account locked\r\n")
+			return
+		}
+		if tries == 3 {
+			return
+		}
+		_, _ = io.WriteString(c, "cam login: ")
+		user, ok := line(true)
+		if !ok {
+			return
+		}
+		_, _ = io.WriteString(c, "Password: ")
+		pass, ok := line(false)
+		if !ok {
+			return
+		}
+		if user == s.user && pass == s.password {
+			break
+		}
+		s.wrong.Add(1)
+		_, _ = io.WriteString(c, "\r\nLogin incorrect\r\n")
+		if s.rude {
+			return
+		}
+	}
+	for {
+		_, _ = io.WriteString(c, "\r\n~ # ")
+		cmd, ok := line(true)
+		if !ok {
+			return
+		}
+		if word, ok := strings.CutPrefix(cmd, "echo "); ok {
+			_, _ = io.WriteString(c, strings.ReplaceAll(word, `"`, "")+"\r\n")
+		}
+	}
+}
+
+func probeAt(t *testing.T, address string) assess.Answer {
+	t.Helper()
+	a, err := Probe{}.Run(t.Context(), probetest.Env(t, probetest.Service(t, "telnet", address)), probetest.Target())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestProbe_devices(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		s      *shell
+		ap, fs ringwall.Outcome
+	}{
+		{"a pair that worms try", &shell{user: "root", password: "xc3511", greeting: "\r\nHi3518 #1 login\r\n"}, ringwall.Fail, ringwall.Fail},
+		{"an owner's password", &shell{user: "root", password: "correct horse"}, ringwall.Pass, ringwall.Unknown},
+		{"it hangs up on a wrong one", &shell{user: "root", password: "vizxv", rude: true}, ringwall.Fail, ringwall.Fail},
+		{"no login at all", &shell{}, ringwall.Unknown, ringwall.Fail},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			a := probeAt(t, probetest.Serve(t, tt.s.serve))
+			probetest.Want(t, a.Findings, "AP-01", tt.ap, map[ringwall.Outcome]ringwall.Confidence{ringwall.Fail: ringwall.Confirmed, ringwall.Pass: ringwall.Observed}[tt.ap])
+			probetest.Want(t, a.Findings, "FS-01", tt.fs, ringwall.Confirmed)
+			if s := fmt.Sprint(a.Findings); tt.s.password != "" && strings.Contains(s, tt.s.password) {
+				t.Errorf("the password is shown: %s", s)
+			}
+			if n := tt.s.wrong.Load(); n > 12 {
+				t.Errorf("%d wrong passwords", n)
+			}
+		})
+	}
+}
+
+func TestProbe_lockIsRespected(t *testing.T) {
+	s := &shell{user: "root", password: "correct horse", lockAfter: 2}
+	a := probeAt(t, probetest.Serve(t, s.serve))
+	probetest.Want(t, a.Findings, "AP-01", ringwall.Unknown, 0)
+	probetest.Want(t, a.Findings, "AP-03", ringwall.Pass, ringwall.Observed)
+	if n := s.wrong.Load(); n > 2 {
+		t.Errorf("%d wrong passwords after a lock at 2", n)
+	}
+}
+
+func TestProbe_decoysGiveNoFinding(t *testing.T) {
+	prompts := func(answer string) func(net.Conn) {
+		return func(c net.Conn) {
+			br := bufio.NewReader(c)
+			for _, p := range []string{"login: ", "Password: "} {
+				_, _ = io.WriteString(c, p)
+				if _, err := br.ReadString('\n'); err != nil {
+					return
+				}
+			}
+			for {
+				_, _ = io.WriteString(c, answer)
+				line, err := br.ReadString('\n')
+				if err != nil {
+					return
+				}
+				_, _ = io.WriteString(c, line) // everything comes back, as a terminal does
+			}
+		}
+	}
+	var connections atomic.Int64
+	rude := &shell{user: "root", password: "correct horse"}
+	for name, f := range map[string]func(net.Conn){
+		"a prompt for everybody, echoing":     prompts("\r\n# "),
+		"a menu":                              prompts("\r\n1) status\r\n2) reboot\r\n> "),
+		"login for ever":                      prompts("\r\nlogin: "),
+		"a shell prompt as greeting, echoing": func(c net.Conn) { _, _ = io.WriteString(c, "# "); _, _ = io.Copy(c, c) },
+		"silence":                             func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
+		"it hangs up at once":                 func(net.Conn) {},
+		"it stops listening after three tries": func(c net.Conn) {
+			if connections.Add(1) <= 4 {
+				rude.serve(c)
+			}
+		},
+		"option storm": func(c net.Conn) {
+			for {
+				if _, err := c.Write(bytes.Repeat([]byte{255, 251, 1, 255, 253, 31}, 500)); err != nil {
+					return
+				}
+			}
+		},
+		"endless banner": func(c net.Conn) {
+			for {
+				if _, err := io.WriteString(c, strings.Repeat("welcome # ", 400)); err != nil {
+					return
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := probeAt(t, probetest.Serve(t, f))
+			for _, id := range []string{"AP-01", "FS-01"} {
+				if f := probetest.Find(a.Findings, id); f.Outcome == ringwall.Fail || f.Outcome == ringwall.Pass && name != "login for ever" {
+					t.Errorf("%s is %v: %q %q", id, f.Outcome, f.Title, f.Evidence)
+				}
+			}
+		})
+	}
+}
+
+// TestLogin_busybox is the real thing: busybox telnetd and its login need
+// accounts of this machine, so a login program of ours stands behind it.
+func TestLogin_busyboxTelnetd(t *testing.T) {
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Skip("SKIPPED, NOT TESTED: busybox is not installed")
+	}
+	applets, err := exec.Command(busybox, "--list").Output()
+	if err != nil || !bytes.Contains(applets, []byte("\ntelnetd\n")) {
+		t.Skip("SKIPPED, NOT TESTED: this busybox has no telnetd")
+	}
+	dir := t.TempDir()
+	program := dir + "/login"
+	script := "#!" + busybox + " sh\nwhile :; do printf 'login: '; read u; printf 'Password: '; read p\n" +
+		"[ \"$u:$p\" = root:xc3511 ] && exec " + busybox + " sh -i\necho 'Login incorrect'; done\n"
+	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	cmd := exec.Command(busybox, "telnetd", "-F", "-l", program, "-b", fmt.Sprintf("127.0.0.1:%d", port))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	time.Sleep(200 * time.Millisecond)
+	a := probeAt(t, fmt.Sprintf("127.0.0.1:%d", port))
+	probetest.Want(t, a.Findings, "AP-01", ringwall.Fail, ringwall.Confirmed)
+}
+
+func FuzzFilter(f *testing.F) {
+	f.Add(append(bytes.Clone(negotiation), "login: "...))
+	f.Add([]byte{255, 250, 24, 1, 255, 240, 'x', 255, 255})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var whole, pieces filter
+		text, answer := whole.feed(b)
+		var t2, a2 []byte
+		for i := range b {
+			x, y := pieces.feed(b[i : i+1])
+			t2, a2 = append(t2, x...), append(a2, y...)
+		}
+		if !bytes.Equal(text, t2) || !bytes.Equal(answer, a2) {
+			t.Fatalf("in pieces %q %v, whole %q %v", t2, a2, text, answer)
+		}
+		if len(answer) > 3*maxReplies || len(text) > len(b) {
+			t.Fatalf("%d bytes of answer to %d bytes", len(answer), len(b))
+		}
+		asksUser(string(text))
+		looksLikeShell(string(text))
+	})
+}
