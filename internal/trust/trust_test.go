@@ -168,6 +168,34 @@ func TestEvaluate_relapseStartsAgain(t *testing.T) {
 	}
 }
 
+func TestEvaluate_anOldAssessmentClearsNothing(t *testing.T) {
+	cfg := Config{CoolDown: 10 * time.Minute, MaxGap: 10 * time.Minute, CleanAssessments: 1}
+	in := good()
+	in.Assessed, in.Clean = t0.Add(-time.Hour), true
+	s := Evaluate(State{}, in, t0.Add(-time.Minute), cfg)
+	bad := in
+	bad.Incident = "inc_1"
+	s = Evaluate(s, bad, t0, cfg)
+	for i := range 20 {
+		if s = Evaluate(s, in, t0.Add(time.Duration(i)*10*time.Minute), cfg); s.Level != ringwall.T1 {
+			t.Fatalf("an assessment from before the fault raised the level to %v", s.Level)
+		}
+	}
+	in.Assessed, in.Clean = t0.Add(time.Hour), false
+	if s = Evaluate(s, in, t0.Add(4*time.Hour), cfg); s.Level != ringwall.T1 {
+		t.Fatalf("an assessment that was not clean raised the level to %v", s.Level)
+	}
+}
+
+func TestEvaluate_aBrokenPinIsVouchedForByNobody(t *testing.T) {
+	s := Evaluate(State{}, with(func(i *Inputs) { i.Pin = PinBroken }), t0, Config{})
+	for _, r := range s.Reasons {
+		if r.Input == InputRoot && r.Key != "trust.root.not-pinned" {
+			t.Errorf("the root says %q of a device that turned up elsewhere", r.Reason)
+		}
+	}
+}
+
 func TestEvaluate_lackIsMadeGoodAtOnce(t *testing.T) {
 	for name, lack := range map[string]Inputs{
 		"not enrolled":     with(func(i *Inputs) { i.Enrolled = false }),

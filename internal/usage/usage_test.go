@@ -259,7 +259,14 @@ func TestEngine_lateAndFutureRecords(t *testing.T) {
 	if out := e.Record(rec(func(r *cdr.Record) { r.Time = t0.Add(time.Minute) })); out.Late || out.Future {
 		t.Errorf("after one from the future an honest record is %+v", out)
 	}
-	if s := e.Stats(); s.Late != 1 || s.Future != 1 {
+	n := 0
+	for i := range 5 {
+		n += len(e.Record(rec(func(r *cdr.Record) { r.Time = t0.Add(time.Duration(i) * time.Minute); r.IMEI = phone })).Alerts)
+	}
+	if n != 1 {
+		t.Errorf("a record from the future made %d alerts of one day, want 1", n)
+	}
+	if s := e.Stats(); s.Late != 2 || s.Future != 1 {
 		t.Errorf("%+v, want one late and one future", s)
 	}
 }
