@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -95,6 +96,8 @@ func (p *projector) chunk(ctx context.Context) (more bool, err error) {
 			state++
 		}
 		org = o
+		// What Scan hands out is its buffer's, and gone with the next record.
+		r.Data, r.Bin = bytes.Clone(r.Data), nil
 		items = append(items, item{gw, r})
 		return nil
 	})

@@ -49,8 +49,10 @@ func (tx *Tx) Emit(scope audit.Scope, e ringwall.Event) error {
 	return err
 }
 
-// Timeline returns up to limit entries about a subject from before a time
-// (zero = now), newest first. An empty subject means the whole organisation.
+// Timeline returns some limit entries about a subject from before a time (zero
+// = now), newest first. An empty subject means the whole organisation. An
+// instant is never split, so that the time of the last entry is where the next
+// page begins: what one transaction told at once may make the page longer.
 func (tx *Tx) Timeline(scope audit.Scope, s ringwall.Subject, before time.Time, limit int) ([]api.TimelineEntry, error) {
 	act := audit.DeviceRead
 	if s.Kind == ringwall.SubjectSIM {
@@ -68,18 +70,30 @@ func (tx *Tx) Timeline(scope audit.Scope, s ringwall.Subject, before time.Time, 
 		until = micros(before)
 	}
 	limit = Paging{Limit: limit}.limit()
-	var events []ringwall.Event
-	if s.ID == "" {
-		events, err = docs[ringwall.Event](tx, `SELECT doc FROM events WHERE org = $1 AND time < $2 ORDER BY time DESC, id DESC LIMIT $3`, org, until, limit)
-	} else {
-		events, err = docs[ringwall.Event](tx, `SELECT doc FROM events WHERE org = $1 AND kind = $2 AND subject = $3 AND time < $4 ORDER BY time DESC, id DESC LIMIT $5`,
-			org, string(s.Kind), s.ID, until, limit)
+	which, args := ``, []any{org}
+	if s.ID != "" {
+		which, args = ` AND kind = $2 AND subject = $3`, []any{org, string(s.Kind), s.ID}
+	}
+	at := func(n int) string { return placeholder(len(args) + n) }
+	events, err := docs[ringwall.Event](tx, `SELECT doc FROM events WHERE org = $1`+which+` AND time < `+at(1)+` ORDER BY time DESC, id DESC LIMIT `+at(2),
+		append(slices.Clone(args), until, limit)...)
+	if err != nil {
+		return nil, err
+	}
+	if len(events) == limit {
+		last := events[limit-1]
+		rest, err := docs[ringwall.Event](tx, `SELECT doc FROM events WHERE org = $1`+which+` AND time = `+at(1)+` AND id < `+at(2)+` ORDER BY id DESC`,
+			append(slices.Clone(args), micros(last.Time), string(last.ID))...)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, rest...)
 	}
 	entries := make([]api.TimelineEntry, len(events))
 	for i, e := range events {
 		entries[i] = Entry(e)
 	}
-	return entries, err
+	return entries, nil
 }
 
 // Entry returns the line of the timeline that an event makes.
