@@ -2,6 +2,7 @@ package detect
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -29,7 +30,8 @@ type contacts struct {
 	state [ring]uint8
 	n     uint8
 	head  uint8
-	judge bool // there is something that was not judged since it was added
+	hour  int64 // in which a scan was told of
+	judge bool  // there is something that was not judged since it was added
 }
 
 // add notes a contact and returns its place, from 1; fresh reports whether the
@@ -47,6 +49,10 @@ func (c *contacts) add(key uint32, port uint16, num uint64, now int64) (slot uin
 	c.judge = true
 	return i + 1, true
 }
+
+// told reports whether these contacts were told of as a scan in this hour:
+// more of them would say nothing new.
+func (c *contacts) told(now int64) bool { return c.hour != 0 && c.hour == now/int64(hour) }
 
 // settle notes what became of the contact in a place, if it is still there.
 func (c *contacts) settle(slot uint8, key uint32, state uint8) {
@@ -70,7 +76,7 @@ type tally struct {
 	failing10 int // did not answer, within ten seconds
 	failing60 int // within a minute
 	bare60    int // within a minute, answered or not, but for answers of the web
-	ports     int // distinct ports of those, 16 at most
+	ports     int // distinct ports of those, or a few less
 	first     int64
 }
 
@@ -85,7 +91,7 @@ func quiet(port uint16) bool {
 }
 
 func (c *contacts) tally(now int64) (t tally) {
-	var ports [16]uint16
+	var ports [4]uint64 // a bit for each port, by a hash; two seldom share one
 	for i := range c.at[:c.n] {
 		at := c.at[i]
 		if !recent(at, now, time.Minute) {
@@ -99,16 +105,17 @@ func (c *contacts) tally(now int64) (t tally) {
 		if t.first == 0 || at < t.first {
 			t.first = at
 		}
-		if t.ports < len(ports) && !slices.Contains(ports[:t.ports], c.port[i]) {
-			ports[t.ports] = c.port[i]
-			t.ports++
-		}
+		b := c.port[i] * 40503 >> 8
+		ports[b>>6] |= 1 << (b & 63)
 		if state == contactRefused || state == contactPending && now-at >= int64(grace) {
 			t.failing60++
 			if now-at <= int64(10*time.Second) {
 				t.failing10++
 			}
 		}
+	}
+	for _, p := range ports {
+		t.ports += bits.OnesCount64(p)
 	}
 	return t
 }

@@ -72,8 +72,8 @@ type Engine struct {
 
 	pending atomic.Pointer[[]*known] // set by SetDevices from anywhere
 	devices []*known                 // by slot; nil = free
-	byMAC   map[packet.MAC]int32
-	byIP    map[netip.Addr]int32
+	byMAC   map[uint64]int32         // by macKey
+	byIP    map[uint64]int32         // by hash of the address
 
 	conns     conns
 	endpoints endpoints
@@ -101,7 +101,7 @@ func New(c Config) *Engine {
 	l := c.Limits.orDefault()
 	e := &Engine{
 		alert: c.Alert, limits: l, routed: c.Routed,
-		byMAC: map[packet.MAC]int32{}, byIP: map[netip.Addr]int32{},
+		byMAC: map[uint64]int32{}, byIP: map[uint64]int32{},
 		hash:  hasher{rand.Uint64() | 1, rand.Uint64() | 1},
 		names: passivedns.NewTable(l.Names, nameLife),
 	}

@@ -33,7 +33,7 @@ func (e *Engine) payload(p *packet.Packet, c *conn, up bool, now int64, src, dst
 			}
 		}
 		switch {
-		case c.marks&connHeader != 0 && p.Seq == c.next:
+		case c.marks&connHeader != 0 && p.Seq == c.next && (c.header > 0 || len(b) < 12):
 			e.header(p, c, b, now, src, dst)
 			return
 		case c.marks&connBody != 0 && p.Seq == c.next:
@@ -106,6 +106,10 @@ func (e *Engine) request(p *packet.Packet, c *conn) {
 	}
 	c.marks &^= connPassword | connHostAddr | connHostName | connHeader | connBody | connAsked | connRTSP
 	c.auth = 0
+	// The answer begins where the request acknowledges, however small the
+	// pieces are in which it comes.
+	c.marks |= connHeader
+	c.next, c.header, c.match = p.AckNum, 0, 0
 	if bytes.HasSuffix(line, []byte("RTSP/1.0")) {
 		c.marks |= connRTSP
 		if bytes.HasPrefix(line, []byte("PLAY ")) {

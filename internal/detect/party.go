@@ -63,7 +63,7 @@ func (e *Engine) isLocal(a netip.Addr) bool {
 func (e *Engine) sender(p *packet.Packet, hash uint64, now int64) party {
 	who := party{addr: p.Src, key: hash, dev: -1}
 	if len(e.devices) > 0 {
-		if i, ok := e.byMAC[p.SrcMAC]; ok && !e.routed {
+		if i, ok := e.byMAC[macKey(p.SrcMAC)]; ok && !e.routed {
 			k := e.devices[i]
 			who.dev, who.key, who.local = i, k.key, true
 			if p.Src.Is4() && k.IP.Is4() && p.Src != k.IP && !p.Src.IsUnspecified() && e.isLocal(p.Src) && !p.Src.IsLinkLocalUnicast() {
@@ -71,7 +71,7 @@ func (e *Engine) sender(p *packet.Packet, hash uint64, now int64) party {
 			}
 			return who
 		}
-		if i, ok := e.byIP[p.Src]; ok {
+		if i, ok := e.byIP[hash]; ok {
 			k := e.devices[i]
 			if k.hasMAC && !e.routed && p.SrcMAC != (packet.MAC{}) && p.SrcMAC != k.mac {
 				e.spoofed(i, p, p.Src, p.SrcMAC, now)
@@ -89,11 +89,11 @@ func (e *Engine) sender(p *packet.Packet, hash uint64, now int64) party {
 func (e *Engine) receiver(p *packet.Packet, hash uint64) party {
 	who := party{addr: p.Dst, key: hash, dev: -1}
 	if len(e.devices) > 0 {
-		if i, ok := e.byIP[p.Dst]; ok {
+		if i, ok := e.byIP[hash]; ok {
 			who.dev, who.key, who.local = i, e.devices[i].key, true
 			return who
 		}
-		if i, ok := e.byMAC[p.DstMAC]; ok && !e.routed {
+		if i, ok := e.byMAC[macKey(p.DstMAC)]; ok && !e.routed {
 			who.dev, who.key, who.local = i, e.devices[i].key, true
 			return who
 		}
@@ -106,7 +106,7 @@ func (e *Engine) receiver(p *packet.Packet, hash uint64) party {
 func (e *Engine) spoofed(dev int32, p *packet.Packet, addr netip.Addr, mac packet.MAC, now int64) {
 	k := e.devices[dev]
 	who := party{addr: addr, key: k.key, dev: dev, local: true}
-	sum := e.hash.ordered(e.hash.addr(addr), uint64(mac[0])<<40|uint64(mac[1])<<32|uint64(binary.BigEndian.Uint32(mac[2:])), 1)
+	sum := e.hash.ordered(e.hash.addr(addr), macKey(mac), 1)
 	// A device with many addresses, or an address with many MACs, is told of a
 	// few times an hour.
 	if !e.fresh(ruleSpoof, &who, sum%4, hour, now) {

@@ -68,6 +68,9 @@ func (e *Engine) fanout(a *attempt) {
 		e.adminFanout(a, h, key)
 	}
 	c := h.of(a.proto)
+	if c.told(a.now) {
+		return
+	}
 	slot, fresh := c.add(key, a.dport, a.num, a.now)
 	a.c.slot = slot
 	if fresh && c.n >= failingFast {
@@ -134,6 +137,9 @@ func (e *Engine) partyOf(h *host) party {
 
 // judge decides whether the contacts of a source are a scan.
 func (e *Engine) judge(h *host, src party, c *contacts, proto uint8, now int64) {
+	if c.told(now) {
+		return
+	}
 	fast, slow := failingFast, failingSlow
 	if proto == packet.ProtoUDP {
 		fast, slow = 2*failingFast, 2*failingSlow
@@ -152,13 +158,16 @@ func (e *Engine) judge(h *host, src party, c *contacts, proto uint8, now int64) 
 	}
 	// Programs that speak to their peers at random ports (file sharing, calls)
 	// also try many bare addresses; scanners look for few ports.
-	peerish := t.ports*2 > min(t.bare60, 32)
+	peerish := t.ports*2 > t.bare60
 	extra, extraKey := "", uint64(0)
 	if proto == packet.ProtoUDP {
 		extra, extraKey = "udp", 1
 	}
 	if peerish {
 		extra, extraKey = extra+"peers", extraKey+2
+	}
+	if !peerish {
+		c.hour = now / int64(hour)
 	}
 	if !e.fresh(ruleAny, &src, extraKey, hour, now) {
 		return

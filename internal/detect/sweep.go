@@ -58,11 +58,11 @@ func (e *Engine) arpSpoof(p *packet.Packet, now int64) {
 	if len(e.devices) == 0 || e.routed {
 		return
 	}
-	if i, ok := e.byIP[p.ARPSender]; ok && e.devices[i].hasMAC && e.devices[i].mac != p.ARPSenderMAC {
+	if i, ok := e.byIP[e.hash.addr(p.ARPSender)]; ok && e.devices[i].hasMAC && e.devices[i].mac != p.ARPSenderMAC {
 		e.spoofed(i, p, p.ARPSender, p.ARPSenderMAC, now)
 		return
 	}
-	if i, ok := e.byMAC[p.ARPSenderMAC]; ok && e.devices[i].IP.Is4() && e.devices[i].IP != p.ARPSender && !p.ARPSender.IsLinkLocalUnicast() {
+	if i, ok := e.byMAC[macKey(p.ARPSenderMAC)]; ok && e.devices[i].IP.Is4() && e.devices[i].IP != p.ARPSender && !p.ARPSender.IsLinkLocalUnicast() {
 		e.spoofed(i, p, p.ARPSender, p.ARPSenderMAC, now)
 	}
 }
@@ -70,7 +70,7 @@ func (e *Engine) arpSpoof(p *packet.Packet, now int64) {
 // resolution counts whom one host looks for on the local network.
 func (e *Engine) resolution(p *packet.Packet, sender netip.Addr, mac packet.MAC, target netip.Addr, now int64) {
 	who := party{addr: sender, key: e.hash.addr(sender), dev: -1, local: true}
-	if i, ok := e.byMAC[mac]; ok {
+	if i, ok := e.byMAC[macKey(mac)]; ok {
 		who.dev, who.key = i, e.devices[i].key
 	}
 	h := e.hostOf(&who, now)

@@ -16,6 +16,7 @@ type attempt struct {
 	proto        uint8
 	sport, dport uint16
 	syn          bool // an ordinary TCP opening
+	needed       bool // the source is known to need the target
 	bare         bool // no name led to the target and the source is not known to need it
 	outside      bool // the target is a single host of the Internet
 	c            *conn
@@ -199,10 +200,8 @@ func (e *Engine) attempt(a *attempt) {
 		return
 	}
 	a.outside = !a.dst.local
-	a.bare = !e.names.Known(a.dst.addr, a.now)
-	if a.bare && a.src.dev >= 0 {
-		a.bare = !e.expects(a.src.dev, false, &a.dst, a.proto, a.dport)
-	}
+	a.needed = a.src.dev >= 0 && e.expects(a.src.dev, false, &a.dst, a.proto, a.dport)
+	a.bare = !a.needed && !e.names.Known(a.dst.addr, a.now)
 	if a.bare {
 		a.c.marks |= connBare
 	}
