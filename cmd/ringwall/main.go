@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall/internal/cli"
+	"github.com/ringwall/ringwall/internal/lab"
 )
 
 func main() {
+	lab.MaybeActor()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	env := cli.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Now: time.Now}

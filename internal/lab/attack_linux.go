@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -48,21 +49,23 @@ func (r *Range) Attack(ctx context.Context, name string, o AttackOptions) (Repor
 	r.mu.Unlock()
 
 	a := &running{r: r, o: o, rep: Report{Name: name, On: o.On, Seed: o.Seed}}
-	parts, label, victims, err := a.parts(d)
+	parts, err := a.parts(d)
 	if err != nil {
 		return Report{}, err
 	}
+	l, victims := newLabels(parts)
 	if !o.NoCapture {
 		a.rep.Capture = filepath.Join(r.cfg.Dir, fmt.Sprintf("%03d-%s-%d.pcapng", number, name, o.Seed))
 	}
-	rec, err := r.record(recorderConfig{label: label, path: a.rep.Capture, victims: victims})
+	rec, err := r.record(recorderConfig{label: l.label, path: a.rep.Capture, victims: victims})
 	if err != nil {
 		return Report{}, fmt.Errorf("recording attack %q: %w", name, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.Duration+time.Minute) // programs end by themselves well before
 	defer cancel()
 	a.rep.From, a.rep.Did = r.cfg.Now(), true
-	for _, p := range parts {
+	for i, p := range parts {
+		l.now.Store(int32(i))
 		if err = a.step(ctx, p); err != nil {
 			break
 		}
@@ -90,46 +93,60 @@ type part struct {
 	on string
 }
 
-// parts lists what an attack is made of, with one label for its packets and
-// everybody at whom they are counted.
-func (a *running) parts(d definition) (parts []part, label func(*packet.Packet) string, victims []string, err error) {
-	parts = []part{{d, a.o.On}}
-	if d.parts != nil {
-		parts = nil
-		for _, name := range d.parts {
-			p, ok := definitionOf(name)
-			if !ok {
-				return nil, nil, nil, ringwall.Errorf(ringwall.Internal, "attack %q has no part %q", d.Name, name)
-			}
-			on := p.On
-			if on == d.On {
-				on = a.o.On // the story is told of another device
-			}
-			parts = append(parts, part{p, on})
+// parts lists what an attack is made of.
+func (a *running) parts(d definition) (parts []part, err error) {
+	if d.parts == nil {
+		return []part{{d, a.o.On}}, nil
+	}
+	for _, name := range d.parts {
+		p, ok := definitionOf(name)
+		if !ok {
+			return nil, ringwall.Errorf(ringwall.Internal, "attack %q has no part %q", d.Name, name)
 		}
+		on := p.On
+		if on == d.On {
+			on = a.o.On // the story is told of another device
+		}
+		parts = append(parts, part{p, on})
 	}
-	type matcher struct {
-		name  string
-		match func(*packet.Packet) bool
-	}
-	var ms []matcher
+	return parts, nil
+}
+
+// labels tells the packets of several parts from others, and from each other:
+// two parts may have the same packets, so that the one under way is asked first.
+type labels struct {
+	names []string
+	match []func(*packet.Packet) bool
+	now   atomic.Int32 // the part under way
+}
+
+// newLabels returns the labels of parts, and everybody at whom their packets
+// are counted.
+func newLabels(parts []part) (l *labels, victims []string) {
+	l = &labels{}
 	for _, p := range parts {
-		ms = append(ms, matcher{p.Name, p.match(addrOf(p.on))})
+		l.names = append(l.names, p.Name)
+		l.match = append(l.match, p.match(addrOf(p.on)))
 		for _, v := range p.victims(p.on) {
 			if !slices.Contains(victims, v) {
 				victims = append(victims, v)
 			}
 		}
 	}
-	label = func(p *packet.Packet) string {
-		for _, m := range ms {
-			if m.match(p) {
-				return m.name
-			}
-		}
-		return ""
+	return l, victims
+}
+
+// label names the part that a packet belongs to, "" for none.
+func (l *labels) label(p *packet.Packet) string {
+	if now := l.now.Load(); l.match[now](p) {
+		return l.names[now]
 	}
-	return parts, label, victims, nil
+	for i, f := range l.match {
+		if f(p) {
+			return l.names[i]
+		}
+	}
+	return ""
 }
 
 // step runs one part.

@@ -18,9 +18,12 @@ type Config struct {
 	// Pace is how often a device talks to its cloud; 0 = 5 s. The other habits
 	// follow it.
 	Pace time.Duration
-	// Look is how long the phone looks at the bad camera, and how long it then
-	// rests; 0 = 4 s. At the good camera it looks all the time.
-	Look time.Duration
+	// Look is how long the phone looks at the bad camera, 0 = 4 s, and Rest how
+	// long it then rests, 0 = as long. At the good camera it looks all the time,
+	// with Glance as at the bad one.
+	Look   time.Duration
+	Rest   time.Duration
+	Glance bool
 	// Agent gives the command of the gateway's agent, which the range marks as
 	// its own and starts in the gateway's namespace, before any device is there
 	// to talk. nil = a plain router. See also StartAgent. The gateway's
@@ -47,3 +50,10 @@ const (
 	defaultLook  = 4 * time.Second
 	defaultUsage = 5 * time.Second
 )
+
+// RecordConfig is the range that Record wants: its habits are quicker, so that
+// half a minute shows them all.
+// It is not a film: the phone looks at the cameras seldom.
+func RecordConfig() Config {
+	return Config{Pace: 3 * time.Second, Look: 2 * time.Second, Rest: 8 * time.Second, Glance: true}
+}

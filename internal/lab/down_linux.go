@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/ringwall/ringwall/internal/netns"
 )
 
@@ -95,6 +97,9 @@ func cablesGone(n *netns.NS, but ...string) error {
 	var left []string
 	for until := time.Now().Add(goneWithin); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
 		links, err := h.LinkList()
+		if errors.Is(err, netlink.ErrDumpInterrupted) {
+			continue // they are going just now
+		}
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,9 @@ import (
 
 func TestMain(m *testing.M) {
 	lab.MaybeActor()
+	if os.Getenv(envVictim) != "" {
+		os.Exit(victim())
+	}
 	os.Exit(m.Run())
 }
 

@@ -85,6 +85,9 @@ func newRange(cfg Config) (*Range, error) {
 	if cfg.Look == 0 {
 		cfg.Look = defaultLook
 	}
+	if cfg.Rest == 0 {
+		cfg.Rest = cfg.Look
+	}
 	if cfg.UsagePeriod == 0 {
 		cfg.UsagePeriod = defaultUsage
 	}

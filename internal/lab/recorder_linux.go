@@ -26,7 +26,7 @@ import (
 // refuses, too.
 type recorder struct {
 	label func(*packet.Packet) string // "" = benign
-	snap  int                         // bytes kept of a packet; 0 = all
+	snap  func(data []byte) int       // how many bytes are kept of a packet; nil = all
 
 	mu         sync.Mutex // guards what follows
 	out        *capture.Writer
@@ -67,10 +67,7 @@ type recorderConfig struct {
 	label   func(*packet.Packet) string
 	path    string // "" = do not record
 	victims []string
-	// lan records what passes the bridge, both ways, as a tap on it sees it,
-	// instead of every packet once.
-	lan  bool
-	snap int
+	snap    func(data []byte) int
 }
 
 func (r *Range) record(c recorderConfig) (*recorder, error) {
@@ -95,22 +92,20 @@ func (rec *recorder) open(ctx context.Context, r *Range, c recorderConfig) (err 
 	gw := r.NS(Gateway)
 	own := addrOf(Gateway)
 	err = rec.tap(ctx, gw, Bridge, func(f wire.Frame) {
-		if c.lan || !f.Outgoing || source(f.Data) == own {
+		if !f.Outgoing || source(f.Data) == own {
 			rec.gateway(f)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	if !c.lan {
-		err := rec.tap(ctx, gw, Uplink, func(f wire.Frame) {
-			if !f.Outgoing {
-				rec.gateway(f)
-			}
-		})
-		if err != nil {
-			return err
+	err = rec.tap(ctx, gw, Uplink, func(f wire.Frame) {
+		if !f.Outgoing {
+			rec.gateway(f)
 		}
+	})
+	if err != nil {
+		return err
 	}
 	for _, v := range c.victims {
 		ns := r.NS(v)
@@ -180,8 +175,8 @@ func (rec *recorder) gateway(f wire.Frame) {
 		return
 	}
 	data := f.Data
-	if rec.snap > 0 && len(data) > rec.snap {
-		data = data[:rec.snap]
+	if rec.snap != nil {
+		data = data[:min(rec.snap(data), len(data))]
 	}
 	rec.held = append(rec.held, held{slices.Clone(data), f.OrigLen, f.Time, label})
 	if len(rec.held) >= maxHeld || f.Time.Sub(rec.held[0].time) > 2*holdFor {

@@ -61,8 +61,8 @@ func (r *Range) specs() (map[string]spec, error) {
 	})
 	set(Meter, actor.MeterSettings{Cloud: CloudName, Clock: ClockName, Modem: modem, Head: addrOf(Cloud)})
 	set(Phone, actor.PhoneSettings{Cloud: CloudName, Clock: ClockName, Views: []actor.View{
-		{Camera: GoodCam, Addr: addrOf(GoodCam), User: goodUser, Password: r.ids.goodPassword, Hold: true},
-		{Camera: BadCam, Addr: addrOf(BadCam), User: badUser, Password: badPassword, Look: r.cfg.Look},
+		{Camera: GoodCam, Addr: addrOf(GoodCam), User: goodUser, Password: r.ids.goodPassword, Hold: !r.cfg.Glance, Look: r.cfg.Look, Rest: r.cfg.Rest},
+		{Camera: BadCam, Addr: addrOf(BadCam), User: badUser, Password: badPassword, Look: r.cfg.Look, Rest: r.cfg.Rest},
 	}})
 	op := out[Operator]
 	op.Settings = jsonOf(actor.OperatorSettings{

@@ -16,9 +16,10 @@ type View struct {
 	User     string     `json:"user"`
 	Password string     `json:"password"`
 	// Hold keeps one session open for good; otherwise it looks for Look, then
-	// rests as long.
+	// rests for Rest.
 	Hold bool          `json:"hold,omitempty"`
 	Look time.Duration `json:"look,omitempty"`
+	Rest time.Duration `json:"rest,omitempty"`
 }
 
 // PhoneSettings are what a phone looks at.
@@ -117,7 +118,7 @@ func (v *viewer) run(ctx context.Context, e *Env) {
 		err := v.session(sctx, e, view)
 		ended := sctx.Err() != nil
 		cancel()
-		rest := view.Look
+		rest := view.Rest
 		if !ended {
 			v.broke(err)
 			rest = retry
