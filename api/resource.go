@@ -57,6 +57,9 @@ type TrustReason struct {
 	Reason   string         `json:"reason"`             // English
 	Evidence string         `json:"evidence,omitempty"` // an id
 	Since    time.Time      `json:"since,omitzero"`
+	// Due is when the next step up is due, of "recovery"; zero when time alone
+	// does not decide.
+	Due time.Time `json:"due,omitzero"`
 }
 
 // DevicePatch changes what is not nil.

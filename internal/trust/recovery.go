@@ -89,5 +89,8 @@ func recovery(debts []Debt, level ringwall.Trust, now time.Time, cfg Config) (ap
 	if worst.Assessed < cfg.CleanAssessments {
 		key = "trust.recovery.assessment"
 	}
-	return api.TrustReason{Input: InputRecovery, Cap: level, Key: key, Reason: messages[key], Evidence: worst.Key}, due
+	if worst.Served >= cfg.coolDown() {
+		due = time.Time{}
+	}
+	return api.TrustReason{Input: InputRecovery, Cap: level, Key: key, Reason: messages[key], Evidence: worst.Key, Due: due}, due
 }

@@ -51,8 +51,8 @@ type State struct {
 	// why the level is not higher.
 	Reasons []api.TrustReason `json:"reasons"`
 	Since   time.Time         `json:"since,omitzero"` // when Level became what it is
-	// Next is when the next step up is due if everything stays clean and the
-	// assessments asked for are done; zero when no debt holds the level down.
+	// Next is when the next step up is due if everything stays clean; zero when
+	// no debt holds the level down, or only an assessment is waited for.
 	Next  time.Time `json:"next,omitzero"`
 	Debts []Debt    `json:"debts,omitempty"`
 	At    time.Time `json:"at,omitzero"` // of the last evaluation; kept only while there are debts
@@ -76,10 +76,11 @@ type Debt struct {
 func (s State) Indebted() bool { return len(s.Debts) > 0 }
 
 // Changed reports whether s says something other than prev to people: another
-// level or other reasons. Debts being served change nothing.
+// level, other reasons or another time for the next step. A debt that is served
+// as it was foreseen changes nothing.
 func (s State) Changed(prev State) bool {
 	return s.Level != prev.Level || !slices.EqualFunc(s.Reasons, prev.Reasons, func(a, b api.TrustReason) bool {
-		return a.Input == b.Input && a.Cap == b.Cap && a.Key == b.Key && a.Evidence == b.Evidence
+		return a.Input == b.Input && a.Cap == b.Cap && a.Key == b.Key && a.Evidence == b.Evidence && a.Due.Sub(b.Due).Abs() < time.Minute
 	})
 }
 

@@ -78,7 +78,11 @@ func TestEvaluate_table(t *testing.T) {
 
 func TestEvaluate_reasonsCarryEvidenceAndDate(t *testing.T) {
 	s := Evaluate(State{}, good(), t0, Config{})
-	bad := with(func(i *Inputs) { i.Incident = "inc_7"; i.Posture = PostureDefaultCredential; i.PostureEvidence = "asm_3" })
+	bad := with(func(i *Inputs) {
+		i.Incident = "inc_7"
+		i.Posture = PostureDefaultCredential
+		i.PostureEvidence = "asm_3"
+	})
 	s = Evaluate(s, bad, t0.Add(time.Minute), Config{})
 	want := api.TrustReason{Input: InputBehaviour, Cap: ringwall.T1, Key: "trust.behaviour.incident", Reason: messages["trust.behaviour.incident"], Evidence: "inc_7", Since: t0.Add(time.Minute)}
 	if d := cmp.Diff(want, s.Reasons[0]); d != "" {
@@ -119,9 +123,15 @@ func TestEvaluate_recovery(t *testing.T) {
 	if want := now.Add(9 * time.Minute); !s.Next.Equal(want) {
 		t.Errorf("next step due at %v, want %v", s.Next, want)
 	}
+	if !s.Reasons[0].Due.Equal(s.Next) {
+		t.Errorf("the reason says %v", s.Reasons[0].Due)
+	}
 	tick(30)
 	if s.Level != ringwall.T1 {
 		t.Fatalf("rose to %v without a clean assessment", s.Level)
+	}
+	if !s.Next.IsZero() || !s.Reasons[0].Due.IsZero() {
+		t.Errorf("an assessment is waited for, and the step is said to be due at %v", s.Next)
 	}
 	in.Assessed, in.Clean = now, true
 	tick(1)
@@ -411,7 +421,7 @@ func TestProperty_history(t *testing.T) {
 					t.Fatalf("seed %d: reason without text: %+v", seed, want)
 				}
 			}
-			if s.Level < lowest && (s.Reasons[0].Input != InputRecovery || s.Next.IsZero()) {
+			if s.Level < lowest && (s.Reasons[0].Input != InputRecovery || s.Next.IsZero() && s.Reasons[0].Key != "trust.recovery.assessment") {
 				t.Fatalf("seed %d step %d: %v is held below %v without saying why or until when: %+v", seed, step, s.Level, lowest, s.Reasons[0])
 			}
 		}
