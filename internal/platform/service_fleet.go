@@ -85,6 +85,14 @@ func (s *service) Timeline(ctx context.Context, a audit.Actor, subject ringwall.
 	if limit <= 0 {
 		limit = httpapi.DefaultPage
 	}
+	if subject.Kind == ringwall.SubjectIncident {
+		// What happens in an incident happens to its subject.
+		in, err := s.Incident(ctx, a, ringwall.IncidentID(subject.ID))
+		if err != nil {
+			return nil, err
+		}
+		subject = in.Subject
+	}
 	act := audit.DeviceRead
 	switch subject.Kind {
 	case ringwall.SubjectSIM:

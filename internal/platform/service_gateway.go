@@ -38,6 +38,9 @@ func (s *service) PatchGateway(ctx context.Context, a audit.Actor, id ringwall.G
 		return g, err
 	}
 	err = s.change(ctx, a, audit.GatewayWrite, on("gateway", string(id)), func(t *turn, scope audit.Scope) error {
+		if err := t.knownDevices(p.Remediate); err != nil {
+			return err
+		}
 		g, err = t.tx.UpdateGateway(scope, id, func(g *api.Gateway) error {
 			set(&g.Name, p.Name)
 			set(&g.Arrival, p.Arrival)
@@ -53,6 +56,27 @@ func (s *service) PatchGateway(ctx context.Context, a audit.Actor, id ringwall.G
 		return g, err
 	}
 	return s.Gateway(ctx, a, id)
+}
+
+// knownDevices answers NotFound when a term names a device that the
+// organisation does not have.
+func (t *turn) knownDevices(terms *[]api.Term) error {
+	if terms == nil {
+		return nil
+	}
+	scope, err := t.as(audit.SysPolicy, audit.SystemPolicy)
+	if err != nil {
+		return err
+	}
+	for _, term := range *terms {
+		if term.Device == "" {
+			continue
+		}
+		if _, err := t.tx.Device(scope, term.Device); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func checkGateway(p api.GatewayPatch) error {
