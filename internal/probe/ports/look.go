@@ -242,25 +242,34 @@ func handshake(ctx context.Context, n assess.Network, address string) (*tls.Conn
 
 // behindTLS names what answers inside TLS.
 func behindTLS(ctx context.Context, n assess.Network, address string) (name, info string) {
-	for _, g := range []string{httpGreeting, rtspGreeting} {
-		c, ok := handshake(ctx, n, address)
-		if !ok {
-			break
-		}
-		stop := untilDone(ctx, c)
-		if c.SetDeadline(time.Now().Add(answerIn)) == nil {
-			if _, err := io.WriteString(c, g); err == nil {
-				name, info = identify(read(c))
-			}
-		}
-		stop()
-		_ = c.Close()
-		switch name {
-		case "http":
-			return "https", info
-		case "rtsp":
-			return "rtsps", info
-		}
+	page := insideTLS(ctx, n, address, httpGreeting)
+	name, info = identify(page)
+	if name == "http" && servesPages(page) {
+		return "https", info
+	}
+	if video, server := identify(insideTLS(ctx, n, address, rtspGreeting)); video == "rtsp" {
+		return "rtsps", server
+	}
+	if name == "http" {
+		return "https", info
 	}
 	return "tls", ""
+}
+
+// insideTLS greets a TLS service and reads the beginning of its answer.
+func insideTLS(ctx context.Context, n assess.Network, address, greeting string) []byte {
+	c, ok := handshake(ctx, n, address)
+	if !ok {
+		return nil
+	}
+	defer c.Close()
+	stop := untilDone(ctx, c)
+	defer stop()
+	if c.SetDeadline(time.Now().Add(answerIn)) != nil {
+		return nil
+	}
+	if _, err := io.WriteString(c, greeting); err != nil {
+		return nil
+	}
+	return read(c)
 }

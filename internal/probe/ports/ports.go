@@ -1,9 +1,9 @@
 // Package ports finds what listens on a device: a connect scan over a list of
 // TCP ports, then one look at each open port to name what answers there.
 //
-// It answers whether telnet or ftp is reachable on any port (CO-02): a name is
-// given by what a service says, never by its number alone. Every other probe
-// builds on the services it names.
+// It answers whether telnet or ftp is reachable on any port (CO-02) and whether
+// SSH is absent (CO-03): a name is given by what a service says, never by its
+// number alone. Every other probe builds on the services it names.
 //
 // A connect scan needs no privilege and leaves no half-open connection. At
 // most Workers connections are open at once; a port that does not answer in
@@ -53,7 +53,7 @@ func (Probe) Def() assess.Definition {
 	return assess.Definition{
 		ID: "ports", Title: "Open TCP ports and what answers on them",
 		Sends:      "one TCP connection per port; on open ports one HTTP, RTSP or TLS greeting",
-		Indicators: []string{"CO-02"}, Intrusion: assess.Asks,
+		Indicators: []string{"CO-02", "CO-03"}, Intrusion: assess.Asks,
 	}
 }
 
@@ -73,7 +73,7 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 	var a assess.Answer
 	a.Services = name(ctx, env.Net, t, open)
 	if ctx.Err() == nil {
-		a.Findings = []ringwall.Finding{remoteShell(a.Services, len(list))}
+		a.Findings = []ringwall.Finding{remoteShell(a.Services, len(list)), secureShell(a.Services, len(list))}
 	}
 	return a, nil
 }
@@ -171,6 +171,21 @@ func remoteShell(services []api.Service, looked int) ringwall.Finding {
 	f.Outcome, f.Confidence = ringwall.Pass, ringwall.Observed
 	f.Title = fmt.Sprintf("no telnet or ftp on the %d ports looked at", looked)
 	f.Evidence = []string{fmt.Sprintf("%d of 65535 TCP ports were looked at", looked)}
+	return f
+}
+
+// secureShell answers CO-03 as far as a port scan can: SSH that is not there
+// needs no hardening; one that is there is not judged by its banner.
+func secureShell(services []api.Service, looked int) ringwall.Finding {
+	f := ringwall.Finding{
+		Indicator: "CO-03", Outcome: ringwall.Pass, Confidence: ringwall.Observed, Title: fmt.Sprintf("no SSH on the %d ports looked at", looked),
+	}
+	for _, s := range services {
+		if s.Name == "ssh" {
+			f.Outcome, f.Title = ringwall.Unknown, fmt.Sprintf("SSH on port %d: its key exchange and logins were not looked at", s.Port)
+			f.Evidence = append(f.Evidence, fmt.Sprintf("port %d says %s", s.Port, s.Info))
+		}
+	}
 	return f
 }
 

@@ -18,81 +18,6 @@ import (
 	"github.com/ringwall/ringwall/internal/probe/probetest"
 )
 
-// shell is a telnet server with a login and a shell that knows echo.
-type shell struct {
-	user, password string // "" user = no login
-	greeting       string
-	rude           bool // hangs up after a wrong password, without a new prompt
-	lockAfter      int64
-	wrong          atomic.Int64
-}
-
-// negotiation is what busybox telnetd sends first: DO ECHO, DO NAWS, WILL
-// ECHO, WILL SGA.
-var negotiation = []byte{255, 253, 1, 255, 253, 31, 255, 251, 1, 255, 251, 3}
-
-func (s *shell) serve(c net.Conn) {
-	_, _ = c.Write(negotiation)
-	br := bufio.NewReader(c)
-	line := func(echo bool) (string, bool) {
-		var b []byte
-		for {
-			x, err := br.ReadByte()
-			switch {
-			case err != nil:
-				return "", false
-			case x == 255:
-				_, _ = br.Discard(2)
-			case x == '\n':
-				if echo {
-					_, _ = c.Write(append(bytes.Clone(b), '\r', '\n'))
-				}
-				return strings.TrimSpace(string(b)), true
-			case x != '\r' && x != 0:
-				b = append(b, x)
-			}
-		}
-	}
-	_, _ = io.WriteString(c, s.greeting)
-	for tries := 0; s.user != ""; tries++ {
-		if s.lockAfter > 0 && s.wrong.Load() >= s.lockAfter {
-			_, _ = io.WriteString(c, "Account locked\r\n")
-			return
-		}
-		if tries == 3 {
-			return
-		}
-		_, _ = io.WriteString(c, "cam login: ")
-		user, ok := line(true)
-		if !ok {
-			return
-		}
-		_, _ = io.WriteString(c, "Password: ")
-		pass, ok := line(false)
-		if !ok {
-			return
-		}
-		if user == s.user && pass == s.password {
-			break
-		}
-		s.wrong.Add(1)
-		_, _ = io.WriteString(c, "\r\nLogin incorrect\r\n")
-		if s.rude {
-			return
-		}
-	}
-	for {
-		_, _ = io.WriteString(c, "\r\n~ # ")
-		cmd, ok := line(true)
-		if !ok {
-			return
-		}
-		if word, ok := strings.CutPrefix(cmd, "echo "); ok {
-			_, _ = io.WriteString(c, strings.ReplaceAll(word, `"`, "")+"\r\n")
-		}
-	}
-}
-
 func probeAt(t *testing.T, address string) assess.Answer {
 	t.Helper()
 	a, err := Probe{}.Run(t.Context(), probetest.Env(t, probetest.Service(t, "telnet", address)), probetest.Target())
@@ -105,23 +30,23 @@ func probeAt(t *testing.T, address string) assess.Answer {
 func TestProbe_devices(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		s      *shell
+		s      *probetest.Telnet
 		ap, fs ringwall.Outcome
 	}{
-		{"a pair that worms try", &shell{user: "root", password: "xc3511", greeting: "\r\nHi3518 #1 login\r\n"}, ringwall.Fail, ringwall.Fail},
-		{"an owner's password", &shell{user: "root", password: "correct horse"}, ringwall.Pass, ringwall.Unknown},
-		{"it hangs up on a wrong one", &shell{user: "root", password: "vizxv", rude: true}, ringwall.Fail, ringwall.Fail},
-		{"no login at all", &shell{}, ringwall.Unknown, ringwall.Fail},
+		{"a pair that worms try", &probetest.Telnet{User: "root", Password: "xc3511", Greeting: "\r\nHi3518 #1 login\r\n"}, ringwall.Fail, ringwall.Fail},
+		{"an owner's password", &probetest.Telnet{User: "root", Password: "correct horse"}, ringwall.Pass, ringwall.Unknown},
+		{"it hangs up on a wrong one", &probetest.Telnet{User: "root", Password: "vizxv", Rude: true}, ringwall.Fail, ringwall.Fail},
+		{"no login at all", &probetest.Telnet{}, ringwall.Unknown, ringwall.Fail},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			a := probeAt(t, probetest.Serve(t, tt.s.serve))
+			a := probeAt(t, probetest.Serve(t, tt.s.Serve))
 			probetest.Want(t, a.Findings, "AP-01", tt.ap, map[ringwall.Outcome]ringwall.Confidence{ringwall.Fail: ringwall.Confirmed, ringwall.Pass: ringwall.Observed}[tt.ap])
 			probetest.Want(t, a.Findings, "FS-01", tt.fs, ringwall.Confirmed)
-			if s := fmt.Sprint(a.Findings); tt.s.password != "" && strings.Contains(s, tt.s.password) {
+			if s := fmt.Sprint(a.Findings); tt.s.Password != "" && strings.Contains(s, tt.s.Password) {
 				t.Errorf("the password is shown: %s", s)
 			}
-			if n := tt.s.wrong.Load(); n > 12 {
+			if n := tt.s.Wrong.Load(); n > 12 {
 				t.Errorf("%d wrong passwords", n)
 			}
 		})
@@ -129,11 +54,11 @@ func TestProbe_devices(t *testing.T) {
 }
 
 func TestProbe_lockIsRespected(t *testing.T) {
-	s := &shell{user: "root", password: "correct horse", lockAfter: 2}
-	a := probeAt(t, probetest.Serve(t, s.serve))
+	s := &probetest.Telnet{User: "root", Password: "correct horse", LockAfter: 2}
+	a := probeAt(t, probetest.Serve(t, s.Serve))
 	probetest.Want(t, a.Findings, "AP-01", ringwall.Unknown, 0)
 	probetest.Want(t, a.Findings, "AP-03", ringwall.Pass, ringwall.Observed)
-	if n := s.wrong.Load(); n > 2 {
+	if n := s.Wrong.Load(); n > 2 {
 		t.Errorf("%d wrong passwords after a lock at 2", n)
 	}
 }
@@ -159,7 +84,7 @@ func TestProbe_decoysGiveNoFinding(t *testing.T) {
 		}
 	}
 	var connections atomic.Int64
-	rude := &shell{user: "root", password: "correct horse"}
+	rude := &probetest.Telnet{User: "root", Password: "correct horse"}
 	for name, f := range map[string]func(net.Conn){
 		"a prompt for everybody, echoing":     prompts("\r\n# "),
 		"a menu":                              prompts("\r\n1) status\r\n2) reboot\r\n> "),
@@ -169,7 +94,7 @@ func TestProbe_decoysGiveNoFinding(t *testing.T) {
 		"it hangs up at once":                 func(net.Conn) {},
 		"it stops listening after three tries": func(c net.Conn) {
 			if connections.Add(1) <= 4 {
-				rude.serve(c)
+				rude.Serve(c)
 			}
 		},
 		"option storm": func(c net.Conn) {
@@ -234,7 +159,7 @@ func TestLogin_busyboxTelnetd(t *testing.T) {
 }
 
 func FuzzFilter(f *testing.F) {
-	f.Add(append(bytes.Clone(negotiation), "login: "...))
+	f.Add(append(bytes.Clone(probetest.Negotiation()), "login: "...))
 	f.Add([]byte{255, 250, 24, 1, 255, 240, 'x', 255, 255})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var whole, pieces filter

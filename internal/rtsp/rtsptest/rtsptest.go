@@ -7,6 +7,7 @@
 package rtsptest
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ type Config struct {
 	Basic          bool   // Basic only, instead of Digest (SHA-256 and MD5)
 	Silent         bool   // plays, but no packet ever comes
 	LockAfter      int    // after so many wrong passwords nobody is let in
+	TLS            *tls.Config
 }
 
 // Server is a running camera.
@@ -59,7 +61,7 @@ func Start(t testing.TB, cfg Config) *Server {
 	}
 	var once sync.Once
 	srv := &gortsplib.Server{
-		Handler: s, RTSPAddress: s.Address, AuthMethods: methods,
+		Handler: s, RTSPAddress: s.Address, AuthMethods: methods, TLSConfig: cfg.TLS,
 		Listen: func(network, address string) (nl net.Listener, err error) {
 			once.Do(func() { nl = l })
 			if nl == nil {
