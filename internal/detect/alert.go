@@ -27,7 +27,8 @@ type told struct{ key uint64 }
 
 // teller keeps what one rule has told.
 type teller struct {
-	seen   [toldSize]told
+	seen   [toldSize]told // buckets of eight
+	next   [toldSize / ways]uint8
 	minute int64
 	count  int
 }
@@ -61,9 +62,12 @@ type statement struct {
 func (e *Engine) fresh(rule ruleID, subject *party, extra uint64, window time.Duration, now int64) bool {
 	t := &e.tellers[rule]
 	key := e.hash.ordered(subject.key, extra, uint64(now/int64(window))<<1|1)
-	slot := &t.seen[key%toldSize]
-	if slot.key == key {
-		return false
+	b := key >> 32 % (toldSize / ways)
+	bucket := t.seen[b*ways : b*ways+ways]
+	for i := range bucket {
+		if bucket[i].key == key {
+			return false
+		}
 	}
 	if subject.dev < 0 {
 		if m := now / int64(time.Minute); m != t.minute {
@@ -75,7 +79,8 @@ func (e *Engine) fresh(rule ruleID, subject *party, extra uint64, window time.Du
 		}
 		t.count++
 	}
-	slot.key = key
+	bucket[t.next[b]].key = key
+	t.next[b] = (t.next[b] + 1) % ways
 	return true
 }
 

@@ -54,7 +54,6 @@ type conn struct {
 	fails       uint8 // refusals that were read
 	bodyLen     uint8
 	body        [4]byte
-	sources     bool // the opener has a place among the local hosts
 	flooding    uint8
 }
 
@@ -106,6 +105,9 @@ func (t *conns) open(tag uint64, now int64) *conn {
 func (c *conn) worth(now int64) int {
 	w := 0
 	idle := now - c.last
+	if idle < -int64(time.Minute) {
+		return 0 // from before the clock was set back
+	}
 	switch {
 	case c.state == connOpen && idle < int64(2*time.Minute):
 		w = 4

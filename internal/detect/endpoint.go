@@ -80,7 +80,7 @@ func (t *endpoints) find(tag uint64) *endpoint {
 }
 
 // staleEndpoint is after how long without a call an endpoint is worth nothing.
-const staleEndpoint = int64(6 * time.Hour)
+const staleEndpoint = 6 * time.Hour
 
 // get returns the endpoint with this tag, a fresh one if there is none, nil if
 // its bucket is full of better ones. rank is 2 for a known device, 1 for a
@@ -96,7 +96,7 @@ func (t *endpoints) get(tag uint64, rank uint8, now int64) *endpoint {
 		for i := b; i < b+ways; i++ {
 			x := &t.slots[i]
 			w := int(x.rank)*8 + int(min(x.weight, 7))
-			if now-x.last > staleEndpoint {
+			if !recent(x.last, now, staleEndpoint) {
 				w = 0
 			}
 			if w < least || w == least && x.last < oldest {

@@ -103,7 +103,7 @@ func New(c Config) *Engine {
 		alert: c.Alert, limits: l, routed: c.Routed,
 		byMAC: map[uint64]int32{}, byIP: map[uint64]int32{},
 		hash:  hasher{rand.Uint64() | 1, rand.Uint64() | 1},
-		names: passivedns.NewTable(l.Names, nameLife),
+		names: passivedns.NewTable(l.Names, nameLife, c.Seed),
 	}
 	if c.Seed != 0 {
 		e.hash = hasher{mix(c.Seed, 0x9e3779b97f4a7c15) | 1, mix(c.Seed, 0xd6e8feb86659fd93) | 1}

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"math"
 	"net/netip"
 	"time"
 )
@@ -43,18 +44,21 @@ type target struct {
 // distinct counts distinct targets within a window that ends now, over places
 // for as many as make the alert. It reports whether key filled the last place.
 func distinct(set []target, n *uint8, key uint32, port uint16, num uint64, now int64, window time.Duration) bool {
-	live, oldest := 0, 0
+	live, oldest, age := 0, 0, int64(-1)
 	for i := range set[:*n] {
 		x := &set[i]
 		if x.key == key {
 			x.at = now
 			return false
 		}
+		d := now - x.at
 		if recent(x.at, now, window) {
 			live++
+		} else if d < 0 {
+			d = math.MaxInt64 // from before the clock was set back
 		}
-		if x.at < set[oldest].at {
-			oldest = i
+		if d > age {
+			oldest, age = i, d
 		}
 	}
 	at := oldest

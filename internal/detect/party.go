@@ -106,10 +106,16 @@ func (e *Engine) receiver(p *packet.Packet, hash uint64) party {
 func (e *Engine) spoofed(dev int32, p *packet.Packet, addr netip.Addr, mac packet.MAC, now int64) {
 	k := e.devices[dev]
 	who := party{addr: addr, key: k.key, dev: dev, local: true}
-	sum := e.hash.ordered(e.hash.addr(addr), macKey(mac), 1)
+	sum := byte(0)
+	for _, b := range mac {
+		sum += b
+	}
+	for _, b := range addr.AsSlice() {
+		sum += b
+	}
 	// A device with many addresses, or an address with many MACs, is told of a
 	// few times an hour.
-	if !e.fresh(ruleSpoof, &who, sum%4, hour, now) {
+	if !e.fresh(ruleSpoof, &who, uint64(sum%4), hour, now) {
 		return
 	}
 	title, role := "The address of the device is used with another MAC", roleTarget
@@ -120,7 +126,7 @@ func (e *Engine) spoofed(dev int32, p *packet.Packet, addr netip.Addr, mac packe
 		rule: ruleSpoof, nature: ringwall.NatureNotice, severity: ringwall.Low, title: title, role: role, subject: who, peer: addr,
 		at: now, first: now, count: 1, packets: []uint64{p.Number},
 		facts: map[string]string{"address": addr.String(), "mac": mac.String(), "boundAddress": k.IP.String(), "boundMac": k.MAC},
-	}, itoa(uint16(sum%4)), hour)
+	}, itoa(sum%4), hour)
 }
 
 func timeOf(now int64) time.Time { return time.Unix(0, now) }

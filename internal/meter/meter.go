@@ -133,7 +133,7 @@ func New(c Config) *Meter {
 		c.Emit = func(flow.Record) {}
 	}
 	m := &Meter{
-		c: c, nets: c.Local, names: passivedns.NewTable(c.Names, 24*time.Hour),
+		c: c, nets: c.Local, names: passivedns.NewTable(c.Names, 24*time.Hour, 0),
 		devices: map[ringwall.DeviceID]*device{}, byMAC: map[packet.MAC]*device{}, byIP: map[netip.Addr]*device{},
 		nobody: newDevice(Device{}), flows: map[tuple]*entry{}, folds: map[foldKey]*flow.Record{}, sights: map[sightKey]*sight{},
 	}

@@ -17,7 +17,9 @@ package passivedns
 
 import (
 	"encoding/binary"
-	"hash/maphash"
+	"math"
+	"math/bits"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -139,7 +141,7 @@ func skipName(msg []byte, at int) (int, bool) {
 
 // Table remembers names of addresses.
 type Table struct {
-	seed    maphash.Seed
+	seed    uint64
 	entries []entry
 	buckets uint64
 	life    int64
@@ -152,20 +154,26 @@ type entry struct {
 }
 
 // NewTable makes a table of about size addresses, which are forgotten life
-// after their last answer.
-func NewTable(size int, life time.Duration) *Table {
+// after their last answer. seed is the secret of its buckets; 0 draws one.
+func NewTable(size int, life time.Duration, seed uint64) *Table {
 	buckets := uint64(1)
 	for buckets*ways < uint64(size) {
 		buckets *= 2
 	}
-	return &Table{seed: maphash.MakeSeed(), entries: make([]entry, buckets*ways), buckets: buckets, life: int64(life)}
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	return &Table{seed: seed | 1, entries: make([]entry, buckets*ways), buckets: buckets, life: int64(life)}
 }
 
 // Bytes returns the most memory that the table can take.
 func (t *Table) Bytes() int { return len(t.entries) * (64 + 2*(maxName+3)) }
 
 func (t *Table) bucket(a netip.Addr) []entry {
-	b := maphash.Comparable(t.seed, a) & (t.buckets - 1)
+	v := a.As16()
+	hi, lo := bits.Mul64(binary.BigEndian.Uint64(v[:8])^t.seed, binary.BigEndian.Uint64(v[8:])^0x9e3779b97f4a7c15)
+	hi, lo = bits.Mul64(hi^lo^t.seed, 0xd6e8feb86659fd93)
+	b := (hi ^ lo) & (t.buckets - 1)
 	return t.entries[b*ways : b*ways+ways]
 }
 
@@ -181,12 +189,21 @@ func (t *Table) Note(name []byte, addr netip.Addr, at time.Time) {
 			e.add(name)
 			return
 		}
-		if !e.addr.IsValid() || victim.addr.IsValid() && e.at < victim.at {
+		if !e.addr.IsValid() || victim.addr.IsValid() && age(e.at, now) > age(victim.at, now) {
 			victim = e
 		}
 	}
 	*victim = entry{addr: addr, at: now}
 	victim.add(name)
+}
+
+// age is how long ago something was; what lies ahead, from before the clock was
+// set back, is older than anything.
+func age(at, now int64) int64 {
+	if at > now+int64(time.Minute) {
+		return math.MaxInt64
+	}
+	return now - at
 }
 
 func (e *entry) add(name []byte) {

@@ -78,7 +78,7 @@ func TestParse_pointerLoops(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	at := time.Unix(1e9, 0)
-	tab := passivedns.NewTable(64, time.Hour)
+	tab := passivedns.NewTable(64, time.Hour, 0)
 	a := netip.MustParseAddr("198.51.100.20")
 	if tab.Known(a, at.UnixNano()) {
 		t.Error("an empty table knows an address")
