@@ -63,6 +63,7 @@ type Agent struct {
 	up       *uplink
 	reported string // error of the last refused document; only accept uses it
 	reacts   chan reaction
+	ended    chan struct{} // closed when nobody reacts any more
 	again    chan struct{} // a plan is to be applied anew
 	fetch    chan struct{} // the desired state is to be asked for
 }
@@ -79,7 +80,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, log: cfg.Log, started: cfg.Now(),
-		reacts: make(chan reaction, 256), again: make(chan struct{}, 1), fetch: make(chan struct{}, 1),
+		reacts: make(chan reaction, 256), ended: make(chan struct{}), again: make(chan struct{}, 1), fetch: make(chan struct{}, 1),
 	}
 	if err := a.open(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())

@@ -21,11 +21,16 @@ func (a *Agent) alerted(al ringwall.Alert) {
 	if al.Subject.Kind == ringwall.SubjectDevice && al.Nature == ringwall.NatureAttack {
 		a.watch.taint(ringwall.DeviceID(al.Subject.ID), al.Time)
 	}
-	a.reacts <- reaction{al, time.Now()}
+	select {
+	case a.reacts <- reaction{al, time.Now()}:
+	case <-a.ended: // nobody reacts any more, but it is written down
+		a.books.write(api.RecordAlert, al)
+	}
 }
 
 // react takes alerts one by one: into the log, then the reflex.
 func (a *Agent) react(ctx context.Context, ready func()) error {
+	defer close(a.ended)
 	ready()
 	for {
 		select {

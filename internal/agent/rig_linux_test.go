@@ -67,6 +67,7 @@ type rig struct {
 	testing.TB
 	gw, cam, phone, inet *netns.NS
 	state                string
+	program              string // the agent
 	key                  ed25519.PrivateKey
 
 	ca       *identity.Authority
@@ -104,7 +105,7 @@ func newRig(t testing.TB) *rig {
 	must(t, r.gw.Do(func() error { return makeBridge("br-lan", "10.77.0.1/24") }))
 
 	r.dir = t.TempDir()
-	r.state = filepath.Join(r.dir, "gateway")
+	r.state, r.program = filepath.Join(r.dir, "gateway"), os.Args[0]
 	var err error
 	r.key = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))
 	r.ca, err = identity.OpenAuthority(filepath.Join(r.dir, "keys"), time.Now)
@@ -115,7 +116,9 @@ func newRig(t testing.TB) *rig {
 	r.enrol()
 	r.startPlatform()
 	t.Cleanup(r.stopPlatform)
-	t.Cleanup(func() { agent.Main(context.Background(), []string{"dns", "-stop", "-state", r.state}, io.Discard, io.Discard) })
+	t.Cleanup(func() {
+		agent.Main(context.Background(), []string{"dns", "-stop", "-state", r.state}, io.Discard, io.Discard)
+	})
 	return r
 }
 
@@ -262,7 +265,7 @@ func (r *rig) start(extra ...string) *process {
 	args := append([]string{
 		"run", "-state", r.state, "-bridge", "br-lan", "-ports", "p-cam,p-phone", "-uplink", "up0", "-drift", "500ms", "-poll", "2s",
 	}, extra...)
-	p.cmd = exec.Command(os.Args[0], args...)
+	p.cmd = exec.Command(r.program, args...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	must(r, r.gw.Start(p.cmd))
 	p.done = make(chan error, 1)

@@ -22,11 +22,29 @@ type uplink struct {
 // requestTimeout bounds one question to the platform.
 const requestTimeout = 15 * time.Second
 
-// run keeps the connection and asks for the desired state: when the
-// connection comes, when the platform pokes, and now and then.
+// redial is how long a connection that cannot even be tried, for want of a
+// readable certificate, is left alone.
+const redial = time.Minute
+
+// run keeps the connection. The gateway serves without one.
 func (u *uplink) run(ctx context.Context, ready func()) error {
+	ready()
+	for {
+		if err := u.serve(ctx); err != nil && ctx.Err() == nil {
+			u.agent.log.Error("no connection to the platform is possible", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(redial):
+		}
+	}
+}
+
+// serve asks for the desired state: when the connection comes, when the
+// platform pokes, and now and then. It returns with ctx or an error.
+func (u *uplink) serve(ctx context.Context) error {
 	a := u.agent
-	ready() // the gateway serves without a platform
 	conf, err := a.cfg.tlsConfig(a.timeFloor)
 	if err != nil {
 		return err
@@ -40,9 +58,6 @@ func (u *uplink) run(ctx context.Context, ready func()) error {
 		},
 	})
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
 		return err
 	}
 	defer conn.Close()

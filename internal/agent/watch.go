@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -118,6 +119,7 @@ func (w *watch) rebuild(nets []netip.Prefix) {
 	w.nets = nets
 	w.engine = detect.New(detect.Config{Now: w.agent.cfg.Now, Local: nets, Alert: w.agent.alerted})
 	w.meter = meter.New(meter.Config{Local: nets, Verdict: w.verdict, Emit: w.emit})
+	debug.FreeOSMemory() // the tables that were there before are large
 }
 
 // setDevices makes the devices known that the desired state names. It does
