@@ -219,3 +219,28 @@ func TestAttack_beacon_video_meter(t *testing.T) {
 		}
 	}
 }
+
+// TestAttack_infect_busyboxTelnetd runs where a busybox was built with telnetd:
+// name it by RINGWALL_BUSYBOX.
+func TestAttack_infect_busyboxTelnetd(t *testing.T) {
+	path := os.Getenv("RINGWALL_BUSYBOX")
+	if path == "" {
+		t.Skip("SKIPPED, NOT TESTED: busybox's own telnetd; name a busybox that has it (Debian: busybox-static) by RINGWALL_BUSYBOX")
+	}
+	r := newRange(t, lab.Config{Busybox: path})
+	if replaced := r.Replaced(); len(replaced) != 0 {
+		t.Fatalf("replaced: %q", replaced)
+	}
+	if rep := attackOf(t, r, lab.Infect, lab.AttackOptions{Seed: 3}); !rep.Did {
+		t.Fatalf("the camera was not infected: %+v", rep.Steps)
+	}
+	if cam, err := r.Camera(t.Context(), lab.BadCam); err != nil || len(cam.Infected) != 1 {
+		t.Errorf("infected = %v, %v, want one file", cam.Infected, err)
+	}
+	if err := r.Clean(t.Context(), lab.BadCam); err != nil {
+		t.Fatal(err)
+	}
+	if cam, err := r.Camera(t.Context(), lab.BadCam); err != nil || len(cam.Infected) != 0 || cam.Telnet == "" {
+		t.Errorf("after the restart: %+v, %v", cam, err)
+	}
+}

@@ -54,6 +54,10 @@ const (
 // Port returns the gateway's interface that a device is plugged into.
 func Port(device string) string { return "p-" + device }
 
+// InternetPort returns the interface of the internet that a host of it is
+// plugged into.
+func InternetPort(host string) string { return "n-" + host }
+
 var (
 	homeNet   = netip.MustParsePrefix("10.77.0.0/24")
 	scanRange = netip.MustParsePrefix("198.18.0.0/15") // RFC 2544: nobody's

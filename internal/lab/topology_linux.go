@@ -67,7 +67,7 @@ func buildInternet(ns map[string]*netns.NS) error {
 		if err := make1(ns, h.name); err != nil {
 			return err
 		}
-		port := "n-" + h.name
+		port := InternetPort(h.name)
 		if err := cable(ns[h.name], "eth0", nil, in, port); err != nil {
 			return err
 		}
