@@ -19,3 +19,12 @@ func makeBridge(name, cidr string) error {
 	}
 	return netlink.LinkSetUp(b)
 }
+
+// linkDown takes an interface down in the namespace of the thread.
+func linkDown(index int) error {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetDown(l)
+}

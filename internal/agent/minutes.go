@@ -84,11 +84,12 @@ func refusals(devices []api.DevicePolicy, before, now map[uint32]nft.Counts) map
 	return out
 }
 
-// withRefused puts the refusals into the newest features of each device.
+// withRefused puts the refusals into the newest features of each device, in
+// place of the meter's own count, which only knows what it saw.
 func withRefused(features []api.Features, refused map[ringwall.DeviceID]uint64, now time.Time) []api.Features {
 	for i := len(features) - 1; i >= 0; i-- {
 		f := &features[i]
-		f.Refused += refused[f.Device]
+		f.Refused = refused[f.Device]
 		delete(refused, f.Device)
 	}
 	for dev, n := range refused {
