@@ -34,6 +34,14 @@ var commands = []func(Env) *cobra.Command{
 	newLab,
 	newWatch,
 	newUsage,
+	newDevice,
+	newGateway,
+	newIncident,
+	newResponse,
+	newSIM,
+	newUser,
+	newParty,
+	newToken,
 }
 
 // errFound ends a command that worked and found something: status 1, and

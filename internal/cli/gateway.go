@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/client"
+)
+
+func newGateway(env Env) *cobra.Command {
+	return noun(env, "gateway", "Gateways: list, show, token", []string{"gateways"}, gatewayList, gatewayShow, gatewayToken)
+}
+
+func gatewayList(k *conn) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List gateways", Args: exactArgs(0),
+		RunE: ask(k, func(ctx context.Context, c *client.Client, _ []string) ([]api.Gateway, error) {
+			return all(ctx, c.Gateways)
+		},
+			func(w io.Writer, gs []api.Gateway) {
+				row(w, "NAME", "STATE", "SEEN", "IN FORCE", "NEWEST", "DEVICES", "ID")
+				for _, g := range gs {
+					state := "away"
+					if g.Online {
+						state = "on line"
+					}
+					row(w, g.Name, state, when(g.Seen), g.InForce, g.Desired, g.Devices, g.ID)
+				}
+			}),
+	}
+}
+
+func gatewayShow(k *conn) *cobra.Command {
+	return &cobra.Command{
+		Use: "show GATEWAY", Short: "Show a gateway by its id", Args: exactArgs(1),
+		RunE: ask(k, func(ctx context.Context, c *client.Client, args []string) (api.Gateway, error) {
+			return c.Gateway(ctx, ringwall.GatewayID(args[0]))
+		}, func(w io.Writer, g api.Gateway) {
+			row(w, "id", g.ID)
+			row(w, "name", g.Name)
+			row(w, "on line", fmt.Sprintf("%v, seen %s", g.Online, when(g.Seen)))
+			row(w, "in force", fmt.Sprintf("generation %d of %d, hash %s", g.InForce, g.Desired, g.Hash))
+			row(w, "new devices", g.Arrival)
+			row(w, "resolver", g.Resolver)
+			row(w, "networks", g.LocalNets)
+			row(w, "certificate", "until "+when(g.CertExpiry))
+			for _, t := range g.Remediate {
+				row(w, "remediation", termText(t))
+			}
+			if g.LastError != "" {
+				row(w, "last error", g.LastError)
+			}
+			if h := g.Health; h != nil {
+				row(w, "health", fmt.Sprintf("%s, up %s, %d packets, %d dropped by the tap, %d MiB", h.Version, h.Uptime, h.Packets, h.TapDrops, h.RSSBytes>>20))
+			}
+		}),
+	}
+}
+
+func gatewayToken(k *conn) *cobra.Command {
+	return &cobra.Command{
+		Use: "token", Short: "Make a one-time token that enrols one gateway", Args: exactArgs(0),
+		Long: `Make a one-time token that enrols one gateway. It is printed this once.
+
+The gateway reads it from a file or its standard input, never from its arguments.`,
+		Example: "  ringwall gateway token | ssh gateway ringwall-agent enrol -platform https://ringwall.example:8443 -pin SHA256",
+		RunE: ask(k, func(ctx context.Context, c *client.Client, _ []string) (api.EnrolToken, error) {
+			return c.CreateEnrolToken(ctx)
+		},
+			func(w io.Writer, t api.EnrolToken) {
+				fmt.Fprintln(w, t.Token)
+				fmt.Fprintf(k.env.Stderr, "ringwall: good for one gateway until %s\n", when(t.Expires))
+				if t.CAPin != "" {
+					fmt.Fprintf(k.env.Stderr, "ringwall: hint: the platform's authority has the pin %s (ringwall-agent enrol -pin)\n", t.CAPin)
+				}
+			}),
+	}
+}

@@ -1,0 +1,185 @@
+package cli_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/cli"
+	"github.com/ringwall/ringwall/internal/httpapi"
+	"github.com/ringwall/ringwall/internal/httpapi/httpapitest"
+)
+
+// shell runs commands against a platform over a world.
+type shell struct {
+	*httpapitest.World
+	env map[string]string
+}
+
+func newShell(t *testing.T) *shell {
+	t.Helper()
+	w := httpapitest.NewWorld(time.Now)
+	srv := httptest.NewServer(httpapi.New(httpapi.Config{Service: w, Log: slog.New(slog.DiscardHandler)}))
+	t.Cleanup(srv.Close)
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(w.OwnerToken+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return &shell{World: w, env: map[string]string{"RINGWALL_SERVER": srv.URL, "RINGWALL_TOKEN_FILE": file}}
+}
+
+func (s *shell) run(t *testing.T, stdin string, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	status = cli.Main(t.Context(), cli.Env{
+		Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Getenv: func(k string) string { return s.env[k] }, Now: time.Now,
+	}, args)
+	return out.String(), errs.String(), status
+}
+
+func TestNouns(t *testing.T) {
+	s := newShell(t)
+	for _, c := range []struct {
+		name   string
+		args   []string
+		stdin  string
+		status int
+		out    []string // in the answer
+		talk   []string // in the talk
+	}{
+		{name: "devices", args: []string{"device", "list"}, out: []string{"NAME", "Front door camera", "T1 quarantine", "Garage camera"}},
+		{name: "devices of high risk", args: []string{"device", "list", "--grade", "high"}, out: []string{"Front door camera"}},
+		{name: "a grade that is none", args: []string{"device", "list", "--grade", "superb"}, status: 2, talk: []string{`"superb"`}},
+		{name: "a device by name", args: []string{"device", "show", "front door camera"}, out: []string{string(s.BadCamera), "at most T1: behaviour", "hold", "allow from 198.51.100.90/32 tcp 443"}},
+		{name: "a device by address", args: []string{"device", "show", "10.77.0.11"}, out: []string{"*.cloud.axiom.example"}},
+		{name: "a device that is not there", args: []string{"device", "show", "toaster"}, status: 1, talk: []string{`"toaster"`, "hint:"}},
+		{name: "mode", args: []string{"device", "mode", "garage camera", "shadow"}},
+		{name: "a mode that is none", args: []string{"device", "mode", "garage camera", "asleep"}, status: 2, talk: []string{`"asleep"`}},
+		{name: "enrol", args: []string{"device", "enrol", "espressif-61"}},
+		{name: "assess", args: []string{"device", "assess", "front door camera"}, out: []string{"high", "AP-01"}, talk: []string{"asm_"}},
+		{name: "quarantine", args: []string{"device", "quarantine", "garage camera", "--reason", "drill"}, out: []string{"rsp_", "done"}},
+		{name: "timeline", args: []string{"device", "timeline", "garage camera"}, out: []string{"quarantine in force"}},
+		{name: "flows", args: []string{"device", "flows", "10.77.0.10", "--verdict", "refused"}, out: []string{"198.51.100.67:48101", "quarantine"}},
+		{name: "gateways", args: []string{"gateway", "list"}, out: []string{"House gateway", "on line", "Shed gateway", "away"}},
+		{name: "a gateway", args: []string{"gateway", "show", string(s.House)}, out: []string{"generation 41 of 41", "198.51.100.53:53"}},
+		{name: "an enrolment token", args: []string{"gateway", "token"}, out: []string{"rwe_"}, talk: []string{"one gateway"}},
+		{name: "incidents", args: []string{"incident", "list"}, out: []string{"critical", "propagation"}},
+		{name: "an incident", args: []string{"incident", "show", string(s.Attack)}, out: []string{"command server", "T1046", "action", "not seen"}},
+		{name: "close without saying what it was", args: []string{"incident", "close", string(s.Attack)}, status: 2, talk: []string{"--disposition"}},
+		{name: "close", args: []string{"incident", "close", string(s.Attack), "--disposition", "true", "--note", "x"}},
+		{name: "an incident of nobody", args: []string{"incident", "show", "inc_0"}, status: 1, talk: []string{"no such incident"}},
+		{name: "responses", args: []string{"response", "list", "--status", "proposed"}, out: []string{"sim-suspend", "sim-of-compromised"}},
+		{name: "approve", args: []string{"response", "approve", string(s.Waiting)}, out: []string{"done"}},
+		{name: "decline too late", args: []string{"response", "decline", string(s.Waiting)}, status: 1, talk: []string{"too late"}},
+		{name: "undo", args: []string{"response", "undo", string(s.Done)}, out: []string{"undone"}},
+		{name: "sims", args: []string{"sim", "list"}, out: []string{"898604****1234"}},
+		{name: "a sim", args: []string{"sim", "show", string(s.MeterSIM)}, out: []string{"46004****77", "suspended"}},
+		{name: "add a sim", args: []string{"sim", "add", "-"}, stdin: `{"iccid":"89860012345678901234","imsi":"460011234567890","services":["data"]}`, out: []string{"sim_"}},
+		{name: "add nonsense", args: []string{"sim", "add", "-"}, stdin: `{"iccid":1}`, status: 1, talk: []string{"reading the card"}},
+		{name: "suspend", args: []string{"sim", "suspend", string(s.MeterSIM)}, out: []string{"sim-suspend"}},
+		{name: "users", args: []string{"user", "list"}, out: []string{"owner,platform"}},
+		{name: "add a user", args: []string{"user", "add", "mei"}, stdin: "a long password\n", out: []string{"usr_"}},
+		{name: "add a user without password", args: []string{"user", "add", "li"}, status: 1, talk: []string{"hint:"}},
+		{name: "parties", args: []string{"party", "list"}, out: []string{"auditor"}},
+		{name: "add a token", args: []string{"token", "add", "ci"}, out: []string{"rwt_"}},
+		{name: "tokens", args: []string{"token", "list"}, out: []string{"grafana", "ci"}},
+		{name: "no verb", args: []string{"device"}, status: 2, talk: []string{"--help"}},
+		{name: "a verb that is none", args: []string{"device", "explode"}, status: 2, talk: []string{`"explode"`}},
+		{name: "too few arguments", args: []string{"device", "show"}, status: 2, talk: []string{"takes 1"}},
+		{name: "a flag that is none", args: []string{"device", "list", "--loud"}, status: 2, talk: []string{"--loud"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, talk, status := s.run(t, c.stdin, c.args...)
+			if status != c.status {
+				t.Fatalf("status %d, want %d\n%s%s", status, c.status, out, talk)
+			}
+			for _, want := range c.out {
+				if !strings.Contains(out, want) {
+					t.Errorf("no %q in the answer:\n%s", want, out)
+				}
+			}
+			for _, want := range c.talk {
+				if !strings.Contains(talk, want) {
+					t.Errorf("no %q in the talk:\n%s", want, talk)
+				}
+			}
+			if status == 0 && len(c.out) == 0 && out != "" {
+				t.Errorf("a verb that only acts says %q", out)
+			}
+		})
+	}
+	// What was done is done.
+	d, err := s.Device(t.Context(), s.Owner, s.GoodCamera)
+	if err != nil || d.Mode != ringwall.Shadow || len(d.Holds) != 1 || d.Holds[0].Reason != "drill" {
+		t.Errorf("the garage camera is %+v, %v", d, err)
+	}
+	if d, _ := s.Device(t.Context(), s.Owner, s.Newcomer); !d.Enrolled {
+		t.Error("the newcomer is not enrolled")
+	}
+	if i, _ := s.Incident(t.Context(), s.Owner, s.Attack); i.Status != "closed" || i.Disposition != "true" {
+		t.Errorf("the incident is %s %s", i.Status, i.Disposition)
+	}
+}
+
+func TestNouns_as_JSON(t *testing.T) {
+	s := newShell(t)
+	out, _, status := s.run(t, "", "device", "list", "--json")
+	var ds []api.Device
+	if err := json.Unmarshal([]byte(out), &ds); err != nil || status != 0 || len(ds) != 5 {
+		t.Errorf("status %d, %d devices, %v: %s", status, len(ds), err, out)
+	}
+	out, _, _ = s.run(t, "", "device", "list", "--text", "nobody", "--json")
+	if strings.TrimSpace(out) != "[]" {
+		t.Errorf("an empty list is %q", out)
+	}
+	out, _, _ = s.run(t, "", "incident", "show", string(s.Attack), "--json")
+	var i api.Incident
+	if err := json.Unmarshal([]byte(out), &i); err != nil || len(i.Alerts) != 4 {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestNouns_where_the_platform_is_not(t *testing.T) {
+	s := newShell(t)
+	if _, talk, status := s.run(t, "", "device", "list", "--server", "127.0.0.1:1"); status != 1 || !strings.Contains(talk, "ringwall up") {
+		t.Errorf("no platform: %d %s", status, talk)
+	}
+	if _, talk, status := s.run(t, "", "device", "list", "--token-file", "/nonexistent/token"); status != 1 || !strings.Contains(talk, "--token-file") {
+		t.Errorf("no token: %d %s", status, talk)
+	}
+	if _, talk, status := s.run(t, "", "device", "list", "--server", "http://ringwall.example"); status != 1 || strings.Contains(talk, s.OwnerToken) || !strings.Contains(talk, "in clear") {
+		t.Errorf("in clear: %d %s", status, talk)
+	}
+	s.env["RINGWALL_CA_FILE"] = s.env["RINGWALL_TOKEN_FILE"]
+	if _, talk, status := s.run(t, "", "device", "list"); status != 1 || !strings.Contains(talk, "no certificate") {
+		t.Errorf("an authority that is none: %d %s", status, talk)
+	}
+	delete(s.env, "RINGWALL_CA_FILE")
+	wrong := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(wrong, []byte("rwt_WRONG"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, talk, status := s.run(t, "", "device", "list", "--token-file", wrong); status != 1 || strings.Contains(talk, "rwt_WRONG") {
+		t.Errorf("a wrong token: %d %s", status, talk)
+	}
+}
+
+func TestNouns_names_do_not_steer_the_terminal(t *testing.T) {
+	s := newShell(t)
+	hostile := "cam\x1b[2J\x1b]0;owned\a\u202e"
+	if _, err := s.PatchDevice(t.Context(), s.Owner, s.GoodCamera, 0, api.DevicePatch{Name: &hostile}); err != nil {
+		t.Fatal(err)
+	}
+	out, _, _ := s.run(t, "", "device", "list")
+	if strings.ContainsAny(out, "\x1b\a\u202e") {
+		t.Errorf("control characters came through: %q", out)
+	}
+}
