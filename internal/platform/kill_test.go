@@ -101,41 +101,65 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	b.conn.Close()
 	first.stop()
 
-	acked, sent := uint64(0), 0
-	batch := nextBatch(&sent, 1)
+	sender := newSender(b)
 	for range kills() {
-		v := runVictim(t, dir)
-		conn := dialBox(t, b, v.spine)
-		life, dead := context.WithCancel(t.Context())
-		timer := time.AfterFunc(time.Duration(5+dice.IntN(250))*time.Millisecond, func() {
-			_ = v.cmd.Process.Kill()
-			dead()
-		})
-		for {
-			out, err := conn.Request(life, api.ReportSubject(b.answer.Org, b.answer.Gateway), batch)
-			if life.Err() != nil {
-				break // what may have been acknowledged was not heard, and is sent again
-			}
-			if err != nil {
-				continue // not subscribed yet, or just killed
-			}
-			var ack api.BatchAck
-			if err := json.Unmarshal(out, &ack); err != nil || ack.Error != "" || ack.Seq < acked {
-				t.Fatalf("ack %s after %d, %v", out, acked, err)
-			}
-			acked = ack.Seq
-			batch = nextBatch(&sent, acked+1)
-		}
-		timer.Stop()
-		dead()
-		v.kill()
-		conn.Close()
+		sender.feed(t, dir, time.Duration(5+dice.IntN(250))*time.Millisecond, func(v *victim) { _ = v.cmd.Process.Kill() })
 	}
+	acked := sender.acked
 	t.Logf("%d records acknowledged over %d kills", acked, kills())
 	if acked < uint64(kills()) {
 		t.Fatalf("only %d records were acknowledged: the test proves little", acked)
 	}
 	verifyAfterKills(t, dir, b, acked)
+}
+
+// sender is a gateway that sends what has not been acknowledged again.
+type sender struct {
+	*box
+	acked uint64
+	sent  int
+	batch []byte
+}
+
+func newSender(b *box) *sender {
+	s := &sender{box: b}
+	s.batch = nextBatch(&s.sent, 1)
+	return s
+}
+
+// feed runs a platform on dir, sends it reports, and after a time calls end,
+// which must end it.
+func (s *sender) feed(t *testing.T, dir string, after time.Duration, end func(*victim)) {
+	t.Helper()
+	v := runVictim(t, dir)
+	conn := dialBox(t, s.box, v.spine)
+	life, dead := context.WithCancel(t.Context())
+	timer := time.AfterFunc(after, func() {
+		end(v)
+		dead()
+	})
+	for {
+		out, err := conn.Request(life, api.ReportSubject(s.answer.Org, s.answer.Gateway), s.batch)
+		if life.Err() != nil {
+			break // what may have been acknowledged was not heard, and is sent again
+		}
+		if err != nil {
+			continue // not subscribed yet, or just ended
+		}
+		var ack api.BatchAck
+		if err := json.Unmarshal(out, &ack); err != nil || ack.Error == "" && ack.Seq < s.acked {
+			t.Errorf("ack %s after %d, %v", out, s.acked, err)
+		}
+		if ack.Error != "" {
+			continue // its disk is gone: this is no acknowledgement
+		}
+		s.acked = ack.Seq
+		s.batch = nextBatch(&s.sent, s.acked+1)
+	}
+	timer.Stop()
+	dead()
+	v.kill()
+	conn.Close()
 }
 
 func dialBox(t *testing.T, b *box, addr string) interface {
@@ -218,10 +242,16 @@ func verifyAfterKills(t *testing.T, dir string, b *box, acked uint64) {
 			t.Errorf("record %d was acknowledged and is stored %d times", seq, stored[seq])
 		}
 	}
-	r.wait("the projector's end", func() bool {
+	began := time.Now()
+	for done := false; !done; {
 		at, err := r.proj.cursor(t.Context())
-		return err == nil && !at.Less(last)
-	})
+		done = err == nil && !at.Less(last)
+		if time.Since(began) > 3*time.Minute {
+			t.Fatalf("the projector stands at %s of %s after three minutes", at, last)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Logf("the projector caught up in %v", time.Since(began).Round(time.Millisecond))
 	devices := r.devices()
 	if len(devices) != len(macs) {
 		t.Errorf("%d devices, and %d were seen", len(devices), len(macs))
