@@ -17,6 +17,10 @@ type Config struct {
 	// NamesWithFiles makes the fsync of a file make durable also its name and
 	// those of the directories above it, as ext4 does.
 	NamesWithFiles bool
+	// Deaf, if not nil, is asked for each fsync whether it is to have no effect,
+	// by the path of the file in the mount: so that a test of software whose
+	// fsyncs cannot be left out one by one can prove that it would notice.
+	Deaf func(path string) bool
 }
 
 // FS is a mounted file system whose power can be cut.
