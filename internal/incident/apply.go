@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxPeers     = 4  // groups of one rule; further peers are counted in the last of them
+	maxPeers     = 4  // groups that say one thing; further peers are counted in the last of them
 	maxResponses = 32 // kept in one incident; the oldest that ended go first
 )
 
@@ -138,10 +138,10 @@ func (in *Incident) see(id ringwall.AlertID) {
 // whether it says something new.
 func (in *Incident) join(a ringwall.Alert) bool {
 	in.AlertCount++
-	sim, target := a.Subject.Kind == ringwall.SubjectSIM, isTarget(a)
+	says, sim, target := templateOf(a), a.Subject.Kind == ringwall.SubjectSIM, isTarget(a)
 	same, of := -1, 0
 	for i, g := range in.Groups {
-		if g.Rule != a.Rule || g.SIM != sim || g.Target != target {
+		if g.Rule != a.Rule || g.Says != says || g.SIM != sim || g.Target != target {
 			continue
 		}
 		of++
@@ -155,7 +155,7 @@ func (in *Incident) join(a ringwall.Alert) bool {
 			return false
 		}
 		in.Groups = append(in.Groups, Group{
-			Rule: a.Rule, Peer: a.Peer, SIM: sim, Target: target, Nature: a.Nature, Severity: a.Severity, Stage: stageOf(a),
+			Rule: a.Rule, Says: says, Peer: a.Peer, SIM: sim, Target: target, Nature: a.Nature, Severity: a.Severity, Stage: stageOf(a),
 			First: a.Time, Last: a.Time, Count: 1, Alert: a.ID,
 		})
 		in.Alerts = append(in.Alerts, a)

@@ -59,9 +59,11 @@ type Incident struct {
 	Disposed time.Time `json:"disposed,omitzero"`
 }
 
-// Group is one thing said of the subject: a rule and a peer, however often.
+// Group is one thing said of the subject by one rule about one peer, however
+// often.
 type Group struct {
 	Rule     string            `json:"rule"`
+	Says     string            `json:"says"` // the key of its sentence: a rule may say several things
 	Peer     netip.Addr        `json:"peer,omitzero"`
 	SIM      bool              `json:"sim,omitempty"`    // said of the SIM, not of the device
 	Target   bool              `json:"target,omitempty"` // done to it, not by it
