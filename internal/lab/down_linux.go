@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,11 @@ func (r *Range) Down() error {
 
 	err := r.StopAgent(false)
 	r.cancel()
+	// While somebody still owns them: what is left of a connection that the
+	// gateway cut would keep its namespace for minutes.
+	for _, n := range r.ns {
+		endConnections(n)
+	}
 	for _, p := range actors {
 		if p.client != nil {
 			p.client.Close() // it ends by itself when its socket does
@@ -56,9 +62,29 @@ func (r *Range) Down() error {
 	return err
 }
 
+// endConnections ends the TCP connections of a namespace. Where the kernel was
+// built without the means, or a connection ends by itself meanwhile, that is
+// for takeDown to wait for.
+func endConnections(n *netns.NS) {
+	_ = n.Do(func() error {
+		socks, err := netlink.SocketDiagTCP(netlink.FAMILY_V4)
+		if err != nil {
+			return err
+		}
+		for _, s := range socks {
+			if s.State == netlink.TCP_LISTEN {
+				continue
+			}
+			_ = netlink.SocketDestroy(
+				&net.TCPAddr{IP: s.ID.Source, Port: int(s.ID.SourcePort)}, &net.TCPAddr{IP: s.ID.Destination, Port: int(s.ID.DestinationPort)})
+		}
+		return nil
+	})
+}
+
 // goneWithin is how long the kernel may take to clear namespaces away, which
 // it does in the background.
-const goneWithin = 10 * time.Second
+const goneWithin = 30 * time.Second
 
 // takeDown closes the namespaces and waits until the kernel has cleared them
 // away. A cable ends with either of its ends, and all run to the gateway, to

@@ -20,10 +20,10 @@ import (
 // recorder watches the gateway and the victims of an attack: it labels,
 // counts and records.
 //
-// At the gateway it takes every packet once, where it first comes in: at the
-// bridge what devices send, at the uplink what the internet sends, and at the
+// At the gateway it takes every packet once, where it first comes in: at their
+// ports what devices send, at the uplink what the internet sends, and at the
 // bridge what the gateway itself says. So it sees what the packet filter
-// refuses, too.
+// refuses, too, whether it filters frames or packets.
 type recorder struct {
 	label func(*packet.Packet) string // "" = benign
 	snap  func(data []byte) int       // how many bytes are kept of a packet; nil = all
@@ -90,17 +90,25 @@ func (rec *recorder) open(ctx context.Context, r *Range, c recorderConfig) (err 
 		}
 	}
 	gw := r.NS(Gateway)
-	own := addrOf(Gateway)
-	err = rec.tap(ctx, gw, Bridge, func(f wire.Frame) {
-		if !f.Outgoing || source(f.Data) == own {
+	incoming := func(f wire.Frame) {
+		if !f.Outgoing {
 			rec.gateway(f)
 		}
-	})
-	if err != nil {
+	}
+	for _, h := range plan() {
+		if !h.home {
+			continue
+		}
+		if err := rec.tap(ctx, gw, Port(h.name), incoming); err != nil {
+			return err
+		}
+	}
+	if err := rec.tap(ctx, gw, Uplink, incoming); err != nil {
 		return err
 	}
-	err = rec.tap(ctx, gw, Uplink, func(f wire.Frame) {
-		if !f.Outgoing {
+	own := addrOf(Gateway)
+	err = rec.tap(ctx, gw, Bridge, func(f wire.Frame) {
+		if f.Outgoing && source(f.Data) == own {
 			rec.gateway(f)
 		}
 	})

@@ -45,7 +45,9 @@ func make1(ns map[string]*netns.NS, name string) error {
 			return err
 		}
 	}
-	return nil
+	// What nobody owns any more gives up soon, or a cut connection would keep
+	// the namespace when the range ends.
+	return n.Sysctl("ipv4/tcp_orphan_retries", "1")
 }
 
 func buildInternet(ns map[string]*netns.NS) error {
