@@ -2,6 +2,7 @@ package assess
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/ringwall/ringwall"
 )
@@ -31,20 +32,22 @@ func (g *grading) reasons(res Result, expected risk) []string {
 	} else if expected.device >= mediumRisk {
 		say("its expected risk is %.0f of 100; low risk needs less than %.0f", expected.device, mediumRisk)
 	}
+	if res.Coverage < lowCoverage {
+		say("%.0f %% of the rubric's weight was measured; low risk needs %.0f %%", 100*res.Coverage, 100*lowCoverage)
+	}
+	var blank []string
 	for i, m := range g.modules {
 		if m.weight == 0 {
 			continue
 		}
-		if r := round(m.expected / float64(m.weight)); r >= mediumModule {
-			unknown := ""
-			if m.covered == 0 {
-				unknown = ", because nothing in it was measured"
-			}
-			say("the %s module's expected risk is %.0f of 100%s", ringwall.Modules[i], 100*r, unknown)
+		if m.covered == 0 {
+			blank = append(blank, ringwall.Modules[i].String())
+		} else if r := round(m.expected / float64(m.weight)); r >= mediumModule {
+			say("the %s module's expected risk is %.0f of 100; low risk needs less than %.0f", ringwall.Modules[i], 100*r, 100*mediumModule)
 		}
 	}
-	if res.Coverage < lowCoverage {
-		say("%.0f %% of the rubric's weight was measured; low risk needs %.0f %%", 100*res.Coverage, 100*lowCoverage)
+	if len(blank) > 0 {
+		say("nothing was measured of its %s", strings.Join(blank, ", "))
 	}
 	if res.RiskMax >= lowUpper {
 		say("if all that is unknown were bad its risk would be %.0f of 100; low risk needs less than %.0f", res.RiskMax, lowUpper)

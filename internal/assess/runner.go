@@ -279,21 +279,20 @@ func assessment(rubric *Rubric, t Target, env *Env, fresh []ringwall.Finding, no
 		all = append(all, f)
 	}
 	res := Grade(rubric, all, now)
-	answered := map[string]bool{}
+	byID := map[string][]ringwall.Finding{}
 	for _, f := range all {
-		answered[f.Indicator] = true
+		byID[f.Indicator] = append(byID[f.Indicator], f)
 	}
+	var merged []ringwall.Finding
 	for _, in := range rubric.Indicators {
-		if !answered[in.ID] {
-			all = append(all, unmeasured(in, now))
-		}
+		merged = append(merged, rubric.merge(in, byID[in.ID], now))
 	}
-	slices.SortFunc(all, compare)
+	merged = append(merged, byID[ringwall.ObservedCompromise]...)
 	return api.Assessment{
 		ID: ringwall.AssessID(ringwall.NewID(ringwall.PrefixAssess, now)), Org: t.Org, Device: t.Device, Target: t.Name, Ended: now,
 		Vendor: env.Known.Vendor, Model: env.Known.Model, Firmware: env.Known.Firmware, MAC: env.Known.MAC, Type: env.Known.Type,
 		Grade: res.Grade, Class: res.Class, Best: res.Best, Worst: res.Worst, Risk: res.Risk, Coverage: res.Coverage,
-		Reasons: res.Reasons, Modules: res.Modules, Findings: all, Services: slices.Clone(env.Services), Rubric: res.Rubric,
+		Reasons: res.Reasons, Modules: res.Modules, Findings: merged, Services: slices.Clone(env.Services), Rubric: res.Rubric,
 		Next: next(res.Next),
 	}
 }

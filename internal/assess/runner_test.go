@@ -3,6 +3,7 @@ package assess
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -88,6 +89,32 @@ func TestRunner_adoptsOnlyWhatAProbeMaySay(t *testing.T) {
 	}
 	if len(as[0].Findings) != 49 || as[0].Grade != ringwall.HighRisk || as[0].Rubric == "" {
 		t.Errorf("%d findings, grade %v: every indicator must have an answer, unknown if need be", len(as[0].Findings), as[0].Grade)
+	}
+}
+
+func TestRunner_oneAnswerPerIndicator(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	r := Default()
+	for range 200 {
+		fs := evidence(r, rng, 120)
+		p := FakeProbe{Definition{ID: "p"}, func(context.Context, *Env, Target) (Answer, error) { return Answer{}, nil }}
+		tg := target(1)
+		for _, f := range fs {
+			f.Source = strings.Replace(f.Source, SourceProbe, SourceInline, 1) // a probe's earlier answers would be dropped
+			tg.Prior = append(tg.Prior, f)
+		}
+		as, err := runner(p).Run(t.Context(), []Target{tg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := as[0]
+		if len(a.Findings) != 49 {
+			t.Fatalf("%d findings, want one per indicator", len(a.Findings))
+		}
+		again := Grade(r, a.Findings, noon)
+		if again.Grade != a.Grade || again.Risk != a.Risk || again.Coverage != a.Coverage || again.Best != a.Best || again.Worst != a.Worst {
+			t.Fatalf("merged findings grade %v %v %v, all of them %v %v %v", again.Grade, again.Risk, again.Coverage, a.Grade, a.Risk, a.Coverage)
+		}
 	}
 }
 
