@@ -39,7 +39,7 @@ var floorOf = [][]string{
 		"internal/operatorport/...", "internal/webhook/...", "internal/wal/...",
 	},
 	4: {"internal/httpapi/...", "internal/console/...", "client/..."},
-	5: {"internal/platform/...", "internal/agent/...", "internal/lab/..."},
+	5: {"internal/trial/...", "internal/platform/...", "internal/agent/...", "internal/lab/..."},
 	6: {"internal/cli/...", "cmd/..."},
 }
 
@@ -48,6 +48,8 @@ var floorOf = [][]string{
 var neighbours = map[[2]string]string{
 	{"internal/platform", "internal/lab"}:    "the demo runs the range",
 	{"internal/lab", "internal/agent"}:       "the range runs a gateway in process in its tests",
+	{"internal/trial", "internal/platform"}:  "a trial brings the platform up",
+	{"internal/trial", "internal/lab"}:       "a trial drives the range",
 	{"internal/probe", "internal/onvif"}:     "the ONVIF probe speaks through the ONVIF client",
 	{"internal/probe", "internal/rtsp"}:      "the RTSP probe speaks through the RTSP client",
 	{"internal/broker", "internal/spine"}:    "the embedded server grants subjects as the spine names them",

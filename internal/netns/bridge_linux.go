@@ -56,3 +56,21 @@ func (n *NS) Plug(port, bridge string, isolated bool) error {
 	}
 	return h.LinkSetUp(p)
 }
+
+// SetUp brings an interface of the namespace up, or takes it down as if its
+// cable were pulled.
+func (n *NS) SetUp(iface string, up bool) error {
+	h, err := n.Link()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	l, err := h.LinkByName(iface)
+	if err != nil {
+		return fmt.Errorf("finding %q in %q: %w", iface, n.Name, err)
+	}
+	if up {
+		return h.LinkSetUp(l)
+	}
+	return h.LinkSetDown(l)
+}

@@ -38,6 +38,7 @@ const Repair = "repair"
 // It owns the range and the goroutines of running attacks; close ends both.
 type demo struct {
 	org  ringwall.OrgID
+	cfg  DemoConfig
 	svc  *service
 	log  *slog.Logger
 	live *lab.Range // nil: recorded
@@ -78,6 +79,8 @@ type DemoConfig struct {
 	// Network is where the platform's probes go once the range is up: to the
 	// owner's laptop.
 	Network *LateNetwork
+	// SkipAssess leaves out that the owner has everything assessed as it appears.
+	SkipAssess bool
 }
 
 // Addresses of the platform inside the range.
@@ -116,7 +119,7 @@ func RangeAgent(program []string, state string, log io.Writer) func(platform, to
 // from then on. enrolAddr and spineAddr are where the platform listens for
 // gateways, ca is the path of its authority.
 func startDemo(ctx context.Context, svc *service, org ringwall.OrgID, cfg DemoConfig, enrolAddr, spineAddr, ca string, operator func(simPort)) (*demo, error) {
-	d := &demo{org: org, svc: svc, log: svc.log, running: map[string]bool{}, devices: map[string]ringwall.DeviceID{}}
+	d := &demo{org: org, cfg: cfg, svc: svc, log: svc.log, running: map[string]bool{}, devices: map[string]ringwall.DeviceID{}}
 	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	events := svc.hub.watch(d.ctx, org)
 	lc := cfg.Lab
@@ -206,6 +209,7 @@ func (d *demo) welcome(events <-chan ringwall.Event) {
 			}
 		case <-tick.C:
 		}
+		d.lookUp()
 		done, err := d.welcomeOnce()
 		if err != nil && d.ctx.Err() == nil {
 			d.log.Warn("demo: setting up a device", "cause", err)
@@ -213,6 +217,20 @@ func (d *demo) welcome(events <-chan ringwall.Event) {
 		if done {
 			return
 		}
+	}
+}
+
+// lookUp has the owner's laptop, which is silent until it is used, say a word,
+// so that the gateway comes to know it.
+func (d *demo) lookUp() {
+	if d.live == nil || d.known(lab.Laptop) != "" {
+		return
+	}
+	home, _ := lab.Addr(lab.Gateway)
+	ctx, cancel := context.WithTimeout(d.ctx, time.Second)
+	defer cancel()
+	if c, err := d.live.Network(lab.Laptop).DialContext(ctx, "tcp", netip.AddrPortFrom(home, 53).String()); err == nil {
+		c.Close()
 	}
 }
 
@@ -234,7 +252,7 @@ func (d *demo) welcomeOnce() (done bool, err error) {
 	d.mu.Lock()
 	complete := len(d.devices) == len(residents)
 	d.mu.Unlock()
-	if !complete || d.live == nil {
+	if !complete || d.live == nil || d.cfg.SkipAssess {
 		return complete, nil
 	}
 	gateways, err := d.svc.Gateways(d.ctx, d.actor(), httpapi.Paging{})

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/audit"
+	"github.com/ringwall/ringwall/internal/httpapi"
 	"github.com/ringwall/ringwall/internal/segment"
 	"github.com/ringwall/ringwall/internal/sqlstore"
 )
@@ -48,7 +50,7 @@ type victim struct {
 	spine string
 }
 
-func runVictim(t *testing.T, dir string) *victim {
+func runVictim(t *testing.T, dir string) (*victim, error) {
 	t.Helper()
 	v := &victim{cmd: exec.Command(os.Args[0], "-test.run=^TestKilledPlatform$")}
 	v.cmd.Env = append(os.Environ(), killDir+"="+dir)
@@ -65,14 +67,15 @@ func runVictim(t *testing.T, dir string) *victim {
 		if addr, ok := strings.CutPrefix(lines.Text(), "READY "); ok {
 			v.spine = addr
 			go io.Copy(io.Discard, out)
-			return v
+			return v, nil
 		}
 		if strings.HasPrefix(lines.Text(), "FAILED") {
-			t.Fatalf("the platform does not start again: %s", lines.Text())
+			v.kill()
+			return nil, fmt.Errorf("the platform does not start again: %s", lines.Text())
 		}
 	}
-	t.Fatal("the platform ended before it was ready")
-	return nil
+	v.kill()
+	return nil, errors.New("the platform ended before it was ready")
 }
 
 func (v *victim) kill() {
@@ -103,14 +106,18 @@ func TestKilledAtRandomMoments(t *testing.T) {
 
 	sender := newSender(b)
 	for range kills() {
-		sender.feed(t, dir, time.Duration(5+dice.IntN(250))*time.Millisecond, func(v *victim) { _ = v.cmd.Process.Kill() })
+		if err := sender.feed(t, dir, time.Duration(5+dice.IntN(250))*time.Millisecond, func(v *victim) { _ = v.cmd.Process.Kill() }); err != nil {
+			t.Fatal(err)
+		}
 	}
 	acked := sender.acked
 	t.Logf("%d records acknowledged over %d kills", acked, kills())
 	if acked < uint64(kills()) {
 		t.Fatalf("only %d records were acknowledged: the test proves little", acked)
 	}
-	verifyAfterKills(t, dir, b, acked)
+	for _, p := range verifyAfterKills(t, dir, b, acked) {
+		t.Error(p)
+	}
 }
 
 // sender is a gateway that sends what has not been acknowledged again.
@@ -128,16 +135,20 @@ func newSender(b *box) *sender {
 }
 
 // feed runs a platform on dir, sends it reports, and after a time calls end,
-// which must end it.
-func (s *sender) feed(t *testing.T, dir string, after time.Duration, end func(*victim)) {
+// which must end it. An error is what the platform did wrong.
+func (s *sender) feed(t *testing.T, dir string, after time.Duration, end func(*victim)) error {
 	t.Helper()
-	v := runVictim(t, dir)
+	v, err := runVictim(t, dir)
+	if err != nil {
+		return err
+	}
 	conn := dialBox(t, s.box, v.spine)
 	life, dead := context.WithCancel(t.Context())
 	timer := time.AfterFunc(after, func() {
 		end(v)
 		dead()
 	})
+	var wrong error
 	for {
 		out, err := conn.Request(life, api.ReportSubject(s.answer.Org, s.answer.Gateway), s.batch)
 		if life.Err() != nil {
@@ -147,11 +158,16 @@ func (s *sender) feed(t *testing.T, dir string, after time.Duration, end func(*v
 			continue // not subscribed yet, or just ended
 		}
 		var ack api.BatchAck
-		if err := json.Unmarshal(out, &ack); err != nil || ack.Error == "" && ack.Seq < s.acked {
-			t.Errorf("ack %s after %d, %v", out, s.acked, err)
+		if err := json.Unmarshal(out, &ack); err != nil {
+			wrong = fmt.Errorf("answer %s: %w", out, err)
+			break
 		}
 		if ack.Error != "" {
 			continue // its disk is gone: this is no acknowledgement
+		}
+		if ack.Seq < s.acked {
+			wrong = fmt.Errorf("acknowledged up to %d, and before up to %d", ack.Seq, s.acked)
+			break
 		}
 		s.acked = ack.Seq
 		s.batch = nextBatch(&s.sent, s.acked+1)
@@ -160,6 +176,7 @@ func (s *sender) feed(t *testing.T, dir string, after time.Duration, end func(*v
 	dead()
 	v.kill()
 	conn.Close()
+	return wrong
 }
 
 func dialBox(t *testing.T, b *box, addr string) interface {
@@ -210,16 +227,27 @@ func alertID(seq uint64) ringwall.AlertID {
 	return ringwall.AlertID(ringwall.DeriveID(ringwall.PrefixAlert, fmt.Sprint(seq)))
 }
 
-func verifyAfterKills(t *testing.T, dir string, b *box, acked uint64) {
+// verifyAfterKills returns what is wrong with what is left.
+func verifyAfterKills(t *testing.T, dir string, b *box, acked uint64) (problems []string) {
 	t.Helper()
-	r := start(t, dir)
+	wrong := func(format string, args ...any) {
+		if len(problems) < 20 {
+			problems = append(problems, fmt.Sprintf(format, args...))
+		}
+	}
+	p, err := New(t.Context(), testConfig(dir, io.Discard))
+	if err != nil {
+		wrong("the platform does not open: %v", err)
+		return problems
+	}
+	r := runPlatform(t, p)
 	stored := map[uint64]int{}
 	macs := map[string]bool{}
 	alerts := 0
 	var last segment.Cursor
-	last, err := r.segments.Scan(t.Context(), segment.Cursor{}, func(gw ringwall.GatewayID, org ringwall.OrgID, rec api.Record) error {
+	last, err = r.segments.Scan(t.Context(), segment.Cursor{}, func(gw ringwall.GatewayID, org ringwall.OrgID, rec api.Record) error {
 		if gw != b.answer.Gateway || org != b.answer.Org {
-			t.Errorf("record of %q of %q", gw, org)
+			wrong("record of %q of %q", gw, org)
 		}
 		stored[rec.Seq]++
 		switch rec.Kind {
@@ -239,7 +267,7 @@ func verifyAfterKills(t *testing.T, dir string, b *box, acked uint64) {
 	}
 	for seq := uint64(1); seq <= acked; seq++ {
 		if stored[seq] != 1 {
-			t.Errorf("record %d was acknowledged and is stored %d times", seq, stored[seq])
+			wrong("record %d was acknowledged and is stored %d times", seq, stored[seq])
 		}
 	}
 	began := time.Now()
@@ -247,14 +275,15 @@ func verifyAfterKills(t *testing.T, dir string, b *box, acked uint64) {
 		at, err := r.proj.cursor(t.Context())
 		done = err == nil && !at.Less(last)
 		if time.Since(began) > 3*time.Minute {
-			t.Fatalf("the projector stands at %s of %s after three minutes", at, last)
+			wrong("the projector stands at %s of %s after three minutes", at, last)
+			return problems
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Logf("the projector caught up in %v", time.Since(began).Round(time.Millisecond))
 	devices := r.devices()
 	if len(devices) != len(macs) {
-		t.Errorf("%d devices, and %d were seen", len(devices), len(macs))
+		wrong("%d devices, and %d were seen", len(devices), len(macs))
 	}
 	scope, err := r.auditor.Authorise(t.Context(), audit.System(audit.SysProject, r.org), audit.SystemProject, audit.Target{Kind: "test", Org: r.org})
 	if err != nil {
@@ -286,11 +315,11 @@ func verifyAfterKills(t *testing.T, dir string, b *box, acked uint64) {
 	}
 	for mac := range macs {
 		if seen[mac] != 1 {
-			t.Errorf("device %s was told of %d times as new, want once", mac, seen[mac])
+			wrong("device %s was told of %d times as new, want once", mac, seen[mac])
 		}
 	}
 	if kept != alerts {
-		t.Errorf("%d alerts were told of, and %d are stored", kept, alerts)
+		wrong("%d alerts were told of, and %d are stored", kept, alerts)
 	}
 	r.wait("empty outbox", func() bool {
 		left, err := r.store.Pending(t.Context(), r.pub.scope, 1)
@@ -299,21 +328,48 @@ func verifyAfterKills(t *testing.T, dir string, b *box, acked uint64) {
 	published := r.allEvents()
 	for id, n := range published {
 		if n != 1 {
-			t.Errorf("event %s is %d times in the stream", id, n)
+			wrong("event %s is %d times in the stream", id, n)
+		}
+	}
+	for id := range published {
+		if !told[id] {
+			wrong("event %s was published and the database knows nothing of it", id)
 		}
 	}
 	for id := range told {
 		if published[id] == 0 {
-			t.Errorf("event %s was told and never published", id)
+			wrong("event %s was told and never published", id)
 		}
 	}
-	r.stop()
-	log, err := audit.Open(filepath.Join(dir, auditDir))
+	page, err := r.Service().Gateways(t.Context(), r.owner(), httpapi.Paging{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.stop()
+	text := ""
+	files, err := filepath.Glob(filepath.Join(dir, auditDir, "*.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		part, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(part)
+	}
+	// Each generation was composed in a turn that was authorised first.
+	if acts, generation := strings.Count(text, `"act":"system.policy"`), page.Items[0].Desired; uint64(acts) < generation {
+		wrong("generation %d was made, and %d such acts are on record", generation, acts)
+	}
+	log, err := audit.Open(filepath.Join(dir, auditDir))
+	if err != nil {
+		wrong("the record of acts does not open: %v", err)
+		return problems
+	}
 	defer log.Close()
 	if n, err := log.Verify(); err != nil {
-		t.Errorf("the record of acts: %d entries, %v", n, err)
+		wrong("the record of acts: %d entries, %v", n, err)
 	}
+	return problems
 }

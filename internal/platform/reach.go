@@ -8,6 +8,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/assess"
+	"github.com/ringwall/ringwall/internal/lab"
 )
 
 // LateNetwork is a network that is there only later: the range's, once it is
@@ -59,4 +60,13 @@ func (p *Platform) URL() string {
 		scheme = "http"
 	}
 	return scheme + "://" + p.Addr().String() + "/"
+}
+
+// Range returns the range of the demo, for those who drive it; nil when none
+// is up.
+func (p *Platform) Range() *lab.Range {
+	if d := p.demo.Load(); d != nil {
+		return d.live
+	}
+	return nil
 }

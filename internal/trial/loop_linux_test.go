@@ -1,0 +1,365 @@
+package trial_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/client"
+	"github.com/ringwall/ringwall/internal/lab"
+	"github.com/ringwall/ringwall/internal/netns"
+	"github.com/ringwall/ringwall/internal/platform"
+	"github.com/ringwall/ringwall/internal/trial"
+	"github.com/ringwall/ringwall/internal/trust"
+)
+
+// agentProgram is the real ringwall-agent, built for these tests.
+var agentProgram string
+
+func TestMain(m *testing.M) {
+	lab.MaybeActor()
+	dir, err := os.MkdirTemp("", "ringwall-e2e-")
+	if err == nil {
+		agentProgram = filepath.Join(dir, "ringwall-agent")
+		build := exec.Command("go", "build", "-o", agentProgram, "github.com/ringwall/ringwall/cmd/ringwall-agent")
+		build.Stderr = os.Stderr
+		err = build.Run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "building ringwall-agent:", err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(status)
+}
+
+// logTo passes what everybody says to the test's log, when the test fails.
+type logTo struct{ t *testing.T }
+
+func (l logTo) Write(b []byte) (int, error) {
+	if testing.Verbose() && !bytes.Contains(b, []byte("msg=request")) && !bytes.Contains(b, []byte("desired state is in force")) {
+		l.t.Log(strings.TrimRight(string(b), "\n"))
+	}
+	return len(b), nil
+}
+
+func start(t *testing.T, cfg trial.Config) *trial.Trial {
+	t.Helper()
+	if err := netns.Available(); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("network namespaces are needed on CI: %v", err)
+		}
+		t.Skipf("SKIPPED, NOT TESTED: the range needs root on Linux: %v", err)
+	}
+	if testing.Short() {
+		t.Skip("SKIPPED, NOT TESTED: the range is left out of a short run")
+	}
+	cfg.Agent, cfg.Log = []string{agentProgram}, logTo{t}
+	change := cfg.Platform
+	cfg.Platform = func(c *platform.Config) {
+		c.Trust = trust.Config{CoolDown: 2 * time.Second, MaxGap: time.Second}
+		if change != nil {
+			change(c)
+		}
+	}
+	x, err := trial.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := x.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	})
+	return x
+}
+
+func device(t *testing.T, x *trial.Trial, actor string) api.Device {
+	t.Helper()
+	d, err := x.Device(t.Context(), actor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func until(t *testing.T, x *trial.Trial, most time.Duration, what string, f func() (bool, error)) {
+	t.Helper()
+	if err := x.Until(t.Context(), most, what, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func view(s lab.PhoneStats, camera string) lab.ViewStats {
+	for _, v := range s.Views {
+		if v.Camera == camera {
+			return v
+		}
+	}
+	return lab.ViewStats{}
+}
+
+func hasRule(in api.Incident, rule string) bool {
+	return slices.ContainsFunc(in.Alerts, func(a ringwall.Alert) bool { return a.Rule == rule })
+}
+
+// The loop, end to end: a camera with default passwords is graded high, a good
+// one medium; the bad one is attacked and infected, caught, explained and cut
+// off; trust, grade and policy follow; the owner repairs it and it recovers.
+func TestLoop_cameraIsGradedAttackedCaughtCutOffAndRecovers(t *testing.T) {
+	x := start(t, trial.Config{Assess: true})
+	ctx := t.Context()
+	graded := func(actor string, want ringwall.Grade) {
+		t.Helper()
+		until(t, x, 2*time.Minute, actor+" is graded", func() (bool, error) {
+			d, err := x.Device(ctx, actor)
+			return err == nil && d.Grade != ringwall.Ungraded, err
+		})
+		if d := device(t, x, actor); d.Grade != want {
+			a, _ := x.Client.Assessment(ctx, d.Assess)
+			t.Fatalf("%s is graded %v, want %v: %q", actor, d.Grade, want, a.Reasons)
+		}
+	}
+	graded(lab.BadCam, ringwall.HighRisk)
+	graded(lab.GoodCam, ringwall.MediumRisk)
+	graded(lab.Meter, ringwall.MediumRisk)
+	cam := device(t, x, lab.BadCam)
+	if cam.Trust != ringwall.T2 {
+		t.Errorf("trust in a camera with a confirmed default credential = %v (%v), want T2", cam.Trust, cam.TrustReasons)
+	}
+
+	before, err := x.Range.Phone(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := x.Range.Attack(ctx, lab.Full, lab.AttackOptions{On: lab.BadCam, Duration: 20 * time.Second, NoCapture: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("attack: %+v", rep)
+	in, err := x.Incident(ctx, cam.ID, 30*time.Second, func(in api.Incident) bool {
+		return in.Stage >= ringwall.Command && slices.ContainsFunc(in.Responses, func(r api.Response) bool { return r.Status == "done" })
+	})
+	if err != nil {
+		t.Fatalf("%v; incident: %+v", err, in)
+	}
+	if !hasRule(in, "credential-guessing") {
+		t.Errorf("the guessing that opened the attack is not in the incident: %v", in.Story)
+	}
+	for _, l := range in.Story {
+		t.Logf("story: %s %s", l.Time.Format(time.TimeOnly), l.Text)
+		if strings.Contains(l.Text, "{") || strings.TrimSpace(l.Text) == "" {
+			t.Errorf("the story has a line that nobody can read: %q", l.Text)
+		}
+	}
+	until(t, x, 10*time.Second, "trust falls and the finding is written", func() (bool, error) {
+		d, err := x.Device(ctx, lab.BadCam)
+		return err == nil && d.Trust == ringwall.T1 && len(d.Holds) > 0 && d.Grade == ringwall.HighRisk, err
+	})
+	if err := x.InForce(ctx); err != nil {
+		t.Fatal(err)
+	}
+
+	// The good camera and the phone are never cut.
+	after, err := x.Range.Phone(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, h := view(before, lab.GoodCam), view(after, lab.GoodCam); h.Pictures <= g.Pictures || h.Broken > g.Broken {
+		t.Errorf("the phone's view of the good camera was cut: %+v, before the attack %+v", h, g)
+	}
+
+	// The owner repairs it, releases it, and has it assessed again.
+	for _, service := range []string{"admin", "telnet"} {
+		if err := x.Range.SetPassword(ctx, lab.BadCam, service, "a password that nobody ships 7"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := x.Range.Telnet(ctx, lab.BadCam, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Range.Clean(ctx, lab.BadCam); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Release(ctx, cam.ID); err != nil {
+		t.Fatal(err)
+	}
+	resolved, disposition := "resolved", "true"
+	if _, err := x.Client.PatchIncident(ctx, in.ID, api.IncidentPatch{Status: &resolved, Disposition: &disposition}); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.InForce(ctx); err != nil {
+		t.Fatal(err)
+	}
+	assess := func() {
+		t.Helper()
+		id, err := x.Client.AssessDevice(ctx, cam.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, x, 2*time.Minute, "the new assessment is there", func() (bool, error) {
+			_, err := x.Client.Assessment(ctx, id)
+			if ringwall.CodeOf(err) == ringwall.Unavailable || ringwall.CodeOf(err) == ringwall.NotFound {
+				return false, nil
+			}
+			return err == nil, err
+		})
+	}
+	assess()
+	until(t, x, 2*time.Minute, "grade and trust recover", func() (bool, error) {
+		d, err := x.Device(ctx, lab.BadCam)
+		return err == nil && d.Grade == ringwall.MediumRisk && d.Trust == ringwall.T3, err
+	})
+
+	// All of it stands on one timeline, and trust rose step by step.
+	line, err := x.Client.Timeline(ctx, ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(cam.ID)}, time.Time{}, 500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var levels []string
+	kinds := map[string]bool{}
+	for _, e := range slices.Backward(line) {
+		kinds[e.Kind] = true
+		if e.Kind == ringwall.EventDeviceTrust {
+			levels = append(levels, e.Params["new"])
+		}
+	}
+	for _, k := range []string{ringwall.EventDeviceSeen, ringwall.EventAssessment, ringwall.EventDeviceGrade, ringwall.EventAlert, ringwall.EventIncident, ringwall.EventDeviceHold, ringwall.EventResponse, ringwall.EventDeviceTrust, ringwall.EventDevicePolicy} {
+		if !kinds[k] {
+			t.Errorf("the timeline has no %s", k)
+		}
+	}
+	if got := strings.Join(levels, " "); !strings.HasSuffix(got, "T1 T2 T3") {
+		t.Errorf("trust went %s, want it to fall to T1 and rise by T2 to T3", got)
+	}
+}
+
+// Mode enforce: the same attacks fail at the first packet and yet alert, since
+// the detectors read ahead of the packet filter.
+func TestEnforce_noAttackPacketArrivesAndEveryAttackAlerts(t *testing.T) {
+	x := start(t, trial.Config{})
+	ctx := t.Context()
+	// What the devices need was seen; now nothing else passes.
+	time.Sleep(3 * time.Second)
+	home := []string{lab.BadCam, lab.GoodCam, lab.Meter}
+	if err := x.Mode(ctx, ringwall.Enforce, home...); err != nil {
+		t.Fatal(err)
+	}
+	for _, attack := range []struct{ name, rule string }{
+		{lab.TelnetGuess, "credential-guessing"}, {lab.MiraiScan, "mirai-scan"}, {lab.UnknownScan, "any-fanout"},
+	} {
+		t.Run(attack.name, func(t *testing.T) {
+			rep, err := x.Range.Attack(ctx, attack.name, lab.AttackOptions{Duration: 6 * time.Second, NoCapture: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rep.Packets == 0 {
+				t.Fatal("the attack sent no packet: this proves nothing")
+			}
+			if n := rep.Reached(); n != 0 {
+				t.Errorf("%d of %d attack packets arrived: %+v", n, rep.Packets, rep.Arrived)
+			}
+			cam := device(t, x, lab.BadCam)
+			until(t, x, 10*time.Second, "alert "+attack.rule, func() (bool, error) {
+				line, err := x.Client.Timeline(ctx, ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(cam.ID)}, time.Time{}, 200)
+				return slices.ContainsFunc(line, func(e api.TimelineEntry) bool {
+					return e.Kind == ringwall.EventAlert && (e.Params["rule"] == attack.rule || attack.rule == "any-fanout" && e.Params["rule"] == "admin-fanout")
+				}), err
+			})
+			if err := x.Release(ctx, cam.ID); err != nil {
+				t.Fatal(err)
+			}
+			if err := x.Range.Clean(ctx, lab.BadCam); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// The SIM thread: a meter's card turns up in other equipment; the operator's
+// records tell, the incident shows it beside the packets, and suspending the
+// card at the operator stops it, until it is undone.
+func TestSIM_swapIsSeenSuspendedAndUndone(t *testing.T) {
+	x := start(t, trial.Config{})
+	ctx := t.Context()
+	meter := device(t, x, lab.Meter)
+	go x.Range.Attack(ctx, lab.SIMSwap, lab.AttackOptions{Duration: 30 * time.Second, NoCapture: true})
+	in, err := x.Incident(ctx, meter.ID, time.Minute, func(in api.Incident) bool {
+		return hasRule(in, "separation") && slices.ContainsFunc(in.Responses, func(r api.Response) bool { return r.Kind == "sim-suspend" && r.Status == "proposed" })
+	})
+	if err != nil {
+		t.Fatalf("%v; incident: %+v", err, in)
+	}
+	sims, err := x.Client.SIMs(ctx, client.Paging{})
+	if err != nil || len(sims.Items) != 1 {
+		t.Fatalf("SIMs = %+v, %v", sims, err)
+	}
+	if text := fmt.Sprintf("%+v %+v", in, sims); strings.Contains(text, x.Range.SIM().IMSI.Reveal()) || strings.Contains(text, x.Range.SIM().ICCID.Reveal()) {
+		t.Error("a card's number is shown in clear")
+	}
+	if d := device(t, x, lab.Meter); d.Trust > ringwall.T1 {
+		t.Errorf("trust in a meter whose SIM sits elsewhere = %v, want T1 at most", d.Trust)
+	}
+	var suspend api.Response
+	for _, r := range in.Responses {
+		if r.Kind == "sim-suspend" {
+			suspend = r
+		}
+	}
+	decide := func(decision, status, state string) {
+		t.Helper()
+		if _, err := x.Client.DecideResponse(ctx, suspend.ID, decision); err != nil {
+			t.Fatal(err)
+		}
+		until(t, x, 20*time.Second, "the response is "+status, func() (bool, error) {
+			s, err := x.Client.SIM(ctx, sims.Items[0].ID)
+			if err != nil || s.State != state {
+				return false, err
+			}
+			op, err := x.Range.Card(ctx)
+			return err == nil && op.State == state, err
+		})
+	}
+	decide("approve", "done", "suspended")
+	decide("undo", "undone", "active")
+}
+
+// A reflex acts with the platform stopped.
+func TestReflex_quarantinesWithThePlatformStopped(t *testing.T) {
+	x := start(t, trial.Config{})
+	ctx := t.Context()
+	if err := x.InForce(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.PlatformAway(ctx); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := x.Range.Attack(ctx, lab.MiraiScan, lab.AttackOptions{Duration: 5 * time.Second, NoCapture: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := x.GatewayStatus(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(st.Holds) == 0 {
+		t.Fatalf("no hold after a scan of %d packets with the platform away", rep.Packets)
+	}
+	// Once it is back it hears of it.
+	if err := x.PlatformBack(ctx); err != nil {
+		t.Fatal(err)
+	}
+	until(t, x, time.Minute, "the platform knows of the hold", func() (bool, error) {
+		d, err := x.Device(ctx, lab.BadCam)
+		return err == nil && len(d.Holds) > 0 && d.Trust <= ringwall.T1, err
+	})
+}
