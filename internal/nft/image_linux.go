@@ -192,10 +192,10 @@ type change struct {
 }
 
 // diff returns what turns now into want, set by set in the order of defs.
-func diff(defs []setDef, now, want image) []change {
+func diff(defs []setDef, now, want image, skip ...string) []change {
 	var out []change
 	for _, d := range defs {
-		if d.role != static && d.role != counter {
+		if d.role != static && d.role != counter || slices.Contains(skip, d.name) {
 			continue
 		}
 		id := setID{d.family, d.name}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/florianl/go-nflog/v2"
 	"github.com/mdlayher/netlink"
@@ -15,18 +14,6 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/internal/policy"
 )
-
-// Refusal is a sample of what was refused, or would have been.
-type Refusal struct {
-	Time   time.Time
-	Mark   uint32 // of the device whose policy decided; policy.Stranger for others
-	Would  bool   // it passed, since the mode is shadow
-	Reason string // as policy.Decide has it, or "gateway" for what was meant for the gateway itself
-	Proto  uint8
-	// Src and Dst are those of the packet.
-	Src, Dst netip.AddrPort
-	Length   uint16 // of the whole packet
-}
 
 // logBuffer holds a burst of samples while f is busy.
 const logBuffer = 1 << 20

@@ -8,52 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall"
-	"github.com/ringwall/ringwall/internal/netns"
 	"github.com/ringwall/ringwall/internal/policy"
 )
 
-// Config says where a gateway stands.
-type Config struct {
-	// NS is the network namespace of the gateway; nil is that of the program.
-	NS *netns.NS
-	// Bridge is the bridge whose ports are the cables of devices; "" when there
-	// is none. Prepare makes it ready.
-	Bridge string
-	// LAN are other interfaces towards devices, without a bridge.
-	LAN []string
-	// Uplink is the interface towards the world.
-	Uplink string
-	// Masquerade hides the devices behind the address of the uplink.
-	Masquerade bool
+func (s Service) match() exprs { return rule(l4(s.Proto), dport(r0), eq(r0, be16(s.Port))) }
 
-	// EnrolPorts are TCP ports of the gateway that even a device that is cut off
-	// reaches, to enrol.
-	EnrolPorts []uint16
-	// Services are ports of the gateway that are open to devices that are not cut
-	// off, beside DNS, DHCP and ping, which always are.
-	Services []Service
-	// Manage are ports of the gateway that are open on the uplink. No policy
-	// takes them away.
-	Manage []Service
-
-	// BindOnly opens a Firewall that does nothing but Bind: the DNS guard's.
-	BindOnly bool
-
-	// Now is the clock; nil is the system's.
-	Now func() time.Time
-
-	// The kernel cannot. Without bridge-meta a frame does not tell which bridge it
-	// is on, and every bridge of the namespace is taken for ours.
+// site is a configuration with what the kernel of the place cannot. Without
+// bridge-meta a frame does not tell which bridge it is on, and every bridge of
+// the namespace is taken for ours.
+type site struct {
+	Config
 	noLog, noReject, noBridgeMeta bool
 }
-
-// Service is a port of the gateway itself.
-type Service struct {
-	Proto uint8 // policy.ProtoTCP or policy.ProtoUDP
-	Port  uint16
-}
-
-func (s Service) match() exprs { return rule(l4(s.Proto), dport(r0), eq(r0, be16(s.Port))) }
 
 // lan lists all interfaces towards devices.
 func (c Config) lan() []string {
@@ -78,7 +44,7 @@ func (c Config) binders() []family {
 
 // Firewall is the packet filter of one gateway.
 type Firewall struct {
-	cfg  Config
+	cfg  site
 	tier string
 	defs []setDef
 	skel skeleton
@@ -115,7 +81,7 @@ func Open(c Config) (*Firewall, error) {
 			return nil, ringwall.Errorf(ringwall.Invalid, "service with protocol %d: want 6 or 17", s.Proto)
 		}
 	}
-	f := &Firewall{cfg: c, defs: setDefs(c)}
+	f := &Firewall{cfg: site{Config: c}, defs: setDefs(c)}
 	var err error
 	if f.conn, err = f.dial(); err != nil {
 		return nil, err

@@ -159,12 +159,12 @@ func ctMarkBits(clear, set uint32) exprs {
 }
 
 // refusal is a chain that samples a refused packet with its reason and ends it.
-func refusal(c Config, reason string) chainDef {
+func refusal(c site, reason string) chainDef {
 	return chainDef{family: ipv4, name: "r_" + reason, rules: concat(sample(c, "refused:"+reason), one(goTo("refuse")))}
 }
 
 // sample sends a few packets of each device to who listens.
-func sample(c Config, prefix string) []exprs {
+func sample(c site, prefix string) []exprs {
 	if c.noLog {
 		return nil
 	}
@@ -172,7 +172,7 @@ func sample(c Config, prefix string) []exprs {
 }
 
 // wouldBe is a chain that samples a packet that mode shadow lets pass.
-func wouldBe(c Config, reason string) chainDef {
+func wouldBe(c site, reason string) chainDef {
 	return chainDef{family: ipv4, name: "w_" + reason, rules: concat(
 		one(rule(mark(r0), in(setWould, r0))),
 		sample(c, "would:"+reason),
@@ -202,7 +202,7 @@ func origDst(reg uint32) exprs { return ct(ctDstIP, reg) }
 
 // chainDefs lists the chains of the skeleton, in an order in which every chain
 // stands after those that it goes to.
-func chainDefs(c Config) []chainDef {
+func chainDefs(c site) []chainDef {
 	untracked := ctState(expr.CtStateBitINVALID | expr.CtStateBitUNTRACKED)
 	var out []chainDef
 	add := func(d chainDef) { out = append(out, d) }
@@ -298,7 +298,7 @@ const reasonGateway = "gateway"
 // inputChain judges what is meant for the gateway itself. What keeps the
 // gateway managed, its own flows and what Config.Manage opens on the uplink,
 // stands here, where no policy reaches.
-func inputChain(c Config, untracked exprs) chainDef {
+func inputChain(c site, untracked exprs) chainDef {
 	established := ctState(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)
 	echo := rule(l4(unix.IPPROTO_ICMP), payload(expr.PayloadBaseTransportHeader, 0, 1, r0), eq(r0, []byte{8}), limit(pingRate, pingBurst), accept())
 	rules := []exprs{rule(iifname(r0), eq(r0, ifname("lo")), accept())}
@@ -335,7 +335,7 @@ func inputChain(c Config, untracked exprs) chainDef {
 
 // binderChains tie what comes in to a device. On a bridge they see frames of
 // its ports; on plain interfaces, packets.
-func binderChains(c Config, f family) []chainDef {
+func binderChains(c site, f family) []chainDef {
 	forged := chainDef{family: f, name: "forged", rules: []exprs{
 		rule(etherSaddr(r0), in(setForged, r0)),
 		rule(count(), drop()),

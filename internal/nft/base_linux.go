@@ -26,10 +26,10 @@ type skeleton struct {
 	wantTags   map[family][]string // "chain tag", in a settled order
 }
 
-func newSkeleton(c Config) skeleton {
+func newSkeleton(c site) skeleton {
 	s := skeleton{chains: chainDefs(c), wantTags: map[family][]string{}}
 	h := sha256.New()
-	for _, d := range setDefs(c) {
+	for _, d := range setDefs(c.Config) {
 		writeField(h, string(d.family), d.name, fmt.Sprint(d.role, d.interval), fmt.Sprint(d.key), fmt.Sprint(d.data))
 	}
 	for _, d := range s.chains {
@@ -162,7 +162,7 @@ func (f *Firewall) queueSkeleton() error {
 	for _, d := range f.defs {
 		var els []nftables.SetElement
 		if d.elements != nil {
-			els = d.elements(f.cfg)
+			els = d.elements(f.cfg.Config)
 		}
 		if err := c.AddSet(d.set(tables[d.family]), els); err != nil {
 			return fmt.Errorf("set %q: %w", d.name, err)

@@ -7,22 +7,6 @@ import (
 	"github.com/ringwall/ringwall/internal/policy"
 )
 
-// Count is how much there was of something.
-type Count struct{ Packets, Bytes uint64 }
-
-// Counts is what became of the packets of one device since its mark is in
-// force. They only grow; none is lost to sampling.
-type Counts struct {
-	// PassedUp and PassedDown were forwarded, from and to the device.
-	PassedUp, PassedDown Count
-	// Refused were dropped by the device's policy, on their way from or to it.
-	Refused Count
-	// Would passed only because the mode is shadow.
-	Would Count
-	// Forged claimed to be the device, from another port or with another address.
-	Forged Count
-}
-
 // Counters reads the counters of all devices in force, by mark; those of
 // devices that the plan does not name are together under policy.Stranger. It
 // costs a few entries a device, whatever their policies hold.

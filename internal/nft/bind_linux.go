@@ -13,20 +13,6 @@ import (
 	"github.com/ringwall/ringwall/internal/policy"
 )
 
-// Binding lets a device reach one address for a while, because a DNS answer
-// named it.
-type Binding struct {
-	Mark uint32
-	Addr netip.Addr
-	// Name is the name that was asked for. It is kept in the kernel with the
-	// entry: Apply ends what its policy no longer allows.
-	Name     string
-	Services []policy.Service
-	// Remediation makes the binding hold in quarantine.
-	Remediation bool
-	Life        time.Duration
-}
-
 // maxComment is the longest text that the kernel keeps with an element.
 const maxComment = 253
 

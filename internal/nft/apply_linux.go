@@ -79,7 +79,7 @@ func (f *Firewall) put(p policy.Plan, intact bool) error {
 			return err
 		}
 	}
-	want := imageOf(f.cfg, p)
+	want := imageOf(f.cfg.Config, p)
 	var pruned []dynChange
 	if intact {
 		var err error
@@ -87,13 +87,17 @@ func (f *Firewall) put(p policy.Plan, intact bool) error {
 			return err
 		}
 	}
-	f.tokens(now, want, p, pruned)
 	for id, els := range now {
 		if d, ok := f.def(id); ok && d.role == fixed {
 			want[id] = els // the skeleton's own
 		}
 	}
-	changes := diff(f.defs, now, want)
+	changes := diff(f.defs, now, want, setToken, setLive)
+	f.tokens(now, want, p, lost(changes, pruned))
+	for _, name := range []string{setToken, setLive} {
+		d, _ := f.def(setID{ipv4, name})
+		changes = append(changes, diff([]setDef{d}, now, want)...)
+	}
 	for _, c := range changes {
 		s := c.def.set(f.table(c.def.family))
 		if c.flush {
@@ -137,29 +141,32 @@ func (f *Firewall) def(id setID) (setDef, bool) {
 	return setDef{}, false
 }
 
-// tokens gives every device of want its token: the one it has, unless
-// something is taken away from it, then the next.
-func (f *Firewall) tokens(now, want image, p policy.Plan, pruned []dynChange) {
-	lost := map[uint32]bool{}
-	allow := map[string]bool{setAllow: true, setAllowI: true}
-	deny := map[string]bool{setDenyI: true}
-	for _, c := range diff(f.defs, now, want) {
-		if allow[c.def.name] {
+// lost returns the marks of the devices from which something is taken away.
+func lost(changes []change, pruned []dynChange) map[uint32]bool {
+	out := map[uint32]bool{}
+	for _, c := range changes {
+		switch c.def.name {
+		case setAllow, setAllowI:
 			for k := range c.del {
-				lost[u32(k.Key)] = true
+				out[u32(k.Key)] = true
 			}
-		}
-		if deny[c.def.name] {
+		case setDenyI:
 			for k := range c.add {
-				lost[u32(k.Key)] = true
+				out[u32(k.Key)] = true
 			}
 		}
 	}
 	for _, c := range pruned {
 		for _, e := range c.del {
-			lost[u32(string(e.Key))] = true
+			out[u32(string(e.Key))] = true
 		}
 	}
+	return out
+}
+
+// tokens gives every device of want its token: the one it has, unless
+// something is taken away from it, then the next.
+func (f *Firewall) tokens(now, want image, p policy.Plan, lost map[uint32]bool) {
 	tokenID, liveID := setID{ipv4, setToken}, setID{ipv4, setLive}
 	for _, d := range p.Devices {
 		key := elem{Key: string(num(d.Mark))}
