@@ -43,10 +43,15 @@ func subject(org ringwall.OrgID, gw ringwall.GatewayID, leaf string) string {
 type DesiredRequest struct {
 	Version int    `json:"version"`
 	Have    uint64 `json:"have"`
+	// CSR asks for a new certificate before the old one ends, as in
+	// EnrolRequest; the connection's own certificate is the credential.
+	CSR string `json:"csr,omitempty"`
 }
 
 // DesiredAnswer holds the document, or nothing when Have is the newest.
 type DesiredAnswer struct {
 	Signed *Signed `json:"signed,omitempty"`
 	Error  string  `json:"error,omitempty"`
+	// Renewed answers a CSR. It may bring other spine addresses and signing keys.
+	Renewed *EnrolAnswer `json:"renewed,omitempty"`
 }

@@ -21,8 +21,12 @@ import (
 	"github.com/ringwall/ringwall/internal/task"
 )
 
-// siteState is the fsync of the names that lead to the state directory.
-const siteState durable.Site = "agent/mkdir"
+// The sites of the agent's own fsyncs: the names that lead to the state
+// directory, and the files of the identity.
+const (
+	siteState    durable.Site = "agent/mkdir"
+	siteIdentity durable.Site = "agent/identity"
+)
 
 // Version is the version of the agent, set when it is linked.
 const Version = "0.1.0"

@@ -96,8 +96,7 @@ func (c Config) path(name string) string { return filepath.Join(c.State, name) }
 // Files of the state directory.
 const (
 	identityFile = "identity.json"
-	keyFile      = "gateway.key"
-	certFile     = "gateway.crt"
+	pairFile     = "gateway.pem"
 	caFile       = "ca.crt"
 	enforceDir   = "enforce"
 	logDir       = "wal"

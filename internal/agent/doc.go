@@ -29,9 +29,10 @@
 //
 // # The state directory
 //
-//	identity.json   who this gateway is: organisation, id, spine, keys (0600)
-//	gateway.key     its private key, which never leaves it (0600)
-//	gateway.crt     its certificate; ca.crt the authority's
+//	identity.json   who this gateway is: organisation, id, spine, signing keys
+//	gateway.pem     its private key, which never leaves it, and its certificate;
+//	                one file, so that both change at once when it is renewed
+//	ca.crt          the platform's authority
 //	enforce/        the last desired state and the holds (package enforce)
 //	wal/            the write-ahead log (package wal)
 //	dns.json        what the DNS guard may answer; dns.json.lock beside it

@@ -3,16 +3,12 @@ package agent
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -70,36 +66,15 @@ func Enrol(ctx context.Context, c EnrolConfig) (Identity, error) {
 	if err := c.Disk.MkdirAll(siteState, c.State, 0o700); err != nil {
 		return Identity{}, fmt.Errorf("making the state directory: %w", err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, csr, err := newKey()
 	if err != nil {
 		return Identity{}, err
 	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	answer, err := post(ctx, conf, u.JoinPath("/v1/enrol").String(), api.EnrolRequest{Token: c.Token, Name: c.Name, CSR: csr})
 	if err != nil {
 		return Identity{}, err
 	}
-	answer, err := post(ctx, conf, u.JoinPath("/v1/enrol").String(), api.EnrolRequest{
-		Token: c.Token, Name: c.Name, CSR: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr})),
-	})
-	if err != nil {
-		return Identity{}, err
-	}
-	id := Identity{Org: answer.Org, Gateway: answer.Gateway, Spine: answer.Spine, SigningKeys: answer.SigningKeys, Enrolled: c.Now().UTC()}
-	if err := id.check(); err != nil {
-		return Identity{}, fmt.Errorf("reading the platform's answer: %w", err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return Identity{}, err
-	}
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if _, err := tls.X509KeyPair([]byte(answer.Certificate), keyPEM); err != nil {
-		return Identity{}, ringwall.Errorf(ringwall.Unverified, "the platform's answer certifies another key")
-	}
-	if !x509.NewCertPool().AppendCertsFromPEM([]byte(answer.CA)) {
-		return Identity{}, ringwall.Errorf(ringwall.Invalid, "the platform's answer holds no authority")
-	}
-	return id, id.save(c.Config, keyPEM, []byte(answer.Certificate), []byte(answer.CA))
+	return c.adopt(answer, key)
 }
 
 // trust returns a TLS configuration that knows the platform by its authority.

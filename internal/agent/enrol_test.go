@@ -99,7 +99,7 @@ func TestEnrol(t *testing.T) {
 		if id.Org != org || id.Gateway != gw {
 			t.Errorf("%s: identity = %+v", how, id)
 		}
-		if _, err := tls.LoadX509KeyPair(filepath.Join(c.State, "gateway.crt"), filepath.Join(c.State, "gateway.key")); err != nil {
+		if _, err := tls.LoadX509KeyPair(filepath.Join(c.State, "gateway.pem"), filepath.Join(c.State, "gateway.pem")); err != nil {
 			t.Errorf("%s: %v", how, err)
 		}
 		entries, err := os.ReadDir(c.State)

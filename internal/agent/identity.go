@@ -1,17 +1,21 @@
 package agent
 
 import (
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"github.com/ringwall/ringwall"
-	"github.com/ringwall/ringwall/internal/durable"
+	"github.com/ringwall/ringwall/api"
 )
 
 // Identity is who this gateway is, as enrolment has made it.
@@ -68,42 +72,89 @@ func (id Identity) keys() map[string]ed25519.PublicKey {
 	return out
 }
 
-// save writes the identity and its key durably. identity.json comes last: with
-// it the gateway is enrolled.
-func (id Identity) save(c Config, key, cert, ca []byte) error {
+// adopt checks what the platform certified for key and writes it durably. The
+// identity comes last: with it the gateway is enrolled.
+func (c Config) adopt(answer api.EnrolAnswer, key *ecdsa.PrivateKey) (Identity, error) {
+	id := Identity{Org: answer.Org, Gateway: answer.Gateway, Spine: answer.Spine, SigningKeys: answer.SigningKeys, Enrolled: c.Now().UTC()}
+	if err := id.check(); err != nil {
+		return Identity{}, fmt.Errorf("reading the platform's answer: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return Identity{}, err
+	}
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if _, err := tls.X509KeyPair([]byte(answer.Certificate), keyPEM); err != nil {
+		return Identity{}, ringwall.Errorf(ringwall.Unverified, "the platform's answer certifies another key")
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM([]byte(answer.CA)) {
+		return Identity{}, ringwall.Errorf(ringwall.Invalid, "the platform's answer holds no authority")
+	}
 	b, err := json.MarshalIndent(id, "", "\t")
 	if err != nil {
-		return err
+		return Identity{}, err
 	}
 	for _, f := range []struct {
 		name string
 		data []byte
-	}{{keyFile, key}, {certFile, cert}, {caFile, ca}, {identityFile, append(b, '\n')}} {
-		if err := durable.WriteFile(c.path(f.name), f.data, 0o600); err != nil {
-			return err
+	}{{caFile, []byte(answer.CA)}, {pairFile, append(keyPEM, answer.Certificate...)}, {identityFile, append(b, '\n')}} {
+		if err := c.Disk.WriteFile(siteIdentity, c.path(f.name), f.data, 0o600); err != nil {
+			return Identity{}, err
 		}
 	}
-	return nil
+	return id, nil
+}
+
+// newKey makes a key and the request to certify it. Names in it would be
+// ignored: the platform sets them.
+func newKey() (key *ecdsa.PrivateKey, csr string, err error) {
+	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, "", err
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return nil, "", err
+	}
+	return key, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), nil
+}
+
+// pair reads the gateway's certificate and key.
+func (c Config) pair() (tls.Certificate, error) {
+	cert, err := tls.LoadX509KeyPair(c.path(pairFile), c.path(pairFile))
+	if err != nil {
+		return cert, fmt.Errorf("reading the gateway's certificate: %w", err)
+	}
+	return cert, nil
+}
+
+// due reports whether two thirds of a certificate's life are over.
+func due(cert *x509.Certificate, now time.Time) bool {
+	life := cert.NotAfter.Sub(cert.NotBefore)
+	return now.After(cert.NotBefore.Add(life / 3 * 2))
 }
 
 // tlsConfig returns what the gateway shows to the platform and demands of it.
 // A gateway without a battery starts in 1970: certificates are then judged at
 // the latest time that the platform has vouched for, given by floor.
 func (c Config) tlsConfig(floor func() time.Time) (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(c.path(certFile), c.path(keyFile))
-	if err != nil {
-		return nil, fmt.Errorf("reading the gateway's certificate: %w", err)
+	if _, err := c.pair(); err != nil {
+		return nil, err
 	}
-	pem, err := os.ReadFile(c.path(caFile))
+	authority, err := os.ReadFile(c.path(caFile))
 	if err != nil {
 		return nil, fmt.Errorf("reading the platform's authority: %w", err)
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(authority) {
 		return nil, ringwall.Errorf(ringwall.Invalid, "%s holds no certificate", caFile)
 	}
 	return &tls.Config{
-		Certificates: []tls.Certificate{cert}, RootCAs: pool, ServerName: spineName, MinVersion: tls.VersionTLS13,
+		// Read for each connection, since it is renewed.
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			cert, err := c.pair()
+			return &cert, err
+		},
+		RootCAs: pool, ServerName: spineName, MinVersion: tls.VersionTLS13,
 		Time: func() time.Time {
 			now := c.Now()
 			if f := floor(); now.Before(f) {

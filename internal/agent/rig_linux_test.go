@@ -75,6 +75,7 @@ type rig struct {
 	broker   *broker.Broker
 	platform *spine.Conn
 	dir      string
+	clock    atomic.Int64 // by how much the authority's clock is ahead
 	relay    net.Listener
 
 	mu     sync.Mutex
@@ -108,7 +109,7 @@ func newRig(t testing.TB) *rig {
 	r.state, r.program = filepath.Join(r.dir, "gateway"), os.Args[0]
 	var err error
 	r.key = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))
-	r.ca, err = identity.OpenAuthority(filepath.Join(r.dir, "keys"), time.Now)
+	r.ca, err = identity.OpenAuthority(filepath.Join(r.dir, "keys"), func() time.Time { return time.Now().Add(time.Duration(r.clock.Load())) })
 	must(t, err)
 	r.store, err = segment.Open(filepath.Join(r.dir, "segments"), segment.Config{})
 	must(t, err)
@@ -140,8 +141,8 @@ func (r *rig) enrol() {
 	})
 	must(r, err)
 	for name, data := range map[string][]byte{
-		"gateway.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), "gateway.crt": cert.PEM,
-		"ca.crt": r.ca.Certificate(), "identity.json": id,
+		"gateway.pem": append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), cert.PEM...),
+		"ca.crt":      r.ca.Certificate(), "identity.json": id,
 	} {
 		must(r, os.WriteFile(filepath.Join(r.state, name), data, 0o600))
 	}
@@ -177,7 +178,17 @@ func (r *rig) startPlatform() {
 	_, err = r.platform.Serve(api.DesiredSubject(org, gw), func(_ context.Context, _ string, data []byte) []byte {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		out, _ := json.Marshal(api.DesiredAnswer{Signed: r.signed})
+		var in api.DesiredRequest
+		answer := api.DesiredAnswer{Signed: r.signed}
+		if json.Unmarshal(data, &in) == nil && in.CSR != "" {
+			if cert, err := r.ca.SignGateway(org, gw, []byte(in.CSR)); err == nil {
+				answer.Renewed = &api.EnrolAnswer{
+					Org: org, Gateway: gw, Certificate: string(cert.PEM), CA: string(r.ca.Certificate()),
+					Spine: []string{"tls://198.51.100.10:4222"}, SigningKeys: map[string][]byte{"k1": r.key.Public().(ed25519.PublicKey)},
+				}
+			}
+		}
+		out, _ := json.Marshal(answer)
 		return out
 	})
 	must(r, err)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -97,17 +98,55 @@ func (a *Agent) timeFloor() time.Time {
 // ask fetches the desired state and takes it.
 func (u *uplink) ask(ctx context.Context) error {
 	a := u.agent
+	in := api.DesiredRequest{Version: api.Version, Have: a.keeper.Have()}
+	key := u.renewal(&in)
 	var out api.DesiredAnswer
-	err := u.request(ctx, api.DesiredSubject(a.id.Org, a.id.Gateway), api.DesiredRequest{Version: api.Version, Have: a.keeper.Have()}, &out)
-	switch {
-	case err != nil:
+	if err := u.request(ctx, api.DesiredSubject(a.id.Org, a.id.Gateway), in, &out); err != nil {
 		return err
+	}
+	if key != nil && out.Renewed != nil {
+		u.renew(*out.Renewed, key)
+	}
+	switch {
 	case out.Error != "":
 		return ringwall.Errorf(ringwall.Unavailable, "the platform answers: %.200s", out.Error)
 	case out.Signed == nil:
 		return nil
 	}
 	return a.accept(ctx, *out.Signed)
+}
+
+// renewal asks for a new certificate when the old one has served two thirds of
+// its life, and returns the key that it will be for.
+func (u *uplink) renewal(in *api.DesiredRequest) *ecdsa.PrivateKey {
+	a := u.agent
+	cert, err := a.cfg.pair()
+	if err == nil && cert.Leaf != nil && !due(cert.Leaf, a.cfg.Now()) {
+		return nil
+	}
+	key, csr, err := newKey()
+	if err != nil {
+		a.log.Error("no key for a new certificate", "err", err)
+		return nil
+	}
+	in.CSR = csr
+	return key
+}
+
+// renew takes a new certificate. The connection goes on with the old one; the
+// next one uses the new. Other addresses and signing keys are taken when the
+// agent starts again.
+func (u *uplink) renew(answer api.EnrolAnswer, key *ecdsa.PrivateKey) {
+	a := u.agent
+	if answer.Org != a.id.Org || answer.Gateway != a.id.Gateway {
+		a.log.Error("the platform certifies another gateway", "gateway", answer.Gateway)
+		return
+	}
+	if _, err := a.cfg.adopt(answer, key); err != nil {
+		a.log.Error("new certificate is not taken", "err", err)
+		return
+	}
+	a.log.Info("certificate is renewed")
 }
 
 func (u *uplink) request(ctx context.Context, subject string, in, out any) error {
