@@ -134,6 +134,13 @@ type Finder interface {
 	Find(ctx context.Context, n Network, in []netip.Prefix, seen func(Sighting)) error
 }
 
+// LateFinder is a Finder that finds more after the others have knocked, such
+// as one that reads the table of neighbours.
+type LateFinder interface {
+	Finder
+	Late()
+}
+
 // EventKind says what a progress event tells.
 type EventKind string
 

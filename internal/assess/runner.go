@@ -73,7 +73,7 @@ func (r *Runner) Discover(ctx context.Context, in []netip.Prefix) ([]Target, err
 	found := map[netip.Addr]*Target{}
 	var errs []error
 	var wg sync.WaitGroup
-	for _, f := range r.Finders {
+	find := func(f Finder) {
 		wg.Go(func() {
 			err := f.Find(ctx, r.Network, in, func(s Sighting) {
 				if !slices.ContainsFunc(in, func(p netip.Prefix) bool { return p.Contains(s.Addr) }) {
@@ -98,7 +98,14 @@ func (r *Runner) Discover(ctx context.Context, in []netip.Prefix) ([]Target, err
 			}
 		})
 	}
-	wg.Wait()
+	for _, late := range []bool{false, true} {
+		for _, f := range r.Finders {
+			if _, is := f.(LateFinder); is == late {
+				find(f)
+			}
+		}
+		wg.Wait()
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, ringwall.Errorf(ringwall.Unavailable, "discovering devices: %w", err)
 	}

@@ -30,12 +30,15 @@ type assessOptions struct {
 	verbose bool
 	own     bool
 	dryRun  bool
+	submit  bool
+	device  string
 	ports   string
 	timeout time.Duration
+	conn    *conn
 }
 
 func newAssess(env Env) *cobra.Command {
-	var o assessOptions
+	o := assessOptions{conn: &conn{env: env}}
 	c := &cobra.Command{
 		Use:   "assess TARGET...",
 		Short: "Find devices, probe them, and grade how dangerous they are",
@@ -48,7 +51,10 @@ onvif://host. Known default passwords are tried within a budget that locks
 nobody out; a working one is named by its number and never shown.
 
 Only private, link-local and loopback addresses are assessed, unless you say
-that the devices are yours with --i-own-this.`,
+that the devices are yours with --i-own-this.
+
+With --submit the assessments go to a platform too, which is found as by
+"ringwall device".`,
 		Example: "  ringwall assess 192.168.1.0/24\n  ringwall assess -v --ports 1-65535 192.168.1.10",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -64,6 +70,13 @@ that the devices are yours with --i-own-this.`,
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be sent, and send nothing")
 	c.Flags().StringVar(&o.ports, "ports", "", "TCP ports to look at, such as 80,554,8000-8100 (default: where devices listen)")
 	c.Flags().DurationVar(&o.timeout, "per-device", 0, "the most time for one device (default 90s)")
+	c.Flags().BoolVar(&o.submit, "submit", false, "send the assessments to the platform")
+	c.Flags().StringVar(&o.device, "device", "", "with --submit: the platform's id of the one device assessed")
+	c.Flags().StringVar(&o.conn.server, "server", "", "with --submit: address of the platform")
+	c.Flags().StringVar(&o.conn.token, "token-file", "", "with --submit: file with an API token")
+	c.Flags().StringVar(&o.conn.ca, "ca", "", "with --submit: file with the authority that signed the platform's certificate (PEM)")
+	c.Flags().StringVar(&o.conn.data, "data", "", "with --submit: data directory of a platform on this machine")
+	c.Flags().BoolVar(&o.conn.plain, "plain", false, "with --submit: let the token travel in clear over a network")
 	return c
 }
 
@@ -87,6 +100,13 @@ func runAssess(ctx context.Context, env Env, o assessOptions, args []string) err
 	}
 	if o.timeout < 0 {
 		return usagef("--per-device %v is less than nothing", o.timeout)
+	}
+	if o.device != "" && strings.Contains(strings.Join(args, " "), "/") && !strings.Contains(args[0], "://") {
+		return usagef("--device is for one device, and %q is a network", args[0])
+	}
+	send, err := submitter(o, args)
+	if err != nil {
+		return err
 	}
 	var targets []assess.Target
 	var nets []netip.Prefix
@@ -130,10 +150,40 @@ func runAssess(ctx context.Context, env Env, o assessOptions, args []string) err
 	if err != nil {
 		return err
 	}
+	if err := send(ctx, as); err != nil {
+		return err
+	}
 	if slices.ContainsFunc(as, func(a api.Assessment) bool { return a.Grade == ringwall.HighRisk }) {
 		return errFound
 	}
 	return nil
+}
+
+// submitter returns what sends assessments to the platform, nothing unless it
+// was asked for. The platform is reached before anything is probed.
+func submitter(o assessOptions, args []string) (func(context.Context, []api.Assessment) error, error) {
+	if !o.submit {
+		if o.device != "" {
+			return nil, usagef("--device says where to submit to, and --submit is not given")
+		}
+		return func(context.Context, []api.Assessment) error { return nil }, nil
+	}
+	if o.device != "" && (len(args) != 1 || !ringwall.ValidID(ringwall.PrefixDevice, o.device)) {
+		return nil, usagef("--device takes one id such as dev_…, and one target")
+	}
+	c, err := o.conn.open()
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, as []api.Assessment) error {
+		for _, a := range as {
+			a.Device = ringwall.DeviceID(o.device)
+			if _, err := c.SubmitAssessment(ctx, a); err != nil {
+				return fmt.Errorf("submitting the assessment of %s: %w", safe(a.Target), err)
+			}
+		}
+		return nil
+	}, nil
 }
 
 // parsePorts reads a list such as 80,554,8000-8100.

@@ -171,6 +171,9 @@ type Neighbours struct {
 
 func (Neighbours) String() string { return "neighbour table" }
 
+// Late says that the table is read after the others: their knocking fills it.
+func (Neighbours) Late() {}
+
 // Find reads the table.
 func (nb Neighbours) Find(_ context.Context, _ assess.Network, in []netip.Prefix, seen func(assess.Sighting)) error {
 	if nb.Path == "" {
