@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/cdr"
 )
 
@@ -21,6 +22,22 @@ type Card struct {
 	Services Services
 	// Peers it may reach; nil = any.
 	Peers *Peers
+}
+
+// Check returns an Invalid error when what somebody declares of a card could not
+// be judged by: ask before it is stored.
+func Check(c api.SIMCreate) error {
+	if imsiKey(ringwall.IMSI(c.IMSI)) == 0 || len(c.IMSI) < 6 {
+		return ringwall.Errorf(ringwall.Invalid, "the IMSI has %d characters, want 6 to 15 digits", len(c.IMSI))
+	}
+	if c.IMEI != "" && EquipmentOf(ringwall.IMEI(c.IMEI)) == 0 {
+		return ringwall.Errorf(ringwall.Invalid, "the IMEI has %d characters, want 14 to 16 digits", len(c.IMEI))
+	}
+	if _, err := ParseServices(c.Services); err != nil {
+		return err
+	}
+	_, err := ParsePeers(c.Peers)
+	return err
 }
 
 // Services is a set of services.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/cdr"
 )
 
@@ -50,6 +51,23 @@ func TestReadCards_refuses(t *testing.T) {
 		_, err := ReadCards(strings.NewReader(text), nil)
 		if ringwall.CodeOf(err) != ringwall.Invalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("ReadCards(%.40q) = %v, want an invalid error with %q", text, err, want)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	good := api.SIMCreate{ICCID: "89860012345678901234", IMSI: imsi, IMEI: bound, Services: []string{"data"}, Peers: []string{"198.51.100.20"}}
+	if err := Check(good); err != nil {
+		t.Error(err)
+	}
+	for name, f := range map[string]func(*api.SIMCreate){
+		"service": func(c *api.SIMCreate) { c.Services = []string{"fax"} }, "peer": func(c *api.SIMCreate) { c.Peers = []string{"*"} },
+		"IMEI": func(c *api.SIMCreate) { c.IMEI = "12" }, "IMSI": func(c *api.SIMCreate) { c.IMSI = "46000x" },
+	} {
+		c := good
+		f(&c)
+		if ringwall.CodeOf(Check(c)) != ringwall.Invalid {
+			t.Errorf("a wrong %s was taken", name)
 		}
 	}
 }
