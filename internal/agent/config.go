@@ -88,8 +88,17 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// taps returns the interfaces to listen on.
-func (c Config) taps() []string { return append(append([]string(nil), c.Ports...), c.LAN...) }
+// taps returns the interfaces to listen on: those towards devices, and the
+// uplink, where what comes for a device is seen before it may be refused. Behind
+// a masquerade nothing can come for a device unasked, and what comes does not
+// bear its address yet.
+func (c Config) taps() []string {
+	out := append(append([]string(nil), c.Ports...), c.LAN...)
+	if c.Uplink != "" && !c.Masquerade {
+		out = append(out, c.Uplink)
+	}
+	return out
+}
 
 func (c Config) path(name string) string { return filepath.Join(c.State, name) }
 

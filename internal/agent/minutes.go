@@ -26,7 +26,7 @@ func (a *Agent) minutes(ctx context.Context, ready func()) error {
 	for {
 		select {
 		case <-ctx.Done():
-			before = a.minute(context.WithoutCancel(ctx), before)
+			a.minute(context.WithoutCancel(ctx), before)
 			return nil
 		case <-t.C:
 			before = a.minute(ctx, before)

@@ -44,12 +44,10 @@ type watch struct {
 
 // listener is one tap.
 type listener struct {
-	iface string
-	tap   *tap.Tap // nil while the interface is not there
+	iface  string
+	uplink bool
+	tap    *tap.Tap // nil while the interface is not there
 }
-
-// etherTypeARP is that of ARP (RFC 826).
-const etherTypeARP = 0x0806
 
 // maxPorts bounds the hosts whose port is remembered.
 const maxPorts = 4096
@@ -152,7 +150,7 @@ func (w *watch) taint(dev ringwall.DeviceID, at time.Time) { w.meter.Taint(dev, 
 func (w *watch) tasks() []task.Task {
 	var out []task.Task
 	for _, name := range w.agent.cfg.taps() {
-		l := &listener{iface: name}
+		l := &listener{iface: name, uplink: name == w.agent.cfg.Uplink}
 		w.taps = append(w.taps, l)
 		out = append(out, task.Func("tap "+name, func(ctx context.Context, ready func()) error { return w.listen(ctx, l, ready) }))
 	}
@@ -196,9 +194,8 @@ func (w *watch) listen(ctx context.Context, l *listener, ready func()) error {
 	return nil
 }
 
-// packet judges one packet. What a device sends is seen on its own port; what
-// it is sent is seen there too, unless another device behind this gateway sent
-// it, for then it was seen when it came in.
+// packet judges one packet, once: where it comes in, ahead of the packet
+// filter.
 func (w *watch) packet(l *listener, link packet.LinkType, p *packet.Packet, data []byte, ts time.Time, origLen int) {
 	err := packet.Decode(link, data, p)
 	p.Time, p.OrigLen = ts, origLen
@@ -209,21 +206,35 @@ func (w *watch) packet(l *listener, link packet.LinkType, p *packet.Packet, data
 		w.failed++
 	}
 	p.Number = w.number
-	ours := w.self[p.SrcMAC]
-	if ours && p.IP() && !w.own[p.Src] && w.local(p.Src) {
+	if !w.comesIn(l, p) {
 		return
 	}
-	// The gateway answers for its devices (proxy ARP): its own word on who has
-	// which address is no claim of a stranger's.
-	if ours && p.EtherType == etherTypeARP {
-		return
-	}
-	if !ours && p.SrcMAC != (packet.MAC{}) && w.ports[p.SrcMAC] != l.iface && len(w.ports) < maxPorts {
+	if !l.uplink && !w.self[p.SrcMAC] && p.SrcMAC != (packet.MAC{}) && w.ports[p.SrcMAC] != l.iface && len(w.ports) < maxPorts {
 		w.ports[p.SrcMAC] = l.iface
 	}
 	w.adopt()
 	w.engine.Packet(p)
 	w.meter.Packet(p)
+}
+
+// comesIn reports whether p is seen here for the first time. What leaves by an
+// interface was seen when it came in by another, unless the gateway itself says
+// it: its DNS answers tell by which names devices call. Its proxy ARP is no
+// claim of a stranger's. Behind a masquerade the uplink is not watched, and
+// what comes from the world is seen when it leaves towards its device.
+func (w *watch) comesIn(l *listener, p *packet.Packet) bool {
+	ours := w.self[p.SrcMAC]
+	switch {
+	case l.uplink:
+		return !ours && p.IP() && w.local(p.Dst)
+	case !ours:
+		return true
+	case !p.IP():
+		return false
+	case w.own[p.Src]:
+		return true
+	}
+	return w.agent.cfg.Masquerade && !w.local(p.Src)
 }
 
 func (w *watch) local(a netip.Addr) bool {

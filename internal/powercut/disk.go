@@ -2,7 +2,6 @@ package powercut
 
 import (
 	"math/rand/v2"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -365,6 +364,3 @@ const (
 	syscallReg  = 0o100000
 	syscallLink = 0o120000
 )
-
-// perm turns the mode of a node into that of package os.
-func (n *node) perm() os.FileMode { return os.FileMode(n.mode & 0o777) }
