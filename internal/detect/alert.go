@@ -27,7 +27,7 @@ type told struct{ key uint64 }
 
 // teller keeps what one rule has told.
 type teller struct {
-	seen   [toldSize]told // buckets of eight
+	seen   [toldSize]told // in buckets of eight
 	next   [toldSize / ways]uint8
 	minute int64
 	count  int
@@ -87,7 +87,15 @@ func (e *Engine) fresh(rule ruleID, subject *party, extra uint64, window time.Du
 // tell makes the alert. extra sets apart what is not one per subject and
 // window.
 func (e *Engine) tell(s statement, extra string, window time.Duration) {
-	if e.off[s.rule] || e.assessing(s) {
+	if e.assessing(s) {
+		return
+	}
+	// Noted before it is asked whether the rule may speak: what new-peer makes
+	// of it must not hang on which rules are switched on.
+	if s.nature == ringwall.NatureAttack && s.subject.dev >= 0 {
+		e.devices[s.subject.dev].host.attacked = max(s.at, 1)
+	}
+	if e.off[s.rule] {
 		return
 	}
 	info := rules[s.rule]

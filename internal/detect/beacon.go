@@ -20,10 +20,14 @@ const (
 	// failingPause ends a run: a try each hour is no retry.
 	failingPause = 30 * time.Minute
 
+	// uplinkLife is for how long an answer from the Internet shows that the line
+	// works.
+	uplinkLife = 10 * time.Minute
+
 	// beaconCeil: what calls more seldom than this is a schedule.
 	beaconCeil = int64(time.Hour)
 	// beaconFloor keeps out bursts: closer calls are one act of a program.
-	beaconFloor = int64(2 * time.Second)
+	beaconFloor = int64(time.Second)
 )
 
 // failing looks for calls in vain to one bare address of the Internet.
@@ -40,15 +44,28 @@ func (e *Engine) failing(a *attempt, x *endpoint) {
 	if a.now-x.runAt < int64(failingSpan) || x.unanswered < failingCalls && (x.syns < failingSYNs || x.unanswered < failingLong) {
 		return
 	}
-	if a.c == nil && x.calls == 0 || !e.fresh(ruleFailing, &a.src, mix(a.dst.key, uint64(a.dport)|1<<32), day, a.now) {
+	// When nobody on the Internet answers anybody, the line is down, and it is
+	// no wonder that this call is in vain.
+	up := e.upAt != 0 && recent(e.upAt, a.now, uplinkLife)
+	sure := uint64(2)
+	if up {
+		sure = 1
+	}
+	if !e.fresh(ruleFailing, &a.src, mix(a.dst.key, uint64(a.dport)|sure<<32), day, a.now) {
 		return
 	}
-	e.tell(statement{
+	s := statement{
 		rule: ruleFailing, nature: ringwall.NatureAttack, severity: ringwall.Medium, stage: ringwall.Command, role: roleSource,
 		title:   "The device keeps calling a bare address that does not answer",
 		subject: a.src, peer: a.dst.addr, at: a.now, first: x.runAt, count: int(x.syns), packets: x.starts.packets(failingCalls),
 		facts: map[string]string{"peer": a.dst.addr.String(), "port": itoa(a.dport), "calls": itoa(x.unanswered), "packets": itoa(x.syns)},
-	}, a.dst.addr.String()+":"+itoa(a.dport), day)
+	}
+	extra := a.dst.addr.String() + ":" + itoa(a.dport)
+	if !up {
+		s.nature, s.severity, extra = ringwall.NatureDeviation, ringwall.Low, extra+" offline"
+		s.facts["uplink"] = "nobody outside answers"
+	}
+	e.tell(s, extra, day)
 }
 
 // regular looks for calls at even intervals.

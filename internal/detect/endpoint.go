@@ -11,6 +11,7 @@ type endpoint struct {
 	runAt      int64  // when the run of unanswered calls began
 	starts     trail  // calls
 	refused    trail  // passwords that were refused, read in clear
+	repeats    trail  // the same name refused, by digest
 	calls      uint32 // in all
 	unanswered uint32 // in a row
 	syns       uint32 // packets that opened, of the calls in that row

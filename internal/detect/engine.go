@@ -85,6 +85,7 @@ type Engine struct {
 	tellers   [ruleCount]teller
 
 	now, ticked int64
+	upAt        int64 // when a host of the Internet last answered one of ours; 0 = never
 	stats       Stats
 }
 

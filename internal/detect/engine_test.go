@@ -20,16 +20,22 @@ import (
 
 // everything plays a day on which all that the rules know happens, mixed.
 func everything(w *world, seed uint64) {
+	w.engine.SetDevices(append(homeDevices(), detect.Device{ID: "dev_phone", IP: phone, Mode: ringwall.Learn, Learned: homeDevices()[1].Learned}))
 	r := rand.New(rand.NewPCG(seed, 9))
 	acts := []func(i int){
 		func(i int) { w.seg(cam, 6000, outside(i), 23, packet.SYN, seqOf(outside(i)), "") },
 		func(i int) { w.syn(cam, outside(r.IntN(5000)), 22) },
+		func(i int) { w.open(phone, outside(20000+r.IntN(5000)), 7000) },
 		func(i int) {
 			for range 5 {
 				w.syn(phone, outside(10000+r.IntN(5000)), 9000)
 			}
 		},
-		func(i int) { w.syn(cam, goodCam, uint16(r.IntN(3000))).refuse() },
+		func(i int) {
+			for range 4 {
+				w.syn(cam, goodCam, uint16(r.IntN(3000))).refuse()
+			}
+		},
 		func(i int) { w.syn(goodCam, outside(i%40), 8080) },
 		func(i int) { w.syn(cam, command, 6667); w.pass(3 * time.Second) },
 		func(i int) { w.open(cam, loader, 4444).close(); w.pass(10 * time.Second) },
@@ -248,6 +254,7 @@ func TestEngine_evidenceOfADeviceCannotBeWashedOut(t *testing.T) {
 		}
 	}
 	for i := range 6 {
+		w.open(phone, cloud, 443) // the line works
 		w.syn(cam, outside(i), 23)
 		w.syn(cam, command, 6667)
 		flood()

@@ -49,6 +49,9 @@ func (e *Engine) call(a *attempt) {
 	}
 	calls := a.c.marks&connBare != 0 && a.outside && a.src.local // may be a beacon
 	tftp := a.proto == packet.ProtoUDP && a.dport == 69
+	if name == "telnet" {
+		a.c.marks |= connTelnet // read in clear, whoever it is
+	}
 	if name == "" && !calls && !tftp {
 		return
 	}
@@ -71,13 +74,12 @@ func (e *Engine) call(a *attempt) {
 		e.failing(a, x)
 		e.regular(a, x)
 	}
-	if name == "" {
-		return
+	if name == "" || a.needed || a.dst.dev >= 0 && e.expects(a.dst.dev, true, &a.src, a.proto, a.dport) {
+		return // who is known to log in there may do so often
 	}
 	a.c.marks |= connLogin
 	need := guesses
 	if name == "telnet" {
-		a.c.marks |= connTelnet
 		need = guessesClear
 	}
 	if x.starts.within(need, a.now, guessWindow) {
@@ -110,19 +112,36 @@ func (e *Engine) refusedPassword(p *packet.Packet, c *conn, name string, src, ds
 	}
 }
 
+// digestWindow is the window for refusals of one name with digest, which hides
+// whether the password was another: a recorder with an old password tries every
+// few seconds, a tool several times a second.
+const digestWindow = 5 * time.Second
+
 // refusedWeb counts a refusal of HTTP or RTSP. A program that asks again and
-// again with one wrong password is not guessing; with Basic that can be told.
+// again with one wrong password is not guessing.
 func (e *Engine) refusedWeb(p *packet.Packet, c *conn, name string, src, dst party, now int64) {
-	if c.auth != 0 {
-		tag := e.hash.ordered(src.key, dst.key, uint64(c.dport)<<8|uint64(c.proto))
-		if x := e.endpoints.find(tag); x != nil {
-			if x.lastAuth == c.auth {
-				return
-			}
-			x.lastAuth = c.auth
-		}
+	if c.auth == 0 {
+		e.refusedPassword(p, c, name, src, dst, now)
+		return
 	}
-	e.refusedPassword(p, c, name, src, dst, now)
+	tag := e.hash.ordered(src.key, dst.key, uint64(c.dport)<<8|uint64(c.proto))
+	x := e.endpoints.get(tag, max(rankOf(&src), rankOf(&dst)), now)
+	if x == nil {
+		return
+	}
+	if x.lastAuth != c.auth {
+		x.lastAuth = c.auth
+		e.refusedPassword(p, c, name, src, dst, now)
+		return
+	}
+	if c.auth&1 != 0 {
+		return // the same password, by Basic
+	}
+	x.last = now
+	x.repeats.add(now, p.Number)
+	if x.repeats.within(guesses, now, digestWindow) {
+		e.guessing(src, dst, c.dport, name, "refusals", guesses, &x.repeats, now)
+	}
 }
 
 // guessing makes the statements: about the one who guesses if it is ours, and

@@ -15,6 +15,8 @@ type host struct {
 	sweeps     uint16 // sets of resolutions that a gateway has filled
 	peerHour   int64
 	peerAlerts uint8
+	// attacked is when an attack by or on the device was last told of; 0 = never.
+	attacked int64
 
 	admin targets6
 	daily dayset

@@ -120,6 +120,10 @@ func (e *Engine) request(p *packet.Packet, c *conn) {
 		c.marks |= connPassword
 		if v[0]|0x20 == 'b' {
 			c.auth = uint32(e.hash.bytes(v)) | 1 // Basic: the same password has the same text
+		} else if i := bytes.Index(v, []byte("username=")); i >= 0 {
+			// Digest: the text differs each time. The name at least can be compared.
+			name, _, _ := bytes.Cut(v[i:], []byte(","))
+			c.auth = uint32(e.hash.bytes(name))&^1 | 2
 		}
 	}
 	if v := field(head, "host:"); len(v) > 0 {
@@ -225,6 +229,8 @@ func program(b []byte) string {
 	switch {
 	case len(b) >= 4 && string(b[:4]) == "\x7fELF":
 		return "elf"
+	case len(b) >= 4 && string(b[:4]) == "MZ\x90\x00":
+		return "pe"
 	case len(b) >= 4 && b[0] == '#' && b[1] == '!' && (b[2] == '/' || b[2] == ' ' && b[3] == '/'):
 		return "script"
 	}

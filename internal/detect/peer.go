@@ -32,10 +32,11 @@ func (e *Engine) newPeerOf(a *attempt, device, other party, to bool) {
 	if !to && other.local && a.proto == packet.ProtoUDP && (a.dport == 53 || a.dport == 67 || a.dport == 123) {
 		return // the network's own services
 	}
-	// While the device is learned, what it needs is new by nature. Only contact
-	// with a bare address of the Internet is worth a word then: what honest
-	// devices need they call by name.
-	if k.Mode == ringwall.Learn && (to || !a.bare || !a.outside || len(k.Learned) == 0) {
+	// While the device is learned, what it needs is new by nature. What is worth
+	// a word then is contact with a bare address of the Internet (what honest
+	// devices need they call by name), and whatever comes after an attack on it.
+	attacked := k.host.attacked != 0 && recent(k.host.attacked, a.now, day)
+	if k.Mode == ringwall.Learn && !attacked && (to || !a.bare || !a.outside || len(k.Learned) == 0) {
 		return
 	}
 	role, direction := roleSource, "from"

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/detect"
 	"github.com/ringwall/ringwall/internal/packet"
 )
@@ -269,6 +270,7 @@ func TestNewPeer_manyWeighMore(t *testing.T) {
 func TestFailingBeacon(t *testing.T) {
 	for _, refuse := range []bool{false, true} {
 		w := newWorld(t, detect.Config{}, homeDevices())
+		w.open(phone, cloud, 443) // the line works
 		for i := range 6 {
 			if i < 5 {
 				w.silent()
@@ -289,6 +291,7 @@ func TestFailingBeacon(t *testing.T) {
 
 func TestFailingBeacon_repeatedBySystem(t *testing.T) {
 	w := newWorld(t, detect.Config{}, homeDevices())
+	w.open(phone, cloud, 443) // the line works
 	// Three calls, of which the system repeats each SYN until it gives up.
 	for range 3 {
 		d := w.syn(cam, command, 6667)
@@ -313,6 +316,25 @@ func TestFailingBeacon_namedOrAnsweredIsHonest(t *testing.T) {
 	if n := len(w.of(detect.FailingBeacon)); n != 0 {
 		t.Errorf("%d alerts: %s", n, w.summary())
 	}
+}
+
+func TestFailingBeacon_lineIsDown(t *testing.T) {
+	w := newWorld(t, detect.Config{}, homeDevices())
+	for range 12 { // nobody answers anybody
+		w.syn(cam, command, 6667)
+		w.pass(5 * time.Second)
+	}
+	if a := w.want(detect.FailingBeacon, deviation, string(camID), "source"); a.Severity != ringwall.Low {
+		t.Errorf("severity %s", a.Severity)
+	}
+	v := newWorld(t, detect.Config{}, homeDevices())
+	v.open(phone, cloud, 443)
+	for range 60 { // a router has no way
+		d := v.syn(cam, command, 6667)
+		v.send(packet.Packet{Layers: packet.IPv4 | packet.ICMP, Proto: 1, Src: gateway, Dst: cam, ICMPType: 3, ICMPCode: 1, Inner: packet.Inner{Src: cam, Dst: command, Proto: 6, SrcPort: d.sport, DstPort: 6667}})
+		v.pass(5 * time.Second)
+	}
+	v.silent(detect.Beacon)
 }
 
 func TestBeacon(t *testing.T) {
@@ -399,12 +421,30 @@ func TestCredentialGuessing_web(t *testing.T) {
 	// RTSP with digest.
 	u := newWorld(t, detect.Config{}, homeDevices())
 	d = u.open(phone, cam, 554)
-	for i := range 5 {
-		d.say(fmt.Sprintf("DESCRIBE rtsp://10.77.0.10/ RTSP/1.0\r\nCSeq: %d\r\nAuthorization: Digest username=\"admin\", response=\"%d\"\r\n\r\n", i, i)).
+	describe := func(d *dial, name string, i int) {
+		d.say(fmt.Sprintf("DESCRIBE rtsp://10.77.0.10/ RTSP/1.0\r\nCSeq: %d\r\nAuthorization: Digest username=\"%s\", response=\"%d\"\r\n\r\n", i, name, i)).
 			hear("RTSP/1.0 401 Unauthorized\r\n\r\n")
+	}
+	for i := range 5 {
+		describe(d, fmt.Sprintf("user%d", i), i)
 	}
 	if got := u.of(detect.CredentialGuessing); len(got) != 2 || got[0].Evidence.Facts["service"] != "rtsp" {
 		t.Errorf("guessing inside the house is about both: %s", u.summary())
+	}
+	// The same name: a tool is fast, a recorder with an old password is not.
+	x := newWorld(t, detect.Config{}, homeDevices())
+	d = x.open(phone, cam, 554)
+	for i := range 60 {
+		describe(d, "admin", i)
+		x.pass(2 * time.Second)
+	}
+	x.silent()
+	for i := range 8 {
+		describe(d, "admin", i)
+		x.pass(200 * time.Millisecond)
+	}
+	if got := x.of(detect.CredentialGuessing); len(got) != 2 {
+		t.Errorf("a fast tool: %s", x.summary())
 	}
 	// FTP.
 	f := newWorld(t, detect.Config{}, homeDevices())
@@ -413,6 +453,17 @@ func TestCredentialGuessing_web(t *testing.T) {
 		d.say("PASS x\r\n").hear("530 Login incorrect.\r\n")
 	}
 	f.want(detect.CredentialGuessing, attack, string(camID), "target")
+}
+
+func TestCredentialGuessing_knownClientsAreHonest(t *testing.T) {
+	devices := homeDevices()
+	devices[1].Terms = []api.Term{{Action: api.Allow, Direction: api.ToDevice, CIDR: netip.PrefixFrom(phone, 32), Proto: "tcp", Ports: []api.PortRange{{First: 22, Last: 23}}}}
+	w := newWorld(t, detect.Config{}, devices)
+	for range 20 {
+		w.open(phone, goodCam, 23).hear("$ ").close()
+		w.open(phone, goodCam, 22).close()
+	}
+	w.silent()
 }
 
 func TestCredentialGuessing_byTheDevice(t *testing.T) {

@@ -149,6 +149,14 @@ func (e *Engine) unreachable(p *packet.Packet, now int64) {
 	if c == nil || c.state != connTried || c.side != uint32(ss) {
 		return
 	}
+	if code := p.ICMPCode; p.Has(packet.ICMP) && code != 2 && code != 3 || p.Has(packet.ICMPv6) && code != 4 {
+		// A router knows no way: that is no failing of the target.
+		if x := e.endpoints.find(c.endpoint); x != nil && c.endpoint != 0 && x.unanswered > 0 {
+			x.unanswered--
+			x.syns -= min(x.syns, uint32(c.syns))
+			c.endpoint = 0
+		}
+	}
 	opener := e.partyBack(in.Src, src, c.src)
 	target := e.partyBack(in.Dst, dst, c.dst)
 	if h := e.seen(&opener); h != nil {

@@ -219,8 +219,11 @@ func (e *Engine) attempt(a *attempt) {
 // so its destination is the opener.
 func (e *Engine) answered(p *packet.Packet, c *conn, now int64, src, dst uint64) {
 	opener, target := e.partyBack(p.Dst, dst, c.src), e.partyBack(p.Src, src, c.dst)
-	if !target.local && p.SrcMAC != (packet.MAC{}) {
-		e.routers.note(p.SrcMAC)
+	if !target.local {
+		e.upAt = now
+		if p.SrcMAC != (packet.MAC{}) {
+			e.routers.note(p.SrcMAC)
+		}
 	}
 	if h := e.seen(&opener); h != nil {
 		h.of(c.proto).settle(c.slot, uint32(target.key), contactAnswered)
