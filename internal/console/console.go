@@ -54,8 +54,9 @@ type Config struct {
 	// Location is where times are written for browsers without script; others
 	// write them for where they are. nil = UTC.
 	Location *time.Location
-	// EnrolAddress is the platform's address as gateways reach it, for the
-	// command that enrols one; "" = the address that the browser used.
+	// EnrolAddress is where gateways enrol, such as
+	// "https://ringwall.example:8443", for the command that enrols one; "" = port
+	// 8443 of the host that the browser asked.
 	EnrolAddress string
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"net"
 	"strings"
 	"time"
 
@@ -43,15 +44,34 @@ func gatewayToken(q *request) (view, error) {
 		q.c.note(q.Context(), p.status, tokenErr)
 		return p, nil
 	}
-	server := q.c.cfg.EnrolAddress
-	if server == "" {
-		server = "http://" + q.Host
-		if q.TLS != nil || q.c.cfg.Secure {
-			server = "https://" + q.Host
-		}
-	}
-	p.Live, p.Token, p.Command = nil, &t, "ringwall-agent enrol --server "+shellWord(server)+" --token "+shellWord(t.Token)
+	p.Live, p.Token, p.Command = nil, &t, enrolCommand(q.c.enrolAddress(q), t)
 	return p, nil
+}
+
+// enrolAddress is where gateways enrol: as configured, or the usual port of the
+// host that the browser asked.
+func (c *Console) enrolAddress(q *request) string {
+	if c.cfg.EnrolAddress != "" {
+		return c.cfg.EnrolAddress
+	}
+	host := q.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return "https://" + net.JoinHostPort(strings.Trim(host, "[]"), enrolPort)
+}
+
+// enrolPort is where a platform takes enrolments unless told otherwise.
+const enrolPort = "8443"
+
+// enrolCommand is what to run on the gateway, for a POSIX shell. The token goes
+// in by the standard input: others on the machine can read arguments.
+func enrolCommand(address string, t api.EnrolToken) string {
+	pin := ""
+	if t.CAPin != "" {
+		pin = " -pin " + shellWord(t.CAPin)
+	}
+	return "ringwall-agent enrol -platform " + shellWord(address) + pin + " <<'END'\n" + t.Token + "\nEND"
 }
 
 // shellWord quotes s for a POSIX shell unless it needs no quotes.

@@ -77,7 +77,7 @@ func incident(q *request) (view, error) {
 		p.SIMName = q.nameOf(ringwall.Subject{Kind: ringwall.SubjectSIM, ID: string(i.SIM)})
 	}
 	for _, s := range i.Story {
-		p.Told = append(p.Told, told{Time: s.Time, Text: q.page.L.Tell(s.Key, s.Text, q.people(s.Params)), Ref: s.Ref})
+		p.Told = append(p.Told, told{Time: s.Time, Text: q.tell(s.Key, s.Text, s.Params), Ref: s.Ref})
 	}
 	p.Rows = q.responses(i.Responses)
 	for n := range p.Rows {

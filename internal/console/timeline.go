@@ -26,7 +26,7 @@ func (q *request) lines(entries []api.TimelineEntry) []line {
 	out := make([]line, 0, len(entries))
 	for _, e := range entries {
 		out = append(out, line{
-			Time: e.Time, Kind: e.Kind, Group: group(e.Kind, e.Key), Text: q.page.L.Tell(e.Key, e.Text, q.people(e.Params)), By: q.who(e.Actor),
+			Time: e.Time, Kind: e.Kind, Group: group(e.Kind, e.Key), Text: q.tell(e.Key, e.Text, e.Params), By: q.who(e.Actor),
 			Link: refLink(e.Ref), Name: q.nameOf(e.Subject), At: link(e.Subject),
 		})
 	}
@@ -60,15 +60,16 @@ func refLink(id string) string {
 	return ""
 }
 
-// people puts names for the people in a line's parameters.
-func (q *request) people(params map[string]string) map[string]string {
-	by := params["by"]
-	if !ringwall.ValidID(ringwall.PrefixUser, by) {
-		return params
+// tell tells a line in the reader's language. Who did it is named, in the
+// English text that came along too.
+func (q *request) tell(key, english string, params map[string]string) string {
+	if by := params["by"]; by != "" {
+		name := q.who(by)
+		params = maps.Clone(params)
+		params["by"] = name
+		english = strings.ReplaceAll(english, by, name)
 	}
-	params = maps.Clone(params)
-	params["by"] = q.who(by)
-	return params
+	return q.page.L.Tell(key, english, params)
 }
 
 // who returns what an actor is called: a person by name, the platform's parts

@@ -157,17 +157,3 @@ func writeProblem(rw http.ResponseWriter, p *problem) {
 	rw.WriteHeader(p.Status)
 	_, _ = rw.Write(body) // the caller has gone
 }
-
-// NewServer returns a server for h with the limits that a server on a network
-// needs. It sets no overall write timeout, since event streams have no end; the
-// handler sets one for each other request.
-func NewServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       requestTimeout,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-}

@@ -7,7 +7,8 @@
 //
 //	{name}        is the parameter of that name, put in as it is
 //	{name|grade}  is the word for it: the message "grade.<value>", or the value
-//	{name|key}    is the message that the value names, or the value
+//	{name|key}    is the message that the parameter "nameKey", or else the value,
+//	              names; or the value
 //	[… {name} …]  is left out when a parameter in it is missing or empty
 //
 // so that stories and timelines, which come as a key with parameters, are told
@@ -330,8 +331,10 @@ func (l Locale) param(spec string, p map[string]string) string {
 	case v == "" || !as:
 		return v
 	case kind == "key":
-		if f, ok := l.messages[v]; ok {
-			return f["other"]
+		for _, key := range []string{p[name+"Key"], v} {
+			if f, ok := l.messages[key]; ok {
+				return f["other"]
+			}
 		}
 		return v
 	}

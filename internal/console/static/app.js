@@ -31,7 +31,7 @@
   const show = (on) => {
     sign.hidden = false;
     sign.classList.toggle("on", on);
-    const text = on ? sign.dataset.on : sign.dataset.off;
+    const text = on ? sign.dataset.yes : sign.dataset.no;
     if (sign.textContent !== text) sign.textContent = text;
   };
 

@@ -168,7 +168,7 @@ func (m *Mem) carryOut(h *holdings, r api.Response) api.Response {
 		d.Holds = append(slices.Clone(d.Holds), api.Hold{ID: r.Hold, Device: d.ID, Do: do, By: r.By, Reason: r.Reason, Made: m.now(), Expires: r.Expires})
 		d.Version++
 		h.devices[d.ID] = d
-		m.note(r.Org, r.Target, ringwall.EventDeviceHold, "timeline.device.hold.platform", do.String()+" in force", r.By, string(r.Hold), map[string]string{"do": do.String(), "by": r.By})
+		m.note(r.Org, r.Target, ringwall.EventDeviceHold, "timeline.device.hold", do.String()+" in force, by "+r.By+"; 0 live flows cut", r.By, string(r.Hold), map[string]string{"do": do.String(), "by": r.By, "flows": "0"})
 	}
 	if s, ok := h.sims[ringwall.SIMID(r.Target.ID)]; ok && r.Kind == "sim-suspend" {
 		s.State = "suspended"

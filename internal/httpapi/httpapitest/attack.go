@@ -81,27 +81,27 @@ func (w *World) history(h *holdings, s ringwall.Subject, alerts []ringwall.Alert
 		return m
 	}
 	day := -96 * time.Hour
-	add(s, at(day), ringwall.EventDeviceSeen, "timeline.device.seen", "Front door camera appeared", string(w.House), "", p("name", "Front door camera", "port", "lan0", "mac", "02:77:00:00:00:10", "ip", "10.77.0.10"))
+	add(s, at(day), ringwall.EventDeviceSeen, "timeline.device.seen", "Front door camera appeared on port lan0 with MAC 02:77:00:00:00:10 and address 10.77.0.10", string(w.House), "", p("name", "Front door camera", "port", "lan0", "mac", "02:77:00:00:00:10", "ip", "10.77.0.10"))
 	add(s, at(day+time.Minute), ringwall.EventDevicePolicy, "timeline.device.enrolled", "enrolled: it is one of ours", w.Owner.ID, "", nil)
-	add(s, at(day+6*time.Hour), ringwall.EventAssessment, "timeline.assessment", "assessed: 7 findings, 3 failed", w.Owner.ID, string(w.Assessed), p("findings", "7", "failed", "3"))
-	add(s, at(day+6*time.Hour), ringwall.EventDeviceGrade, "timeline.device.grade", "graded high risk", "system:project", string(w.Assessed), p("old", "unknown", "new", "high", "coverage", "62", "reason", "a default password opens it"))
-	add(s, at(day+6*time.Hour), ringwall.EventDeviceTrust, "timeline.device.trust", "trust T3 → T2", "system:project", string(w.Assessed), p("old", "T3", "new", "T2", "reason", "trust.posture.default-credential"))
+	add(s, at(day+6*time.Hour), ringwall.EventAssessment, "timeline.assessment", "assessed: 7 findings, 3 of them failed", w.Owner.ID, string(w.Assessed), p("findings", "7", "failed", "3"))
+	add(s, at(day+6*time.Hour), ringwall.EventDeviceGrade, "timeline.device.grade", "graded high risk (was unknown), 62 % measured: a default password opens it", "system:project", string(w.Assessed), p("old", "unknown", "new", "high", "coverage", "62", "reason", "a default password opens it"))
+	add(s, at(day+6*time.Hour), ringwall.EventDeviceTrust, "timeline.device.trust", "trust T3 → T2: it takes a default credential, as was confirmed", "system:project", string(w.Assessed), p("old", "T3", "new", "T2", "reason", "it takes a default credential, as was confirmed", "reasonKey", "trust.posture.default-credential"))
 	for _, a := range alerts {
 		add(s, a.Time, ringwall.EventAlert, "timeline.alert", a.Title, string(w.House), string(a.ID), p("title", a.Title, "rule", a.Rule))
 		if a.Rule == "binary-download" {
-			add(s, a.Time, ringwall.EventIncident, "timeline.incident.opened", "incident opened", "system:incident", string(w.Attack), p("severity", "high", "stage", "infection"))
+			add(s, a.Time, ringwall.EventIncident, "timeline.incident.opened", "incident opened: severity high, stage infection", "system:incident", string(w.Attack), p("severity", "high", "stage", "infection"))
 		}
 	}
-	add(s, at(120*time.Second), ringwall.EventDeviceHold, "timeline.device.hold", "quarantine in force", string(w.House), "", p("do", "quarantine", "took", "41ms", "by", "reflex:mirai-scan", "flows", "3"))
-	add(s, at(121*time.Second), ringwall.EventResponse, "timeline.response.done", "quarantine done", "system:incident", string(w.Done), p("kind", "quarantine"))
-	add(s, at(121*time.Second), ringwall.EventDeviceTrust, "timeline.device.trust", "trust T2 → T1", "system:project", string(w.Attack), p("old", "T2", "new", "T1", "reason", "trust.behaviour.incident"))
-	add(s, at(3*time.Minute), ringwall.EventDeviceGrade, "timeline.device.compromise", "finding written", "system:incident", string(w.Attack), p("stage", "propagation"))
+	add(s, at(120*time.Second), ringwall.EventDeviceHold, "timeline.device.hold", "quarantine in force 41ms after the alert, by reflex:mirai-scan; 3 live flows cut", string(w.House), "", p("do", "quarantine", "took", "41ms", "by", "reflex:mirai-scan", "flows", "3"))
+	add(s, at(121*time.Second), ringwall.EventResponse, "timeline.response.done", "quarantine in force", "system:incident", string(w.Done), p("kind", "quarantine"))
+	add(s, at(121*time.Second), ringwall.EventDeviceTrust, "timeline.device.trust", "trust T2 → T1: an incident is open that calls for action", "system:project", string(w.Attack), p("old", "T2", "new", "T1", "reason", "an incident is open that calls for action", "reasonKey", "trust.behaviour.incident"))
+	add(s, at(3*time.Minute), ringwall.EventDeviceGrade, "timeline.device.compromise", "finding written: seen in an attack", "system:incident", string(w.Attack), nil)
 
 	g := ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(w.GoodCamera)}
 	add(g, at(day), ringwall.EventDeviceSeen, "timeline.device.seen", "Garage camera appeared", string(w.House), "", p("name", "Garage camera", "port", "lan0", "mac", "02:77:00:00:00:11", "ip", "10.77.0.11"))
 	add(g, at(4*time.Minute), ringwall.EventDeviceMode, "timeline.device.mode", "mode learn → enforce", w.Owner.ID, "", p("old", "learn", "new", "enforce"))
 	m := ringwall.Subject{Kind: ringwall.SubjectSIM, ID: string(w.MeterSIM)}
-	add(m, at(-70*time.Hour), ringwall.EventAlert, "timeline.sim.imei", "SIM seen in other equipment", "system:usage", "", nil)
+	add(m, at(-70*time.Hour), ringwall.EventAlert, "timeline.sim.separated", "SIM seen in other equipment than the one it is bound to", "system:usage", "", nil)
 	gw := ringwall.Subject{Kind: ringwall.SubjectGateway, ID: string(w.House)}
 	add(gw, at(day-time.Hour), ringwall.EventGatewayEnrol, "timeline.gateway.enrolled", "gateway House gateway enrolled", string(w.House), "", p("name", "House gateway"))
 	add(gw, at(3*time.Minute), ringwall.EventGatewayState, "timeline.gateway.ack", "generation 41 in force", string(w.House), "", p("generation", "41"))

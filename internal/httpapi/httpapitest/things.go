@@ -48,7 +48,10 @@ func (m *Mem) Overview(_ context.Context, a audit.Actor) (api.Overview, error) {
 	}
 	for s, es := range h.timeline {
 		if s.Kind == ringwall.SubjectDevice {
-			o.Recent = append(o.Recent, es...)
+			for _, e := range es {
+				e.Subject = s
+				o.Recent = append(o.Recent, e)
+			}
 		}
 	}
 	slices.SortFunc(o.Recent, func(x, y api.TimelineEntry) int {
@@ -236,7 +239,7 @@ func (m *Mem) AssessDevice(_ context.Context, a audit.Actor, id ringwall.DeviceI
 	prev := h.assessments[d.Assess]
 	prev.ID, prev.Device, prev.Org, prev.Started, prev.Ended = as, id, a.Org, m.now(), m.now()
 	h.assessments[as] = prev
-	m.note(a.Org, ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(id)}, ringwall.EventAssessment, "timeline.assessment", "assessed: 7 findings, 3 failed", a.String(), string(as), map[string]string{"findings": "7", "failed": "3"})
+	m.note(a.Org, ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(id)}, ringwall.EventAssessment, "timeline.assessment", "assessed: 7 findings, 3 of them failed", a.String(), string(as), map[string]string{"findings": "7", "failed": "3"})
 	return as, nil
 }
 

@@ -1,0 +1,66 @@
+package i18n_test
+
+import (
+	"maps"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/ringwall/ringwall/internal/i18n"
+	"github.com/ringwall/ringwall/internal/incident"
+	"github.com/ringwall/ringwall/internal/platform"
+	"github.com/ringwall/ringwall/internal/trust"
+)
+
+var parameter = regexp.MustCompile(`\{([a-zA-Z]+)(?:\|([a-z]+))?\}`)
+
+// TestTold compares the Chinese of stories, timelines and trust reasons with
+// the English of the packages that make them: every key is there, none is left
+// over, and none asks for a parameter that never comes.
+func TestTold_every_key_has_Chinese(t *testing.T) {
+	c, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	zh := c.Match("zh-CN")
+	told := map[string]string{}
+	maps.Copy(told, incident.Messages())
+	maps.Copy(told, trust.Messages())
+	maps.Copy(told, platform.Messages())
+	if len(told) < 100 {
+		t.Fatalf("only %d keys are told", len(told))
+	}
+	// A parameter of each name, that names itself.
+	params := map[string]string{}
+	for _, english := range told {
+		for _, m := range parameter.FindAllStringSubmatch(english, -1) {
+			params[m[1]] = "‹" + m[1] + "›"
+		}
+	}
+	for key, english := range told {
+		if !zh.Has(key) {
+			t.Errorf("%q has no Chinese: %s", key, english)
+			continue
+		}
+		has := map[string]string{}
+		for _, m := range parameter.FindAllStringSubmatch(english, -1) {
+			has[m[1]] = params[m[1]]
+		}
+		got := zh.Tell(key, english, has)
+		if strings.ContainsAny(got, "?{}[]") {
+			t.Errorf("%q tells %q: it asks for a parameter that never comes", key, got)
+		}
+		for name, v := range has {
+			if !strings.Contains(got, v) {
+				t.Errorf("%q does not tell its parameter %q: %q", key, name, got)
+			}
+		}
+	}
+	for _, key := range zh.Keys() {
+		if strings.HasPrefix(key, "story.") || regexp.MustCompile(`^(timeline\.[a-z]+\.[a-z]|trust\.[a-z]+\.)`).MatchString(key) {
+			if _, ok := told[key]; !ok {
+				t.Errorf("%q has Chinese, and nobody tells it", key)
+			}
+		}
+	}
+}
