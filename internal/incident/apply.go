@@ -285,7 +285,7 @@ func (in *Incident) effects(now time.Time, cfg Config) []Effect {
 	}
 	var effects []Effect
 	attack := in.Attack()
-	if dev := in.Device(); dev != "" && attack && in.ownStage() >= ringwall.Command && in.Compromised.IsZero() {
+	if dev := in.Device(); dev != "" && (attack || in.witnessed()) && in.ownStage() >= ringwall.Command && in.Compromised.IsZero() {
 		in.Compromised = now
 		effects = append(effects, WriteFinding{Device: dev, Finding: in.finding(now)})
 	}

@@ -92,6 +92,45 @@ func TestApply_victimsAreNotPunished(t *testing.T) {
 	}
 }
 
+// TestApply_provenOrNot: what a deviation or a stranger's doing proves of the
+// device, and what it does not.
+func TestApply_provenOrNot(t *testing.T) {
+	const guesser, c2 = "203.0.113.5", "198.51.100.67"
+	guess := said("g", "credential-guessing", attack, ringwall.Medium, ringwall.Infection, 0, guesser, "role", "target")
+	call := func(peer string) ringwall.Alert {
+		return said("b", "beacon", deviation, ringwall.Medium, ringwall.Command, time.Minute, peer, "role", "source")
+	}
+	put := said("p", "binary-download", attack, ringwall.Medium, ringwall.Infection, time.Second, guesser, "role", "target")
+	off := func(peer string) ringwall.Alert {
+		a := said("s", usage.SIMPeer, deviation, ringwall.Medium, ringwall.Command, 2*time.Minute, peer)
+		a.Subject = ringwall.Subject{Kind: ringwall.SubjectSIM, ID: "sim_1"}
+		return a
+	}
+	tests := []struct {
+		name         string
+		alerts       []ringwall.Alert
+		status       string
+		severity     ringwall.Severity
+		finding, act bool
+	}{
+		{"guessed at, and it calls a bare address as it always did", []ringwall.Alert{guess, call(c2)}, New, ringwall.High, false, false},
+		{"guessed at, and it calls the guesser", []ringwall.Alert{guess, call(guesser)}, New, ringwall.High, true, true},
+		{"guessed at, a program put on it, and it calls", []ringwall.Alert{guess, put, call(c2)}, New, ringwall.High, true, true},
+		{"a program put on it, no more", []ringwall.Alert{guess, put}, Watching, ringwall.Medium, false, false},
+		{"operator and gateway name the same stranger", []ringwall.Alert{call(c2), off(c2)}, New, ringwall.Medium, true, false},
+		{"operator and gateway name two strangers", []ringwall.Alert{call(c2), off(guesser)}, Watching, ringwall.Medium, false, false},
+		{"the gateway alone names one twice", []ringwall.Alert{call(c2), said("n", "new-peer", deviation, ringwall.Medium, ringwall.Command, 0, c2, "role", "source")}, Watching, ringwall.Medium, false, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in, es := play(t, Config{}, tt.alerts...)
+			if in.Status != tt.status || in.Severity != tt.severity || in.CapsTrust() != tt.act || slices.Contains(kinds(es), "WriteFinding") != tt.finding {
+				t.Errorf("status %s severity %v act %v effects %v; want %s %v, act %v, finding %v", in.Status, in.Severity, in.CapsTrust(), kinds(es), tt.status, tt.severity, tt.act, tt.finding)
+			}
+		})
+	}
+}
+
 func TestApply_deviationsNeverActNorExceedMedium(t *testing.T) {
 	var as []ringwall.Alert
 	for i, rule := range []string{"new-peer", "any-fanout", "beacon", "stranger-video"} {

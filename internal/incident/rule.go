@@ -29,7 +29,8 @@ type Rule struct {
 
 	Alert    string            `json:"alert,omitempty"`    // an alert of this rule is in it
 	Severity ringwall.Severity `json:"severity,omitempty"` // of the incident, at least
-	Stage    ringwall.Stage    `json:"stage,omitempty"`    // that the device reached by its own doing, at least
+	Stage    ringwall.Stage    `json:"stage,omitempty"`    // that the device is proven to have reached by its own doing, at least
+	Reached  ringwall.Stage    `json:"reached,omitempty"`  // of the incident, at least, whoever did it
 	Attack   bool              `json:"attack,omitempty"`   // an attack alert is in it, not deviations alone
 
 	Do     Do            `json:"do"`
@@ -83,7 +84,7 @@ func DefaultRules() []Rule {
 	const day = 24 * time.Hour
 	return []Rule{
 		{Name: "device-compromised", Stage: ringwall.Command, Severity: ringwall.High, Attack: true, Do: Act, Kind: Quarantine, Expiry: day, Limit: 5, Window: time.Hour},
-		{Name: "device-entered", Stage: ringwall.Infection, Severity: ringwall.High, Attack: true, Do: Ask, Kind: Quarantine, Expiry: day},
+		{Name: "device-entered", Reached: ringwall.Infection, Severity: ringwall.High, Attack: true, Do: Ask, Kind: Quarantine, Expiry: day},
 		{Name: "video-watched", Alert: "stranger-video", Severity: ringwall.High, Attack: true, Do: Ask, Kind: Quarantine, Expiry: day},
 		{Name: "sim-separated", Alert: "separation", Severity: ringwall.High, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: 7 * day},
 		{Name: "sim-misused", Alert: "sim-service", Severity: ringwall.High, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: 7 * day},

@@ -135,7 +135,7 @@ func (in *Incident) opens(cfg Config) bool {
 			byRule[g.Rule] = min(byRule[g.Rule]+w*bits.Len(uint(g.Count)), ruleCeiling)
 		}
 	}
-	if attack && in.stageCount() >= 2 {
+	if attack && in.stageCount() >= 2 || in.witnessed() {
 		return true
 	}
 	sum := 0
@@ -145,32 +145,58 @@ func (in *Incident) opens(cfg Config) bool {
 	return sum >= cfg.threshold()
 }
 
-// ownStage is the furthest stage that the device was seen to reach by its own
-// doing. What others do to it (a stranger watches its video) counts once it is
-// known besides how they got in: alone, it may be a guest that nobody listed.
-// What its SIM did counts; package usage gives it a stage only when the card sat
-// in the device.
+// ownStage is the furthest stage that the device was proven to reach by its own
+// doing. An attack alert about what it does is proof by itself. Of anything else
+// (a deviation, or harm that others do to it) one source is none: an honest
+// camera that calls a bare address at even times, and at which somebody guesses
+// passwords, would be condemned by whoever cares to guess. It is proof when it
+// is borne out: see borneOut.
 func (in *Incident) ownStage() ringwall.Stage {
 	st := ringwall.NoStage
 	for _, g := range in.Groups {
-		if g.Nature != ringwall.NatureNotice && (!g.Target || in.entered(g.Rule)) {
-			st = max(st, g.Stage)
+		if g.Stage <= st || g.Nature == ringwall.NatureNotice {
+			continue
+		}
+		if g.Nature == ringwall.NatureAttack && !g.Target || in.borneOut(g) {
+			st = g.Stage
 		}
 	}
 	return st
 }
 
-// entered reports whether another rule told how somebody got, or tried to get,
-// into the device.
-func (in *Incident) entered(but string) bool {
-	return slices.ContainsFunc(in.Groups, func(g Group) bool {
-		return g.Stage == ringwall.Infection && g.Rule != but && g.Nature == ringwall.NatureAttack
+// borneOut reports whether something else makes proof of what g says: a program
+// was brought onto the device; the other end is the one that tried to get in;
+// or the operator's records and the gateway's packets, which know nothing of
+// each other, both name that other end.
+func (in *Incident) borneOut(g Group) bool {
+	return slices.ContainsFunc(in.Groups, func(o Group) bool {
+		samePeer := g.Peer.IsValid() && o.Peer == g.Peer
+		broughtIn := o.Stage == ringwall.Infection && o.Nature == ringwall.NatureAttack && o.Rule != g.Rule
+		return broughtIn && (samePeer || o.Rule == "binary-download") || witnesses(g, o) && samePeer
 	})
+}
+
+// witnesses reports whether one group is the operator's and the other the
+// gateway's, and both tell of the device's own doing at stage command or later.
+func witnesses(a, b Group) bool {
+	return a.SIM != b.SIM && !a.Target && !b.Target && min(a.Stage, b.Stage) >= ringwall.Command
+}
+
+// witnessed reports whether operator and gateway bear each other out.
+func (in *Incident) witnessed() bool {
+	for _, a := range in.Groups {
+		for _, b := range in.Groups {
+			if witnesses(a, b) && a.Peer.IsValid() && a.Peer == b.Peer {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // matches reports whether rule r speaks of incident in.
 func (r Rule) matches(in Incident) bool {
-	if in.Severity < r.Severity || in.ownStage() < r.Stage || r.Attack && !in.Attack() {
+	if in.Severity < r.Severity || in.Stage < r.Reached || in.ownStage() < r.Stage || r.Attack && !in.Attack() {
 		return false
 	}
 	if r.Alert == "" {
