@@ -36,11 +36,12 @@ import (
 )
 
 const (
-	// MaxPayload is the largest message; api.MaxBatchBytes stays below it.
-	MaxPayload = 1 << 20
+	// MaxPayload is the largest message. A batch stays below api.MaxBatchBytes;
+	// the room is for the desired state of a gateway with a thousand devices.
+	MaxPayload = 8 << 20
 
-	defaultConnections = 10_000 // at some 60 kB each (measured, enforce.md section 3.8)
-	maxPending         = 8 << 20
+	defaultConnections = 10_000   // at some 60 kB each (measured, enforce.md section 3.8)
+	maxPending         = 32 << 20 // three of the largest messages
 	maxSubscriptions   = 256
 	maxStore           = 4 << 30
 	maxMemory          = 64 << 20

@@ -169,6 +169,7 @@ func (s *sender) feed(t *testing.T, dir string, after time.Duration, end func(*v
 			wrong = fmt.Errorf("acknowledged up to %d, and before up to %d", ack.Seq, s.acked)
 			break
 		}
+		time.Sleep(3 * time.Millisecond) // the projector has to catch up in the end
 		s.acked = ack.Seq
 		s.batch = nextBatch(&s.sent, s.acked+1)
 	}

@@ -41,7 +41,7 @@ func (p *publisher) run(ctx context.Context) error {
 			failed++
 			wait = min(time.Second<<min(failed, 5), 30*time.Second)
 			p.log.Warn("events wait in the outbox", "tries", failed, "cause", err)
-		case n == outboxBatch:
+		case n > outboxBatch/2: // there may be more
 			failed = 0
 			continue
 		default:

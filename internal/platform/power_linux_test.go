@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,6 +85,8 @@ func life(t *testing.T, cuts int, deaf func(path string) bool) []string {
 			survival = powercut.Torn(dice.Uint64())
 		}
 		if err := sender.feed(t, dir, time.Duration(5+dice.IntN(400))*time.Millisecond, func(v *victim) {
+			// Nothing runs on while the power is off, nor into what survived.
+			_ = v.cmd.Process.Signal(syscall.SIGSTOP)
 			if err := disk.Cut(survival); err != nil {
 				t.Error(err)
 			}

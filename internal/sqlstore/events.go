@@ -111,28 +111,52 @@ type Waiting struct {
 	Event ringwall.Event
 }
 
-// Pending returns up to n events of all organisations that wait to be
-// published, in the order in which each organisation's were emitted. It needs
-// SystemOutbox.
+// Pending returns up to n events that wait to be published, each
+// organisation's in the order in which they were emitted. All organisations
+// that have some get their share, so that one with a backlog does not hold up
+// the others. It needs SystemOutbox.
 func (s *Store) Pending(ctx context.Context, scope audit.Scope, n int) ([]Waiting, error) {
 	if err := needPlatform(scope, audit.SystemOutbox); err != nil {
 		return nil, err
 	}
 	var all []Waiting
 	err := s.View(ctx, func(tx *Tx) error {
-		return tx.rows(`SELECT o.n, e.doc FROM outbox o JOIN events e ON e.org = o.org AND e.id = o.event ORDER BY o.n, o.org LIMIT $1`, []any{n}, func(scan func(...any) error) error {
-			var w Waiting
-			var doc string
-			if err := scan(&w.N, &doc); err != nil {
-				return fail(err)
-			}
-			var err error
-			w.Event, err = decode[ringwall.Event](doc)
-			all = append(all, w)
-			return err
+		var orgs []string
+		err := tx.rows(`SELECT c.org FROM outbox_count c WHERE EXISTS (SELECT 1 FROM outbox o WHERE o.org = c.org) ORDER BY c.org`, nil, func(scan func(...any) error) error {
+			var org string
+			err := scan(&org)
+			orgs = append(orgs, org)
+			return fail(err)
 		})
+		if err != nil {
+			return err
+		}
+		for i, org := range orgs {
+			share := (n - len(all)) / (len(orgs) - i)
+			if share == 0 {
+				continue // more organisations than n: the first come once the last have none left
+			}
+			if err := tx.pending(&all, org, share); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return all, err
+}
+
+func (tx *Tx) pending(all *[]Waiting, org string, n int) error {
+	return tx.rows(`SELECT o.n, e.doc FROM outbox o JOIN events e ON e.org = o.org AND e.id = o.event WHERE o.org = $1 ORDER BY o.n LIMIT $2`, []any{org, n}, func(scan func(...any) error) error {
+		var w Waiting
+		var doc string
+		if err := scan(&w.N, &doc); err != nil {
+			return fail(err)
+		}
+		e, err := decode[ringwall.Event](doc)
+		w.Event = e
+		*all = append(*all, w)
+		return err
+	})
 }
 
 // Published removes events from the outbox after the spine has made them
