@@ -108,10 +108,10 @@ type Device struct {
 
 // Name is one rule for names that a device looks up.
 type Name struct {
-	Pattern string // lower case, no final dot; "*.cdn.example" speaks of all below
-	Deny    bool
-	Proto   uint8           // ProtoAny, ProtoTCP, ProtoUDP or ProtoICMP
-	Ports   []api.PortRange // merged; nil = all
+	Pattern string          `json:"pattern"` // lower case, no final dot; "*.cdn.example" speaks of all below
+	Deny    bool            `json:"deny,omitempty"`
+	Proto   uint8           `json:"proto"`           // ProtoAny, ProtoTCP, ProtoUDP or ProtoICMP
+	Ports   []api.PortRange `json:"ports,omitempty"` // merged; nil = all
 }
 
 // Equal reports whether two plans put the same in force.
