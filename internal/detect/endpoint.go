@@ -9,13 +9,11 @@ const tries = 8
 type endpoint struct {
 	last       int64
 	runAt      int64  // when the run of unanswered calls began
-	starts     trail  // calls
-	refused    trail  // passwords that were refused, read in clear
-	repeats    trail  // the same name refused, by digest
+	starts     trail  // calls; of logins, refusals
 	calls      uint32 // in all
 	unanswered uint32 // in a row
 	syns       uint32 // packets that opened, of the calls in that row
-	lastAuth   uint32 // of the last password that was refused
+	lastAuth   uint32 // of logins: the last password that was refused
 	weight     uint16
 	rank       uint8
 }

@@ -77,6 +77,7 @@ type Engine struct {
 
 	conns     conns
 	endpoints endpoints
+	logins    endpoints // refusals that were read
 	pairs     pairs
 	hosts     hosts // of the local networks
 	strangers hosts // of outside
@@ -111,6 +112,7 @@ func New(c Config) *Engine {
 	}
 	e.conns.init(l.Conns)
 	e.endpoints.init(l.Endpoints)
+	e.logins.init(l.Endpoints / loginShare)
 	e.pairs.init(l.Pairs)
 	e.hosts.init(l.Hosts, l.Newcomers)
 	e.strangers.init(l.Strangers, l.Newcomers)

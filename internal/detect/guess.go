@@ -97,18 +97,30 @@ func (e *Engine) guessEnded(c *conn) {
 	}
 }
 
+// loginOf returns what is held of the passwords that one source tried at one
+// service, nil if there is no place. repeats is for the same name again.
+func (e *Engine) loginOf(c *conn, src, dst *party, repeats bool, now int64) *endpoint {
+	n := uint64(c.dport)<<8 | uint64(c.proto)
+	if repeats {
+		n |= 1 << 40
+	}
+	x := e.logins.get(e.hash.ordered(src.key, dst.key, n), max(rankOf(src), rankOf(dst)), now)
+	if x != nil {
+		x.last = now
+		x.weight = min(x.weight+1, 1000)
+	}
+	return x
+}
+
 // refusedPassword counts a refusal that was read in clear.
 func (e *Engine) refusedPassword(p *packet.Packet, c *conn, name string, src, dst party, now int64) {
-	tag := e.hash.ordered(src.key, dst.key, uint64(c.dport)<<8|uint64(c.proto))
-	x := e.endpoints.get(tag, max(rankOf(&src), rankOf(&dst)), now)
+	x := e.loginOf(c, &src, &dst, false, now)
 	if x == nil {
 		return
 	}
-	x.last = now
-	x.weight = min(x.weight+1, 1000)
-	x.refused.add(now, p.Number)
-	if x.refused.within(guessesClear, now, guessWindow) {
-		e.guessing(src, dst, c.dport, name, "refusals", guessesClear, &x.refused, now)
+	x.starts.add(now, p.Number)
+	if x.starts.within(guessesClear, now, guessWindow) {
+		e.guessing(src, dst, c.dport, name, "refusals", guessesClear, &x.starts, now)
 	}
 }
 
@@ -124,8 +136,7 @@ func (e *Engine) refusedWeb(p *packet.Packet, c *conn, name string, src, dst par
 		e.refusedPassword(p, c, name, src, dst, now)
 		return
 	}
-	tag := e.hash.ordered(src.key, dst.key, uint64(c.dport)<<8|uint64(c.proto))
-	x := e.endpoints.get(tag, max(rankOf(&src), rankOf(&dst)), now)
+	x := e.loginOf(c, &src, &dst, false, now)
 	if x == nil {
 		return
 	}
@@ -137,10 +148,12 @@ func (e *Engine) refusedWeb(p *packet.Packet, c *conn, name string, src, dst par
 	if c.auth&1 != 0 {
 		return // the same password, by Basic
 	}
-	x.last = now
-	x.repeats.add(now, p.Number)
-	if x.repeats.within(guesses, now, digestWindow) {
-		e.guessing(src, dst, c.dport, name, "refusals", guesses, &x.repeats, now)
+	if x = e.loginOf(c, &src, &dst, true, now); x == nil {
+		return
+	}
+	x.starts.add(now, p.Number)
+	if x.starts.within(guesses, now, digestWindow) {
+		e.guessing(src, dst, c.dport, name, "refusals", guesses, &x.starts, now)
 	}
 }
 

@@ -15,7 +15,10 @@ type Limits struct {
 	Devices   int // known devices; more than these share Hosts
 }
 
-// Gateway is the size for a small gateway, about 8 MiB with 100 devices. It is
+// loginShare is how many endpoints there are for each place for refusals.
+const loginShare = 4
+
+// Gateway is the size for a small gateway, about 7 MiB with 100 devices. It is
 // what the zero value of Limits means.
 func Gateway() Limits {
 	return Limits{Conns: 16384, Endpoints: 4096, Pairs: 4096, Hosts: 256, Strangers: 64, Newcomers: 16384, Names: 2048, Devices: 1024}
@@ -46,7 +49,7 @@ func (l Limits) Bytes(devices int) int {
 	l = l.orDefault()
 	const tag = 8
 	n := pow2(l.Conns) * int(tag+unsafe.Sizeof(conn{}))
-	n += pow2(l.Endpoints) * int(tag+unsafe.Sizeof(endpoint{}))
+	n += (pow2(l.Endpoints) + pow2(l.Endpoints/loginShare)) * int(tag+unsafe.Sizeof(endpoint{}))
 	n += pow2(l.Pairs) * int(tag+unsafe.Sizeof(pair{}))
 	n += (pow2(l.Hosts) + pow2(l.Strangers)) * int(tag+unsafe.Sizeof(host{}))
 	n += min(devices, l.Devices) * int(unsafe.Sizeof(known{}))

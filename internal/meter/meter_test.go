@@ -389,3 +389,28 @@ func BenchmarkMeter(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds()/1e6, "Mpps")
 }
+
+// FuzzMeter_dhcp: whatever a host says when it asks for an address, its name
+// stays printable and short.
+func FuzzMeter_dhcp(f *testing.F) {
+	f.Add([]byte{12, 3, 'c', 'a', 'm', 255})
+	f.Add([]byte{50, 4, 10, 77, 0, 10, 12, 200})
+	f.Fuzz(func(t *testing.T, options []byte) {
+		b := newBench(meter.Config{})
+		msg := make([]byte, 240, 240+len(options))
+		msg[0], msg[12] = 1, 10
+		copy(msg[236:], "\x63\x82\x53\x63")
+		b.send(packet.Packet{Layers: packet.Link | packet.IPv4 | packet.UDP, Proto: 17, SrcMAC: camMAC, Src: netip.IPv4Unspecified(), Dst: netip.MustParseAddr("255.255.255.255"), SrcPort: 68, DstPort: 67,
+			Payload: append(msg, options...)})
+		for _, s := range b.Sightings() {
+			if len(s.Hostname) > 63 || !s.IP.IsValid() {
+				t.Fatalf("sighting %+v", s)
+			}
+			for _, c := range s.Hostname {
+				if c <= ' ' || c > '~' || c == '<' {
+					t.Fatalf("host name %q", s.Hostname)
+				}
+			}
+		}
+	})
+}
