@@ -123,6 +123,12 @@ func TestAgent_namesAndReports(t *testing.T) {
 		t.Errorf("health = %+v", h)
 	}
 
+	for _, a := range find[api.Ack](r, api.RecordAck) {
+		if a.Drift {
+			t.Errorf("the DNS guard's bindings are taken for drift: %+v", a)
+		}
+	}
+
 	// The camera's cable is pulled: asked, it does not answer any more.
 	must(t, r.cam.Do(func() error {
 		i, err := net.InterfaceByName("eth0")

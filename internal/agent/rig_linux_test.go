@@ -277,8 +277,18 @@ func (r *rig) start(extra ...string) *process {
 		"run", "-state", r.state, "-bridge", "br-lan", "-ports", "p-cam,p-phone", "-uplink", "up0", "-drift", "500ms", "-poll", "2s",
 	}, extra...)
 	p.cmd = exec.Command(r.program, args...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
-	must(r, r.gw.Start(p.cmd))
+	// A pipe of our own: the DNS guard keeps it open after the agent has ended,
+	// and Wait must not wait for that.
+	out, in, err := os.Pipe()
+	must(r, err)
+	p.cmd.Stdout, p.cmd.Stderr = in, in
+	go func() {
+		io.Copy(&p.out, out)
+		out.Close()
+	}()
+	err = r.gw.Start(p.cmd)
+	in.Close()
+	must(r, err)
 	p.done = make(chan error, 1)
 	go func() { p.done <- p.cmd.Wait() }()
 	r.Cleanup(func() { p.kill(unix.SIGKILL) })
