@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/internal/capture"
+	"github.com/ringwall/ringwall/internal/detect"
 	"github.com/ringwall/ringwall/internal/lab"
 	"github.com/ringwall/ringwall/internal/packet"
 )
@@ -69,6 +71,38 @@ func attackOf(t *testing.T, r *lab.Range, name string, o lab.AttackOptions) lab.
 		t.Logf("%s", b)
 	}
 	return rep
+}
+
+// found tells which rules of the detectors find the attack in its recording.
+func found(t *testing.T, rep lab.Report) map[string]bool {
+	t.Helper()
+	f, err := os.Open(rep.Capture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := capture.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := newJudge(t, lab.Script{Devices: lab.Devices(), SIM: lab.RecordedSIM{IMSI: "001011111111111", IMEI: "350000001111119"}})
+	for {
+		fr, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.frame(fr.Data, fr.Time, fr.OrigLen, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := map[string]bool{}
+	for rule := range j.got[ringwall.Subject{Kind: ringwall.SubjectDevice, ID: rep.On}] {
+		out[rule] = true
+	}
+	return out
 }
 
 func TestAttack_miraiScan(t *testing.T) {
@@ -193,9 +227,12 @@ func TestAttack_beacon_video_meter(t *testing.T) {
 	if calls, err := r.Count(t.Context(), lab.C2, "calls"); err != nil || calls < 2 || !rep.Did {
 		t.Errorf("calls at the command server = %d, %v, want at least 2", calls, err)
 	}
-	rep = attackOf(t, r, lab.FailingBeacon, lab.AttackOptions{Duration: 4 * time.Second})
-	if rep.Packets < 4 || !rep.Did {
+	rep = attackOf(t, r, lab.FailingBeacon, lab.AttackOptions{Duration: 18 * time.Second})
+	if rep.Packets < 12 || !rep.Did {
 		t.Errorf("failing beacon: %d packets", rep.Packets)
+	}
+	if got := found(t, rep); !got[detect.FailingBeacon] || !got[detect.NewPeer] {
+		t.Errorf("failing beacon: found by %v", got)
 	}
 	rep = attackOf(t, r, lab.StrangerVideo, lab.AttackOptions{})
 	if !rep.Did || rep.Reached() == 0 {

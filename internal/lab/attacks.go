@@ -4,8 +4,10 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/ringwall/ringwall/internal/detect"
 	"github.com/ringwall/ringwall/internal/lab/attack"
 	"github.com/ringwall/ringwall/internal/packet"
+	"github.com/ringwall/ringwall/internal/usage"
 )
 
 // AttackInfo describes one attack of the range.
@@ -150,47 +152,47 @@ func definitions() []definition {
 	guessing := func(on netip.Addr) func(*packet.Packet) bool { return between(addrOf(Attacker), on, 23) }
 	return []definition{
 		{
-			AttackInfo: AttackInfo{TelnetGuess, "guess factory passwords over telnet", BadCam, 40 * time.Second, []string{"credential-guessing"}},
+			AttackInfo: AttackInfo{TelnetGuess, "guess factory passwords over telnet", BadCam, 40 * time.Second, []string{detect.CredentialGuessing}},
 			match:      guessing, victims: self,
 		},
 		{
-			AttackInfo: AttackInfo{Infect, "guess in over telnet and fetch a program from a bare address", BadCam, 60 * time.Second, []string{"credential-guessing", "binary-download"}},
+			AttackInfo: AttackInfo{Infect, "guess in over telnet and fetch a program from a bare address", BadCam, 60 * time.Second, []string{detect.CredentialGuessing, detect.BinaryDownload}},
 			match: func(on netip.Addr) func(*packet.Packet) bool {
 				return either(guessing(on), between(on, addrOf(Loader), 80))
 			},
 			victims: func(on string) []string { return []string{on, Loader} },
 		},
 		{
-			AttackInfo: AttackInfo{Beacon, "call the command server again and again", BadCam, 20 * time.Second, []string{"new-peer", "beacon"}},
+			AttackInfo: AttackInfo{Beacon, "call the command server again and again", BadCam, 20 * time.Second, []string{detect.NewPeer, detect.Beacon}},
 			match:      func(on netip.Addr) func(*packet.Packet) bool { return between(on, addrOf(C2)) }, victims: only(C2),
 		},
 		{
-			AttackInfo: AttackInfo{FailingBeacon, "call a command server that has gone", BadCam, 20 * time.Second, []string{"new-peer", "failing-beacon"}},
+			AttackInfo: AttackInfo{FailingBeacon, "call a command server that has gone", BadCam, 20 * time.Second, []string{detect.NewPeer, detect.FailingBeacon}},
 			match:      func(on netip.Addr) func(*packet.Packet) bool { return between(on, addrOf(C2)) }, victims: only(C2),
 		},
 		{
-			AttackInfo: AttackInfo{MiraiScan, "scan for telnet as Mirai does", BadCam, 5 * time.Second, []string{"mirai-scan", "admin-fanout"}},
+			AttackInfo: AttackInfo{MiraiScan, "scan for telnet as Mirai does", BadCam, 5 * time.Second, []string{detect.MiraiScan, detect.AdminFanout}},
 			match:      scanning, victims: only(Sink),
 		},
 		{
-			AttackInfo: AttackInfo{UnknownScan, "scan as an unknown family would", BadCam, 5 * time.Second, []string{"any-fanout"}},
+			AttackInfo: AttackInfo{UnknownScan, "scan as an unknown family would", BadCam, 5 * time.Second, []string{detect.AnyFanout}},
 			match:      scanning, victims: only(Sink),
 		},
 		{
-			AttackInfo: AttackInfo{StrangerVideo, "read the video with the factory password", BadCam, 10 * time.Second, []string{"stranger-video"}},
+			AttackInfo: AttackInfo{StrangerVideo, "read the video with the factory password", BadCam, 10 * time.Second, []string{detect.StrangerVideo}},
 			match:      func(on netip.Addr) func(*packet.Packet) bool { return between(addrOf(Attacker), on, 554) }, victims: self,
 		},
 		{
-			AttackInfo: AttackInfo{SIMSwap, "put the meter's SIM into another equipment and send a message", Meter, 20 * time.Second, []string{"separation", "service-not-allowed"}},
+			AttackInfo: AttackInfo{SIMSwap, "put the meter's SIM into another equipment and send a message", Meter, 20 * time.Second, []string{usage.Separation, usage.SIMService}},
 			match:      func(netip.Addr) func(*packet.Packet) bool { return func(*packet.Packet) bool { return false } }, victims: only(),
 		},
 		{
-			AttackInfo: AttackInfo{MeterCompromise, "the meter calls the command server, over the home and over its SIM", Meter, 20 * time.Second, []string{"new-peer", "beacon", "off-list-peer"}},
+			AttackInfo: AttackInfo{MeterCompromise, "the meter calls the command server, over the home and over its SIM", Meter, 20 * time.Second, []string{detect.NewPeer, detect.Beacon, usage.SIMPeer}},
 			match:      func(on netip.Addr) func(*packet.Packet) bool { return between(on, addrOf(C2)) }, victims: only(C2),
 		},
 		{
 			AttackInfo: AttackInfo{Full, "the whole story: infected, commanded, scanning, watched; then the meter and its SIM", BadCam, 3 * time.Minute,
-				[]string{"credential-guessing", "binary-download", "new-peer", "beacon", "mirai-scan", "admin-fanout", "stranger-video", "separation", "off-list-peer"}},
+				[]string{detect.CredentialGuessing, detect.BinaryDownload, detect.NewPeer, detect.Beacon, detect.MiraiScan, detect.AdminFanout, detect.StrangerVideo, usage.Separation, usage.SIMPeer}},
 			parts: []string{Infect, Beacon, MiraiScan, StrangerVideo, MeterCompromise, SIMSwap},
 		},
 	}
