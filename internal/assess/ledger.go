@@ -2,6 +2,7 @@ package assess
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -61,8 +62,14 @@ type Ledger struct {
 	accounts map[string][]time.Time // failed tries per realm and account
 	services map[string][]time.Time // failed tries per service
 	stopped  map[string]stop        // services that must be left alone
-	tried    map[Realm]map[int]bool // pairs some service of the realm has refused
-	hits     map[Realm][]int        // pairs that some service has accepted
+	refused  map[refusal]time.Time  // pairs refused, by realm and service
+	hits     map[Realm][]int        // pairs proven, in the order of their finding
+}
+
+type refusal struct {
+	realm   Realm
+	service string
+	pair    int
 }
 
 type stop struct {
@@ -74,7 +81,7 @@ type stop struct {
 func NewLedger(b Budget, now func() time.Time) *Ledger {
 	return &Ledger{
 		budget: b.withDefaults(), now: now, accounts: map[string][]time.Time{}, services: map[string][]time.Time{},
-		stopped: map[string]stop{}, tried: map[Realm]map[int]bool{}, hits: map[Realm][]int{},
+		stopped: map[string]stop{}, refused: map[refusal]time.Time{}, hits: map[Realm][]int{},
 	}
 }
 
@@ -148,28 +155,51 @@ func (l *Ledger) Stop(service, why string) {
 	l.stopped[service] = stop{l.now(), why}
 }
 
-// Refused notes that a service of the realm refused pair n of the list.
-func (l *Ledger) Refused(realm Realm, n int) {
+// Refused notes that a service refused pair n of the list.
+func (l *Ledger) Refused(realm Realm, service string, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.tried[realm] == nil {
-		l.tried[realm] = map[int]bool{}
+	l.refused[refusal{realm, service, n}] = l.now()
+}
+
+// RefusedIn reports whether some service of the realm refused pair n in the
+// window.
+func (l *Ledger) RefusedIn(realm Realm, n int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for r, at := range l.refused {
+		if r.realm == realm && r.pair == n && l.now().Sub(at) < l.budget.Window {
+			return true
+		}
 	}
-	l.tried[realm][n] = true
+	return false
 }
 
-// WasRefused reports whether some service of the realm refused pair n.
-func (l *Ledger) WasRefused(realm Realm, n int) bool {
+// RefusedBy counts the pairs that one service refused in the window.
+func (l *Ledger) RefusedBy(realm Realm, service string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.tried[realm][n]
+	n := 0
+	for r, at := range l.refused {
+		if r.realm == realm && r.service == service && l.now().Sub(at) < l.budget.Window {
+			n++
+		}
+	}
+	return n
 }
 
-// Hit notes that pair n was proven at a service of the realm.
-func (l *Ledger) Hit(realm Realm, n int) {
+// Proven notes that pair n opened a service, and that a wrong password was
+// refused after it. A login resets what a lock counts, so all that is left
+// standing against account and service is that one wrong password.
+func (l *Ledger) Proven(realm Realm, service, account string, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.hits[realm] = append(l.hits[realm], n)
+	now := l.now()
+	l.accounts[string(realm)+"\x00"+account] = []time.Time{now}
+	l.services[service] = []time.Time{now}
+	if !slices.Contains(l.hits[realm], n) {
+		l.hits[realm] = append(l.hits[realm], n)
+	}
 }
 
 // Hits returns the proven pairs, first found first.

@@ -28,7 +28,7 @@ func (r *Rubric) merge(in Indicator, fs []ringwall.Finding, now time.Time) ringw
 		a.finding = fs[i]
 	}
 	out := a.finding
-	out.Evidence = slices.Clone(out.Evidence)
+	out.Evidence = append([]string{}, out.Evidence...) // never nil: it is shown as a list
 	out.Facts = maps.Clone(out.Facts)
 	for _, f := range fs {
 		if compare(f, a.finding) == 0 {

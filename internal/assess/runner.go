@@ -278,7 +278,8 @@ func (e *Env) take(a Answer) {
 func assessment(rubric *Rubric, t Target, env *Env, fresh []ringwall.Finding, now time.Time) api.Assessment {
 	all := slices.Clone(fresh)
 	for _, f := range t.Prior {
-		if !strings.HasPrefix(f.Source, SourceProbe) {
+		// Probes' earlier answers are replaced, and so is what nobody knew.
+		if !strings.HasPrefix(f.Source, SourceProbe) && (f.Outcome != ringwall.Unknown || f.Indicator == ringwall.ObservedCompromise) {
 			all = append(all, f)
 		}
 	}
@@ -299,7 +300,7 @@ func assessment(rubric *Rubric, t Target, env *Env, fresh []ringwall.Finding, no
 		ID: ringwall.AssessID(ringwall.NewID(ringwall.PrefixAssess, now)), Org: t.Org, Device: t.Device, Target: t.Name, Ended: now,
 		Vendor: env.Known.Vendor, Model: env.Known.Model, Firmware: env.Known.Firmware, MAC: env.Known.MAC, Type: env.Known.Type,
 		Grade: res.Grade, Class: res.Class, Best: res.Best, Worst: res.Worst, Risk: res.Risk, Coverage: res.Coverage,
-		Reasons: res.Reasons, Modules: res.Modules, Findings: merged, Services: slices.Clone(env.Services), Rubric: res.Rubric,
+		Reasons: res.Reasons, Modules: res.Modules, Findings: merged, Services: append([]api.Service{}, env.Services...), Rubric: res.Rubric,
 		Next: next(res.Next),
 	}
 }

@@ -3,6 +3,7 @@ package assess
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -114,6 +115,27 @@ func TestRunner_oneAnswerPerIndicator(t *testing.T) {
 		again := Grade(r, a.Findings, noon)
 		if again.Grade != a.Grade || again.Risk != a.Risk || again.Coverage != a.Coverage || again.Best != a.Best || again.Worst != a.Worst {
 			t.Fatalf("merged findings grade %v %v %v, all of them %v %v %v", again.Grade, again.Risk, again.Coverage, a.Grade, a.Risk, a.Coverage)
+		}
+	}
+}
+
+func TestRunner_assessedAgainIsTheSame(t *testing.T) {
+	p := FakeProbe{Definition{ID: "p", Indicators: []string{"AP-01"}}, func(context.Context, *Env, Target) (Answer, error) {
+		return Answer{Findings: []ringwall.Finding{{Indicator: "AP-01", Outcome: ringwall.Fail, Confidence: ringwall.Confirmed, Title: "bad"}}}, nil
+	}}
+	tg := target(1)
+	var first string
+	for i := range 3 {
+		as, err := runner(p).Run(t.Context(), []Target{tg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tg.Prior = as[0].Findings
+		got := fmt.Sprint(as[0].Findings, as[0].Reasons)
+		if i == 0 {
+			first = got
+		} else if got != first {
+			t.Fatalf("assessment %d differs:\n%s\n%s", i, first, got)
 		}
 	}
 }

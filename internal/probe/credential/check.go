@@ -41,9 +41,11 @@ type Report struct {
 	Service  Service
 	Hit      *Pair
 	Tried    int      // known pairs presented and answered
+	Earlier  int      // known pairs that it refused earlier in the ledger's window
 	Of       int      // known pairs for this kind of account
 	Decoy    bool     // lets in what it must not: its answers say nothing
 	Locked   bool     // it locked us out or asked us to wait
+	Shaky    bool     // it changed its manner, or a proven pair could not be tried again
 	Stopped  string   // why no more were tried, "" when the list was finished
 	Evidence []string // a line per step that matters
 }
@@ -57,6 +59,7 @@ func Check(ctx context.Context, env *assess.Env, s Service, login Login) Report 
 	c := check{env: env, s: s, login: login, r: Report{Service: s}}
 	pairs := c.order(Known(s.Realm, env.Known.Vendor))
 	c.r.Of = len(pairs)
+	c.r.Earlier = env.Ledger.RefusedBy(s.Realm, s.Key)
 	if !c.control(ctx) {
 		return c.r
 	}
@@ -68,6 +71,9 @@ func Check(ctx context.Context, env *assess.Env, s Service, login Login) Report 
 		more, blocked := c.pair(ctx, p)
 		if !more {
 			return c.r
+		}
+		if blocked != "" && slices.Contains(env.Ledger.Hits(s.Realm), p.N) && !env.Ledger.RefusedIn(s.Realm, p.N) {
+			c.r.Shaky = true // proven before, and nobody of these accounts has refused it since
 		}
 		if blocked != "" && c.exhausted(pairs) {
 			c.r.Stopped = blocked
@@ -91,7 +97,7 @@ func (c *check) order(pairs []Pair) []Pair {
 		switch {
 		case slices.Contains(hits, p.N):
 			return 0
-		case c.env.Ledger.WasRefused(c.s.Realm, p.N):
+		case c.env.Ledger.RefusedIn(c.s.Realm, p.N):
 			return 2
 		}
 		return 1
@@ -109,6 +115,8 @@ func (c *check) control(ctx context.Context) bool {
 	user := "rw" + strings.ToLower(rand.Text()[:6])
 	if ok, why := c.env.Ledger.Spend(c.s.Realm, c.s.Key, user); !ok {
 		c.r.Stopped = why
+		// What was proven here before may still open it.
+		c.r.Shaky = len(c.env.Ledger.Hits(c.s.Realm)) > 0
 		return false
 	}
 	o, _ := c.login(ctx, user, rand.Text()[:10])
@@ -137,7 +145,7 @@ func (c *check) pair(ctx context.Context, p Pair) (more bool, blocked string) {
 	}
 	switch o {
 	case Refused:
-		c.env.Ledger.Refused(c.s.Realm, p.N)
+		c.env.Ledger.Refused(c.s.Realm, c.s.Key, p.N)
 		return true, ""
 	case Accepted:
 		c.env.Ledger.Refund(c.s.Realm, c.s.Key, p.User)
@@ -164,7 +172,7 @@ func (c *check) confirm(ctx context.Context, p Pair, proof string) {
 	switch o {
 	case Refused:
 		c.say("negative control: the same user with a random password was refused")
-		c.env.Ledger.Hit(c.s.Realm, p.N)
+		c.env.Ledger.Proven(c.s.Realm, c.s.Key, p.User, p.N)
 		c.r.Hit = &p
 	case Accepted, Hollow:
 		c.env.Ledger.Refund(c.s.Realm, c.s.Key, p.User)
@@ -189,8 +197,10 @@ func (c *check) end(o Outcome) {
 		c.r.Locked = true
 		c.r.Stopped = "it locked the account or asked us to wait"
 	case Dropped:
+		c.r.Shaky = true
 		c.r.Stopped = "it hung up or stopped listening"
 	default:
+		c.r.Shaky = true
 		c.r.Stopped = "its answer was not understood"
 	}
 	c.say("after %d answers on known credentials %s", c.r.Tried, c.r.Stopped)
@@ -237,15 +247,18 @@ func (r Report) known() ringwall.Finding {
 	case r.Decoy:
 		f.Title = r.Service.Name + " lets in what it must not, so its answers on credentials say nothing"
 		f.Confidence = ringwall.Observed
-	case r.Tried >= min(enough, r.Of) && !r.Locked:
+	case r.Tried+r.Earlier >= min(enough, r.Of) && !r.Locked && !r.Shaky:
 		f.Outcome, f.Confidence = ringwall.Pass, ringwall.Observed
-		f.Title = fmt.Sprintf("%s refused the %d likeliest default credentials", r.Service.Name, r.Tried)
+		f.Title = fmt.Sprintf("%s refused the %d likeliest default credentials", r.Service.Name, r.Tried+r.Earlier)
 	default:
 		f.Title = fmt.Sprintf("%s: too few default credentials could be tried to say", r.Service.Name)
 		f.Confidence = ringwall.Observed
 	}
 	if r.Hit == nil && !r.Decoy {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("%d of %d known credentials were tried", r.Tried, r.Of))
+		if r.Earlier > 0 {
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%d were refused earlier, and are not tried again so soon", r.Earlier))
+		}
 		if r.Stopped != "" {
 			f.Evidence = append(f.Evidence, "no more, because "+r.Stopped)
 		}

@@ -185,6 +185,62 @@ func TestCheck_provenPairComesFirstElsewhere(t *testing.T) {
 	}
 }
 
+func TestCheck_repairIsSeenSoonAfter(t *testing.T) {
+	env := newEnv("")
+	d := &device{user: "admin", password: "12345", lockAccount: 5}
+	keys := []string{"onvif/80", "http/80", "rtsp/554"}
+	at := func(key string) Service { s := camera; s.Key = key; return s }
+	for _, k := range keys {
+		if r := Check(t.Context(), env, at(k), d.login); r.Hit == nil {
+			t.Fatalf("%s: not found: %+v", k, r)
+		}
+		d.byAccount = nil // the last thing each service saw of the account was a login, and one wrong password
+	}
+	d.password = "correct horse"
+	passed := 0
+	for _, k := range keys {
+		r := Check(t.Context(), env, at(k), d.login)
+		if r.Hit != nil {
+			t.Fatalf("%s: still %v", k, r.Hit)
+		}
+		if answer(t, r).Outcome == ringwall.Pass {
+			passed++
+		}
+	}
+	if passed == 0 || d.locked {
+		t.Errorf("after the repair %d services pass, locked %v", passed, d.locked)
+	}
+}
+
+func TestCheck_twiceInARowSaysTheSame(t *testing.T) {
+	env := newEnv("")
+	d := &device{user: "admin", password: "correct horse", lockAfter: 5}
+	first := answer(t, Check(t.Context(), env, camera, d.login))
+	second := answer(t, Check(t.Context(), env, camera, d.login))
+	if first.Outcome != ringwall.Pass || second.Outcome != ringwall.Pass || d.locked || d.failures > 4 {
+		t.Errorf("first %v, then %v, %d wrong passwords, locked %v", first.Outcome, second.Outcome, d.failures, d.locked)
+	}
+}
+
+func TestCheck_provenAndOutOfTriesIsNoPass(t *testing.T) {
+	env := newEnv("")
+	d := &device{user: "admin", password: "12345"}
+	if r := Check(t.Context(), env, camera, d.login); r.Hit == nil {
+		t.Fatal("not found")
+	}
+	for { // somebody else's tries use the purse up
+		if ok, _ := env.Ledger.Spend(camera.Realm, camera.Key, "x"); !ok {
+			break
+		}
+	}
+	for n := 10; n < 15; n++ {
+		env.Ledger.Refused(camera.Realm, camera.Key, n)
+	}
+	if f := answer(t, Check(t.Context(), env, camera, d.login)); f.Outcome != ringwall.Unknown {
+		t.Errorf("a service that a default opened and that could not be tried again is %v", f.Outcome)
+	}
+}
+
 func TestCheck_servicesShareTheList(t *testing.T) {
 	env := newEnv("")
 	seen := map[string]int{}
