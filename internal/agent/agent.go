@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -60,7 +61,8 @@ type Agent struct {
 	hash    string // of the last Apply; "" while a Restrict has changed it since
 	applied uint64 // generation
 
-	noting   sync.Mutex // makes noteView take turns
+	noting   sync.Mutex // makes noteView take turns; guards cleared
+	cleared  map[ringwall.DeviceID]time.Time
 	view     atomic.Pointer[view]
 	watch    *watch
 	guard    *guard
@@ -82,7 +84,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{
+	a := &Agent{cleared: map[ringwall.DeviceID]time.Time{},
 		cfg: cfg, log: cfg.Log, started: cfg.Now(),
 		reacts: make(chan reaction, 256), ended: make(chan struct{}), again: make(chan struct{}, 1), fetch: make(chan struct{}, 1),
 	}
@@ -203,6 +205,17 @@ type view struct {
 	desired api.Desired
 	device  map[ringwall.DeviceID]*api.DevicePolicy
 	inForce map[ringwall.DeviceID]ringwall.Restriction
+	cleared map[ringwall.DeviceID]time.Time // when a hold on it was last lifted
+}
+
+// noteCleared notes on whom holds were lifted: what the detectors said of them
+// before is over, and what happens again is said again.
+func (a *Agent) noteCleared(lifted []enforce.Lifted) {
+	a.noting.Lock()
+	defer a.noting.Unlock()
+	for _, l := range lifted {
+		a.cleared[l.Hold.Device] = a.cfg.Now()
+	}
 }
 
 // noteView takes what is in force for those who judge packets.
@@ -210,7 +223,7 @@ func (a *Agent) noteView() {
 	a.noting.Lock()
 	defer a.noting.Unlock()
 	k := a.keeper.View()
-	v := &view{desired: k.Desired, device: make(map[ringwall.DeviceID]*api.DevicePolicy, len(k.Desired.Devices)), inForce: a.keeper.InForce()}
+	v := &view{desired: k.Desired, device: make(map[ringwall.DeviceID]*api.DevicePolicy, len(k.Desired.Devices)), inForce: a.keeper.InForce(), cleared: maps.Clone(a.cleared)}
 	for i := range k.Desired.Devices {
 		d := &k.Desired.Devices[i]
 		v.device[d.Device] = d

@@ -64,6 +64,7 @@ func (a *Agent) accept(ctx context.Context, signed api.Signed) error {
 	}
 	a.reported = ""
 	a.log.Info("desired state is in force", "generation", d.Generation, "devices", len(d.Devices), "ahead", a.keeper.Ahead())
+	a.noteCleared(lifted)
 	a.noteView()
 	a.reportLifted(lifted)
 	a.acknowledge("")
@@ -161,6 +162,7 @@ func (a *Agent) expire(ctx context.Context) {
 		return
 	}
 	a.reapply(ctx)
+	a.noteCleared(lifted)
 	a.noteView()
 	a.reportLifted(lifted)
 }

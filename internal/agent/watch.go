@@ -136,7 +136,7 @@ func (w *watch) adopt() {
 	seen := make([]detect.Device, 0, len(v.desired.Devices))
 	counted := make([]meter.Device, 0, len(v.desired.Devices))
 	for _, d := range v.desired.Devices {
-		seen = append(seen, detect.Device{ID: d.Device, MAC: d.Binding.MAC, IP: d.Binding.IP, Learned: d.Learned, Terms: d.Terms, Mode: d.Mode, Assessor: d.Assessor})
+		seen = append(seen, detect.Device{ID: d.Device, MAC: d.Binding.MAC, IP: d.Binding.IP, Learned: d.Learned, Terms: d.Terms, Mode: d.Mode, Assessor: d.Assessor, Cleared: v.cleared[d.Device]})
 		counted = append(counted, meter.Device{ID: d.Device, MAC: d.Binding.MAC, IP: d.Binding.IP, Learn: d.Mode != ringwall.Enforce})
 	}
 	w.engine.SetDevices(seen)

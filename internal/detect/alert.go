@@ -62,6 +62,9 @@ type statement struct {
 func (e *Engine) fresh(rule ruleID, subject *party, extra uint64, window time.Duration, now int64) bool {
 	t := &e.tellers[rule]
 	key := e.hash.ordered(subject.key, extra, uint64(now/int64(window))<<1|1)
+	if subject.dev >= 0 {
+		key = mix(key, uint64(e.devices[subject.dev].Cleared.UnixNano()))
+	}
 	b := key >> 32 % (toldSize / ways)
 	bucket := t.seen[b*ways : b*ways+ways]
 	for i := range bucket {
@@ -111,6 +114,11 @@ func (e *Engine) tell(s statement, extra string, window time.Duration) {
 	}
 	s.facts["role"] = s.role
 	at := time.Unix(0, s.at).UTC()
+	if s.subject.dev >= 0 {
+		if c := e.devices[s.subject.dev].Cleared; !c.IsZero() {
+			extra += "+" + c.UTC().Format(time.RFC3339Nano)
+		}
+	}
 	a := ringwall.Alert{
 		ID: ringwall.AlertID(ringwall.DeriveID(ringwall.PrefixAlert, info.Name, string(subject.Kind), subject.ID,
 			at.Truncate(window).Format(time.RFC3339), extra)),

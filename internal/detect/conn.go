@@ -53,7 +53,7 @@ type conn struct {
 	prompts     uint8 // for a login name
 	fails       uint8 // refusals that were read
 	bodyLen     uint8
-	body        [4]byte
+	body        [14]byte
 	flooding    uint8
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -24,6 +25,10 @@ type Device struct {
 	// Assessor says that assessments are run from the device: what looks like
 	// scanning and guessing by it is its owner's doing.
 	Assessor bool
+	// Cleared is when the device was last set free: what was said and gathered
+	// about it before is over, and what it does again is said again, under
+	// another id.
+	Cleared time.Time
 }
 
 // known is a device with what the engine holds of it.
@@ -129,7 +134,9 @@ func (e *Engine) adopt() {
 		at, stays := slots[k.ID]
 		switch {
 		case stays:
-			k.host = e.devices[at].host
+			if k.Cleared.Equal(e.devices[at].Cleared) {
+				k.host = e.devices[at].host
+			}
 		case len(free) > 0:
 			at, free = free[0], free[1:]
 		default:

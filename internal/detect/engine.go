@@ -23,8 +23,8 @@ const tickEvery = int64(250 * time.Millisecond)
 
 // Config of an Engine.
 type Config struct {
-	// Now is used by nothing but to seed the tables' secret; packets carry
-	// their own time. May be nil.
+	// Now is asked by Tick when it is given no time; nil is time.Now. Packets
+	// carry their own.
 	Now func() time.Time
 	// Local are the networks of our own; empty means the private ranges of
 	// RFC 1918, RFC 6598, RFC 3927 and RFC 4193, and IPv6 link-local.
@@ -61,6 +61,7 @@ type Stats struct {
 // Engine is the detector engine; see the package comment.
 type Engine struct {
 	alert   func(ringwall.Alert)
+	wall    func() time.Time
 	off     [ruleCount]bool
 	limits  Limits
 	routed  bool
@@ -97,12 +98,15 @@ func New(c Config) *Engine {
 	if c.Alert == nil {
 		c.Alert = func(ringwall.Alert) {}
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if len(c.Local) == 0 {
 		c.Local = DefaultLocal()
 	}
 	l := c.Limits.orDefault()
 	e := &Engine{
-		alert: c.Alert, limits: l, routed: c.Routed,
+		alert: c.Alert, wall: c.Now, limits: l, routed: c.Routed,
 		byMAC: map[uint64]int32{}, byIP: map[uint64]int32{},
 		hash:  hasher{rand.Uint64() | 1, rand.Uint64() | 1},
 		names: passivedns.NewTable(l.Names, nameLife, c.Seed),
@@ -157,8 +161,12 @@ func (e *Engine) Packet(p *packet.Packet) {
 
 // Tick lets time pass: it judges what has not been answered by now. Call it
 // about once a second on a live tap, and once after the last packet of a file.
+// The zero time means now.
 func (e *Engine) Tick(now time.Time) {
 	e.adopt()
+	if now.IsZero() {
+		now = e.wall()
+	}
 	e.tick(e.clock(now))
 }
 

@@ -18,6 +18,8 @@ type host struct {
 	// attacked is when an attack by or on the device was last told of; 0 = never.
 	attacked int64
 
+	adminAt int64 // when a fast scan of administration ports was last told of
+
 	admin targets6
 	daily dayset
 	tcp   contacts

@@ -210,18 +210,36 @@ func (e *Engine) header(p *packet.Packet, c *conn, b []byte, now int64, src, dst
 	c.next = p.Seq + uint32(len(p.Payload))
 }
 
-// bodyBytes gathers the first four bytes of a body.
+// bodyBytes gathers the first bytes of a body: four of a program, and before
+// them perhaps the size of a chunk, of eight digits at most (RFC 9112 section
+// 7.1).
 func (e *Engine) bodyBytes(p *packet.Packet, c *conn, b []byte, now int64, src, dst uint64) {
 	n := copy(c.body[c.bodyLen:], b)
 	c.bodyLen += uint8(n)
 	c.next = p.Seq + uint32(len(p.Payload))
-	if int(c.bodyLen) < len(c.body) {
+	body := c.body[:c.bodyLen]
+	digits := 0
+	for digits < len(body) && hexDigit(body[digits]) {
+		digits++
+	}
+	switch {
+	case digits == 0:
+	case digits+2 <= len(body) && body[digits] == '\r' && body[digits+1] == '\n':
+		body = body[digits+2:]
+	case digits+2 > len(body) && digits <= 8:
+		return // the size of a chunk may still be coming
+	}
+	if len(body) < 4 && int(c.bodyLen) < len(c.body) {
 		return
 	}
 	c.marks &^= connBody
-	if kind := program(c.body[:]); kind != "" {
+	if kind := program(body); kind != "" {
 		e.fetched(p, c, kind, "http", now, src, dst)
 	}
+}
+
+func hexDigit(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
 }
 
 // program says what kind of program b begins with, "" for none.

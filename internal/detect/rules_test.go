@@ -83,6 +83,14 @@ func TestAdminFanout_slow(t *testing.T) {
 	}
 }
 
+func TestAdminFanout_fastIsNotToldAgainAsSlow(t *testing.T) {
+	w := newWorld(t, detect.Config{}, homeDevices())
+	for i := range 60 {
+		w.syn(cam, outside(i), 23)
+	}
+	w.want(detect.AdminFanout, attack, string(camID), "source")
+}
+
 func TestAdminFanout_namedTargetsAreHonest(t *testing.T) {
 	w := newWorld(t, detect.Config{}, homeDevices())
 	for i := range 30 {
@@ -487,6 +495,15 @@ func TestBinaryDownload(t *testing.T) {
 		"a byte at a time": func(w *world) {
 			d := w.open(cam, loader, 80).say(get)
 			for _, c := range []byte("HTTP/1.0 200 OK\r\nServer: x\r\n\r\n" + elf) {
+				d.hear(string([]byte{c}))
+			}
+		},
+		"chunked": func(w *world) {
+			w.open(cam, loader, 80).say(get).hear("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n" + elf)
+		},
+		"chunked, a byte at a time": func(w *world) {
+			d := w.open(cam, loader, 80).say(get)
+			for _, c := range []byte("HTTP/1.1 200 OK\r\n\r\n0000AbcD\r\n" + elf) {
 				d.hear(string([]byte{c}))
 			}
 		},

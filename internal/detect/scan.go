@@ -80,11 +80,14 @@ func (e *Engine) fanout(a *attempt) {
 
 func (e *Engine) adminFanout(a *attempt, h *host, key uint32) {
 	if distinct(h.admin.set[:], &h.admin.n, key, a.dport, a.num, a.now, scanWindow) && e.fresh(ruleAdmin, &a.src, 0, hour, a.now) {
+		h.adminAt = a.now
 		packets, ports, first := evidence(h.admin.set[:])
 		e.tellScan(ruleAdmin, a.src, a.now, first, len(h.admin.set), packets, ports, "", hour,
 			"The device tries the administration ports of many hosts", map[string]string{"window": scanWindow.String()})
 	}
-	if h.daily.add(key, a.num, a.now) && e.fresh(ruleAdmin, &a.src, 1, day, a.now) {
+	// What was told of as fast is not told of again as slow.
+	fast := h.adminAt != 0 && recent(h.adminAt, a.now, hour)
+	if h.daily.add(key, a.num, a.now) && !fast && e.fresh(ruleAdmin, &a.src, 1, day, a.now) {
 		e.tellScan(ruleAdmin, a.src, a.now, h.daily.from, slowTargets, append([]uint64(nil), h.daily.nums[:maxEvidence]...), nil, "slow", day,
 			"The device tries the administration ports of many hosts, slowly", map[string]string{"window": "24h0m0s"})
 	}

@@ -272,7 +272,7 @@ func TestEnforce_noAttackPacketArrivesAndEveryAttackAlerts(t *testing.T) {
 			until(t, x, 10*time.Second, "alert "+attack.rule, func() (bool, error) {
 				line, err := x.Client.Timeline(ctx, ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(cam.ID)}, time.Time{}, 200)
 				return slices.ContainsFunc(line, func(e api.TimelineEntry) bool {
-					return e.Kind == ringwall.EventAlert && (e.Params["rule"] == attack.rule || attack.rule == "any-fanout" && e.Params["rule"] == "admin-fanout")
+					return e.Kind == ringwall.EventAlert && e.Time.After(rep.From) && (e.Params["rule"] == attack.rule || attack.rule == "any-fanout" && e.Params["rule"] == "admin-fanout")
 				}), err
 			})
 			if err := x.Release(ctx, cam.ID); err != nil {
