@@ -33,11 +33,8 @@ type upstream struct {
 func newUpstream(t testing.TB, zone func(q dns.Question, tcp bool) *dns.Msg) *upstream {
 	t.Helper()
 	u := &upstream{zone: zone}
-	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	must(t, err)
+	pc, l := bothPorts(t)
 	u.addr = pc.LocalAddr().(*net.UDPAddr).AddrPort()
-	l, err := net.Listen("tcp4", u.addr.String())
-	must(t, err)
 	h := dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) {
 		q := req.Question[0]
 		u.mu.Lock()
@@ -58,6 +55,22 @@ func newUpstream(t testing.TB, zone func(q dns.Question, tcp bool) *dns.Msg) *up
 		t.Cleanup(func() { s.Shutdown() })
 	}
 	return u
+}
+
+// bothPorts listens on a port that is free for UDP and TCP.
+func bothPorts(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for range 20 {
+		pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		must(t, err)
+		l, err := net.Listen("tcp4", pc.LocalAddr().String())
+		if err == nil {
+			return pc, l
+		}
+		pc.Close() // somebody else has that number
+	}
+	t.Fatal("no port is free for UDP and TCP")
+	return nil, nil
 }
 
 func rr(t testing.TB, text string) dns.RR {
@@ -498,10 +511,10 @@ func TestGuard_runServesAndReports(t *testing.T) {
 	p := testPolicy(up.addr)
 	p.Devices[0].IP = netip.MustParseAddr("127.0.0.1")
 	must(t, dnsguard.WritePolicy(path, p, nil))
-	free, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	must(t, err)
-	addr := free.LocalAddr().String()
-	free.Close()
+	pc, l := bothPorts(t)
+	addr := pc.LocalAddr().String()
+	pc.Close()
+	l.Close()
 	var reports []api.DNSReport
 	g, err := dnsguard.New(dnsguard.Config{PolicyFile: path, Listen: addr, Firewall: &memBinder{}, Report: func(r api.DNSReport) { reports = append(reports, r) }, ReportEvery: time.Hour})
 	must(t, err)
