@@ -105,8 +105,26 @@ func decode[T any](doc string) (v T, err error) {
 	return v, nil
 }
 
+// stmt returns the prepared statement of a text within the transaction; nil
+// when there is none yet. Rows of a statement must have been read before it is
+// run again: no callback of rows asks the database anything.
+func (tx *Tx) stmt(query string) *sql.Stmt {
+	st := tx.pool.prepared(query)
+	if st == nil {
+		tx.missing = append(tx.missing, query)
+		return nil
+	}
+	return tx.tx.StmtContext(tx.ctx, st)
+}
+
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
-	r, err := tx.tx.ExecContext(tx.ctx, query, args...)
+	var r sql.Result
+	var err error
+	if st := tx.stmt(query); st != nil {
+		r, err = st.ExecContext(tx.ctx, args...)
+	} else {
+		r, err = tx.tx.ExecContext(tx.ctx, query, args...)
+	}
 	if err != nil {
 		return 0, fail(err)
 	}
@@ -119,7 +137,13 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 
 // row scans one row; NotFound of kind and id when there is none.
 func (tx *Tx) row(kind, id, query string, args []any, dest ...any) error {
-	err := tx.tx.QueryRowContext(tx.ctx, query, args...).Scan(dest...)
+	var row *sql.Row
+	if st := tx.stmt(query); st != nil {
+		row = st.QueryRowContext(tx.ctx, args...)
+	} else {
+		row = tx.tx.QueryRowContext(tx.ctx, query, args...)
+	}
+	err := row.Scan(dest...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return notFound(kind, id)
 	}
@@ -128,7 +152,13 @@ func (tx *Tx) row(kind, id, query string, args []any, dest ...any) error {
 
 // rows calls f for each row.
 func (tx *Tx) rows(query string, args []any, f func(scan func(...any) error) error) error {
-	rs, err := tx.tx.QueryContext(tx.ctx, query, args...)
+	var rs *sql.Rows
+	var err error
+	if st := tx.stmt(query); st != nil {
+		rs, err = st.QueryContext(tx.ctx, args...)
+	} else {
+		rs, err = tx.tx.QueryContext(tx.ctx, query, args...)
+	}
 	if err != nil {
 		return fail(err)
 	}

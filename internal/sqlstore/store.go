@@ -32,6 +32,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -54,7 +55,7 @@ const (
 
 // Store is the database.
 type Store struct {
-	w, r *sql.DB
+	w, r *pool
 	seal *sealer
 	now  func() time.Time
 }
@@ -83,7 +84,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	}
 	r.SetMaxOpenConns(readers)
 	r.SetMaxIdleConns(readers)
-	s := &Store{w: w, r: r, now: time.Now}
+	s := &Store{w: &pool{db: w}, r: &pool{db: r}, now: time.Now}
 	if s.seal, err = openSealer(ctx, filepath.Join(dir, "data.key"), w); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -123,7 +124,67 @@ func migrate(ctx context.Context, db *sql.DB) error {
 }
 
 // Close closes the database.
-func (s *Store) Close() error { return errors.Join(s.r.Close(), s.w.Close()) }
+func (s *Store) Close() error { return errors.Join(s.r.close(), s.w.close()) }
+
+// maxStatements bounds the statements that a pool keeps prepared: more than
+// there are texts in this package; a list's filters make some more.
+const maxStatements = 512
+
+// pool is a database handle with the statements that were prepared on it:
+// preparing one costs as much as running it.
+type pool struct {
+	db *sql.DB
+
+	mu    sync.Mutex
+	stmts map[string]*sql.Stmt
+}
+
+// prepared returns the statement of a text; nil when there is none yet.
+func (p *pool) prepared(query string) *sql.Stmt {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stmts[query]
+}
+
+// prepare prepares what a transaction found missing, after its end: inside of
+// it the pool's only connection is taken. What cannot be prepared now is run as
+// text, again.
+func (p *pool) prepare(ctx context.Context, queries []string) {
+	for _, q := range queries {
+		p.mu.Lock()
+		enough := p.stmts[q] != nil || len(p.stmts) >= maxStatements
+		p.mu.Unlock()
+		if enough {
+			continue
+		}
+		st, err := p.db.PrepareContext(ctx, q)
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		if p.stmts == nil {
+			p.stmts = map[string]*sql.Stmt{}
+		}
+		if p.stmts[q] == nil {
+			p.stmts[q] = st
+			st = nil
+		}
+		p.mu.Unlock()
+		if st != nil { // another was faster
+			_ = st.Close()
+		}
+	}
+}
+
+func (p *pool) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for _, st := range p.stmts {
+		errs = append(errs, st.Close())
+	}
+	return errors.Join(append(errs, p.db.Close())...)
+}
 
 // Tx is one transaction. It lives within one call of Update or View, and so
 // carries that call's context.
@@ -132,6 +193,9 @@ type Tx struct {
 	tx   *sql.Tx
 	seal *sealer
 	now  func() time.Time
+
+	pool    *pool
+	missing []string // texts that were not prepared
 }
 
 // Update runs f in a transaction that may write. When f returns nil, all of it
@@ -141,20 +205,24 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error { return s.
 // View runs f in a transaction that reads one state of the database.
 func (s *Store) View(ctx context.Context, f func(*Tx) error) error { return s.run(ctx, s.r, f) }
 
-func (s *Store) run(ctx context.Context, db *sql.DB, f func(*Tx) error) error {
-	tx, err := db.BeginTx(ctx, nil)
+func (s *Store) run(ctx context.Context, p *pool, f func(*Tx) error) error {
+	tx, err := p.db.BeginTx(ctx, nil)
 	if err != nil {
 		return ringwall.Errorf(ringwall.Unavailable, "the database is not available: %w", err)
 	}
-	// After a commit this does nothing.
-	defer tx.Rollback()
-	if err := f(&Tx{ctx: ctx, tx: tx, seal: s.seal, now: s.now}); err != nil {
-		return err
+	defer tx.Rollback() // for a panic; after a commit this does nothing
+	t := &Tx{ctx: ctx, tx: tx, seal: s.seal, now: s.now, pool: p}
+	err = f(t)
+	if err == nil {
+		if err = tx.Commit(); err != nil {
+			err = ringwall.Errorf(ringwall.Unavailable, "the database did not take the change: %w", err)
+		}
 	}
-	if err := tx.Commit(); err != nil {
-		return ringwall.Errorf(ringwall.Unavailable, "the database did not take the change: %w", err)
+	_ = tx.Rollback() // the connection is needed for what follows
+	if len(t.missing) > 0 {
+		p.prepare(ctx, t.missing)
 	}
-	return nil
+	return err
 }
 
 // need checks that the scope permits act inside one organisation, and returns
