@@ -448,6 +448,8 @@ func TestGuard_forgedAnswersAreNotTaken(t *testing.T) {
 		f.now = f.now.Add(time.Second)
 		f.ask(t, cam, "cloud.example", dns.TypeA)
 	}
+	f.up.mu.Lock()
+	defer f.up.mu.Unlock()
 	slices.Sort(f.up.seen)
 	if n := len(slices.Compact(f.up.seen)); n < 15 {
 		t.Errorf("only %d kinds of capitals in 20 questions", n)
