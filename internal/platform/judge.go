@@ -176,8 +176,8 @@ func (t *turn) behaviour(scope audit.Scope, id ringwall.DeviceID) (ringwall.Inci
 		if kept.CapsTrust() && open == "" {
 			open = i.ID
 		}
-		if (i.Disposition == incident.DispositionFalse || i.Disposition == incident.DispositionBenign) && i.Updated.After(absolved) {
-			absolved = i.Updated
+		if (i.Disposition == incident.DispositionFalse || i.Disposition == incident.DispositionBenign) && kept.Disposed.After(absolved) {
+			absolved = kept.Disposed
 		}
 	}
 	return open, absolved, nil

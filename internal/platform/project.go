@@ -190,7 +190,7 @@ func (t *turn) effect(scope audit.Scope, in incident.Incident, e incident.Effect
 	case incident.WriteFinding:
 		return t.writeFinding(scope, e.Device, e.Finding, string(in.ID))
 	case incident.LiftResponse:
-		return t.lift(e.Response, "")
+		return t.lift(e.Response, e.By)
 	default:
 		return fmt.Errorf("platform: effect %T of incident %q is not known", e, in.ID)
 	}

@@ -26,6 +26,8 @@ const (
 	lookEvery = 30 * time.Second
 	// respondEvery is the responder's round; a wake comes sooner.
 	respondEvery = time.Second
+	// followRetry is the pause before a file of usage records is tried again.
+	followRetry = 10 * time.Second
 	// drainTime is what requests under way get when the platform stops.
 	drainTime = 10 * time.Second
 )
@@ -151,11 +153,20 @@ func (p *Platform) follow(ctx context.Context, u UsageFile) error {
 	if err != nil {
 		return err
 	}
-	err = followUsage(ctx, p.core, p.org, u, dir, key)
-	if ctx.Err() != nil {
-		return nil
+	for {
+		err := followUsage(ctx, p.core, p.org, u, dir, key)
+		if ctx.Err() != nil {
+			return nil
+		}
+		// A file that cannot be read now, such as one with a wrong header, does
+		// not end the platform, and may be put right.
+		p.core.log.Error("usage records are not followed; trying again", "cause", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(followRetry):
+		}
 	}
-	return err
 }
 
 // runDemo brings the range up once the API serves, and down when ctx ends. The

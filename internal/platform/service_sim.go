@@ -9,6 +9,7 @@ import (
 	"github.com/ringwall/ringwall/internal/httpapi"
 	"github.com/ringwall/ringwall/internal/operatorport"
 	"github.com/ringwall/ringwall/internal/sqlstore"
+	"github.com/ringwall/ringwall/internal/usage"
 )
 
 // SIMs lists cards.
@@ -32,6 +33,9 @@ func (s *service) SIM(ctx context.Context, a audit.Actor, id ringwall.SIMID) (ou
 // CreateSIM registers a card.
 func (s *service) CreateSIM(ctx context.Context, a audit.Actor, in api.SIMCreate) (out api.SIM, err error) {
 	card := operatorport.Card{ICCID: ringwall.ICCID(in.ICCID), IMSI: ringwall.IMSI(in.IMSI)}
+	if err := usage.Check(in); err != nil {
+		return out, err
+	}
 	if in.ICCID == "" || in.IMSI == "" {
 		return out, ringwall.Errorf(ringwall.Invalid, "a SIM has an ICCID and an IMSI")
 	}

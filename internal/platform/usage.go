@@ -243,7 +243,7 @@ func (t *turn) cardUsed(id ringwall.SIMID, imei ringwall.IMEI, use usage.Use) er
 			return err
 		}
 	}
-	separated := use.Bound != 0 && use.Seen != 0 && use.Bound != use.Seen
+	separated := use.Declared && use.Bound != 0 && use.Seen != 0 && use.Bound != use.Seen
 	was := false
 	s, err := t.tx.UpdateSIM(scope, id, func(s *api.SIM) error {
 		was = !s.Separated.IsZero()
