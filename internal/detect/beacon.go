@@ -68,6 +68,29 @@ func (e *Engine) failing(a *attempt, x *endpoint) {
 	e.tell(s, extra, day)
 }
 
+// maxPulse is the most that a sign of life holds: a word, not a report.
+const maxPulse = 128
+
+// pulse counts what a connection that was silent says, as if it were a call:
+// bots keep one connection to their command server and knock on it.
+func (e *Engine) pulse(p *packet.Packet, c *conn, now int64, src, dst uint64) {
+	if p.PayloadLen > maxPulse || login(c.dport) != "" || c.endpoint == 0 {
+		return
+	}
+	x := e.endpoints.find(c.endpoint)
+	if x == nil {
+		return
+	}
+	a := attempt{now: now, num: p.Number, src: e.partyBack(p.Src, src, c.src), dst: e.partyBack(p.Dst, dst, c.dst), proto: c.proto, sport: p.SrcPort, dport: c.dport, c: c}
+	if !a.src.local || a.dst.local {
+		return
+	}
+	x.last = now
+	x.calls++
+	x.starts.add(now, p.Number)
+	e.regular(&a, x)
+}
+
 // regular looks for calls at even intervals.
 func (e *Engine) regular(a *attempt, x *endpoint) {
 	if x.starts.len < tries || a.proto == packet.ProtoUDP && (a.dport == 123 || a.dport == 53) {

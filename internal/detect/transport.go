@@ -40,6 +40,7 @@ func (e *Engine) tcp(p *packet.Packet, now int64) {
 		e.middle(p, now, src, dst, uint32(ss), uint32(ds), tag, flags)
 		return
 	}
+	quiet := now - c.last
 	c.last = now
 	up := c.side == uint32(ss)
 	switch {
@@ -69,6 +70,9 @@ func (e *Engine) tcp(p *packet.Packet, now int64) {
 			}
 		}
 		e.payload(p, c, up, now, src, dst)
+		if up && quiet >= beaconFloor && c.marks&connBare != 0 && c.state == connOpen {
+			e.pulse(p, c, now, src, dst)
+		}
 	}
 	if up && c.rate >= floodRate {
 		e.flooding(p, c, now, src, dst)
