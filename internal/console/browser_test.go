@@ -73,8 +73,6 @@ func newBrowser(t *testing.T) *browser {
 func (b *browser) watchConsole() {
 	messages := chromedp.Console(b.ctx)
 	done := make(chan []string)
-	ctx, cancel := context.WithCancel(b.ctx)
-	_ = ctx
 	go func() {
 		var bad []string
 		for m, err := range messages {
@@ -88,8 +86,7 @@ func (b *browser) watchConsole() {
 		done <- bad
 	}()
 	b.t.Cleanup(func() {
-		cancel()
-		_ = chromedp.Cancel(b.ctx)
+		_ = chromedp.Cancel(b.ctx) // ends the messages; an error means that it had ended before
 		for _, m := range <-done {
 			// What is asked for and refused on purpose is no complaint.
 			if !strings.Contains(m, "409") {
@@ -228,7 +225,6 @@ func TestBrowser_an_owner_at_work(t *testing.T) {
 	b.do("logging out", chromedp.Click(chromedp.CSS(`form[action="/logout"] button`)), chromedp.WaitVisible(chromedp.CSS(`input[name="password"]`)))
 }
 
-// TestBrowser_without_script does an act with scripts blocked.
 func TestBrowser_no_page_scrolls_sideways_on_a_phone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED, NOT TESTED: short")

@@ -6,8 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ringwall/ringwall/internal/assess"
+	"github.com/ringwall/ringwall/internal/detect"
 	"github.com/ringwall/ringwall/internal/i18n"
 	"github.com/ringwall/ringwall/internal/incident"
+	"github.com/ringwall/ringwall/internal/lab"
 	"github.com/ringwall/ringwall/internal/platform"
 	"github.com/ringwall/ringwall/internal/trust"
 )
@@ -60,6 +63,48 @@ func TestTold_every_key_has_Chinese(t *testing.T) {
 		if strings.HasPrefix(key, "story.") || regexp.MustCompile(`^(timeline\.[a-z]+\.[a-z]|trust\.[a-z]+\.)`).MatchString(key) {
 			if _, ok := told[key]; !ok {
 				t.Errorf("%q has Chinese, and nobody tells it", key)
+			}
+		}
+	}
+}
+
+// TestTold_words compares the words for what others name: indicators of the
+// rubric, rules of detectors and of SIMs, kinds of responses.
+func TestTold_words(t *testing.T) {
+	c, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	en := c.Match("en")
+	for _, in := range assess.Default().Indicators {
+		keys = append(keys, "indicator."+in.ID)
+		if got := en.Word("indicator", in.ID); got != in.Title {
+			t.Errorf("indicator %s is %q, the rubric says %q", in.ID, got, in.Title)
+		}
+	}
+	for _, r := range detect.Rules() {
+		keys = append(keys, "rule."+r.Name)
+	}
+	for key := range incident.Messages() {
+		if rule, ok := strings.CutPrefix(key, "story.alert."); ok && rule != "other" {
+			rule, _, _ = strings.Cut(rule, ".") // ".target" and the like are ways to tell of it
+			keys = append(keys, "rule."+rule)
+		}
+	}
+	for _, a := range lab.Attacks() {
+		keys = append(keys, "attack."+a.Name)
+	}
+	for _, k := range []string{incident.Quarantine, incident.Cutoff, incident.SIMSuspend} {
+		keys = append(keys, "response."+k)
+	}
+	for _, s := range []string{incident.New, incident.Triaged, incident.Contained, incident.Resolved, incident.Closed} {
+		keys = append(keys, "status."+s)
+	}
+	for _, l := range c.Languages() {
+		for _, k := range keys {
+			if !c.Match(l.Tag).Has(k) {
+				t.Errorf("%s has no word %q", l.Tag, k)
 			}
 		}
 	}

@@ -160,7 +160,7 @@ func (w *World) furnish(h *holdings, org ringwall.OrgID, t time.Time) {
 	w.posture(h, org, t)
 	w.network(h, org, t)
 	w.attack(h, org, t)
-	h.demo = &api.DemoState{Live: true, Replaced: []string{"telnet server: busybox is not installed here; our own telnetd stands in"}, Attacks: []string{"telnet-guessing", "binary-fetch", "beacon", "mirai-scan", "unknown-scan", "stranger-video"}}
+	h.demo = &api.DemoState{Live: true, Replaced: []string{"telnet server: busybox is not installed here; our own telnetd stands in"}, Attacks: []string{"telnet-guess", "infect", "beacon", "mirai-scan", "unknown-scan", "stranger-video", "sim-swap", "full"}}
 	h.tokens = []api.APIToken{{ID: id[ringwall.TokenID]("tok", "grafana"), Name: "grafana", Parts: []ringwall.Part{ringwall.PartAuditor}, Created: ago(50 * time.Hour), Expires: t.Add(900 * time.Hour)}}
 	h.audit = []api.AuditEntry{
 		{Time: ago(6 * time.Minute), Actor: string(w.Owner.ID), Act: "device.write", Target: "device:" + string(w.GoodCamera), Allowed: true, Why: "people change what is theirs"},
