@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/agent"
 )
 
 // TestAgent_reflex_withThePlatformStopped: a camera in mode learn scans as
@@ -157,11 +159,12 @@ func TestAgent_killed60Times(t *testing.T) {
 	before := cloud.n.Load()
 	eventually(t, p, "allowed traffic passes", 10*time.Second, func() bool { return cloud.n.Load() > before+10 })
 	r.serving(p, generation)
-	s, err := r.status()
-	must(t, err)
-	if s.DNS != guard {
-		t.Errorf("the DNS guard is process %d, was %d", s.DNS, guard)
-	}
+	var s agent.Status
+	eventually(t, p, fmt.Sprintf("the DNS guard is process %d still", guard), 5*time.Second, func() bool {
+		var err error
+		s, err = r.status()
+		return err == nil && s.DNS == guard
+	})
 	target := max(s.LastSeq, lastSeq)
 	eventually(t, p, "everything is uploaded", 40*time.Second, func() bool {
 		epoch, seq := r.store.Watermark(org, gw)
