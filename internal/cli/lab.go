@@ -155,6 +155,7 @@ type labState struct {
 	Actors   []labActor       `json:"actors"`
 	Attacks  []lab.AttackInfo `json:"attacks"`
 	Replaced []string         `json:"replaced"`
+	Ended    []string         `json:"ended"` // actors that ended by themselves
 	Phone    *lab.PhoneStats  `json:"phone,omitempty"`
 	BadCam   *lab.CameraState `json:"badcam,omitempty"`
 }
@@ -180,7 +181,7 @@ func labHandler(r *lab.Range, down func()) http.Handler {
 	}))
 	mux.HandleFunc("POST /down", labAnswer(func(context.Context, labOrder) (any, error) { down(); return nil, nil }))
 	mux.HandleFunc("GET /state", labAnswer(func(ctx context.Context, _ labOrder) (any, error) {
-		s := labState{Seed: r.Seed(), Dir: r.Dir(), Actors: labActors(), Attacks: lab.Attacks(), Replaced: r.Replaced()}
+		s := labState{Seed: r.Seed(), Dir: r.Dir(), Actors: labActors(), Attacks: lab.Attacks(), Replaced: r.Replaced(), Ended: r.Ended()}
 		if p, err := r.Phone(ctx); err == nil {
 			s.Phone = &p
 		}
@@ -366,6 +367,9 @@ func newLabActors(env Env, socket *string) *cobra.Command {
 			}
 			for _, r := range s.Replaced {
 				fmt.Fprintf(t, "replaced:\t%s\n", r)
+			}
+			for _, name := range s.Ended {
+				fmt.Fprintf(t, "has ended:\t%s\n", name)
 			}
 			return t.Flush()
 		},

@@ -28,6 +28,9 @@ func newRange(t *testing.T, cfg lab.Config) *lab.Range {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if ended := r.Ended(); len(ended) != 0 {
+			t.Errorf("actors that ended by themselves: %v", ended)
+		}
 		if err := r.Down(); err != nil {
 			t.Errorf("taking the range down: %v", err)
 		}

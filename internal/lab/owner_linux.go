@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,12 +157,27 @@ func (r *Range) Count(ctx context.Context, host, what string) (uint64, error) {
 // Replaced names the actors that this machine cannot have as they should be,
 // and what stands in.
 func (r *Range) Replaced() []string {
-	switch kind := actor.TelnetKind(r.cfg.Busybox); {
+	kind := actor.TelnetKind(r.cfg.Busybox)
+	switch {
 	case kind == actor.TelnetBusybox:
 		return nil
 	case r.cfg.Busybox == "":
-		return []string{"telnet of " + BadCam + ": busybox is missing; " + kind + " stand in"}
-	default:
-		return []string{"telnet of " + BadCam + ": this busybox was built without all it takes; " + kind + " stand in"}
+		return []string{"telnet of " + BadCam + ": busybox is missing; instead: " + kind}
 	}
+	return []string{"telnet of " + BadCam + ": this busybox was built without all it takes; instead: " + kind}
+}
+
+// Ended names the actors that have ended by themselves, which none should.
+func (r *Range) Ended() (names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, p := range r.actors {
+		select {
+		case <-p.done:
+			names = append(names, name)
+		default:
+		}
+	}
+	slices.Sort(names)
+	return names
 }

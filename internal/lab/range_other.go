@@ -68,6 +68,9 @@ func (r *Range) Operator() (base, token string) { return "", "" }
 // Replaced returns nil.
 func (r *Range) Replaced() []string { return nil }
 
+// Ended returns nil.
+func (r *Range) Ended() []string { return nil }
+
 // Credential needs Linux.
 func (r *Range) Credential(string) (Credential, error) { return Credential{}, errLinux() }
 
