@@ -46,16 +46,23 @@ type deskKey struct {
 
 // serve answers on conn until stop is called.
 func (d *gatewayDesk) serve(conn *spine.Conn) (stop func(), err error) {
-	stopReports, err := conn.Serve(reportSubjects, d.report)
-	if err != nil {
-		return nil, err
+	var stops []func()
+	stop = func() {
+		for _, s := range stops {
+			s()
+		}
 	}
-	stopDesired, err := conn.Serve(desiredSubjects, d.desired)
-	if err != nil {
-		stopReports()
-		return nil, err
+	for subject, f := range map[string]func(context.Context, string, []byte) []byte{
+		reportSubjects: d.report, desiredSubjects: d.desired,
+	} {
+		s, err := conn.Serve(subject, f)
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		stops = append(stops, s)
 	}
-	return func() { stopReports(); stopDesired() }, nil
+	return stop, nil
 }
 
 // speaker reads who speaks from a subject rw.<org>.gw.<gateway>.<what>.
@@ -152,6 +159,12 @@ func (d *gatewayDesk) newest(ctx context.Context, subject string, data []byte) (
 		return api.DesiredAnswer{}, err
 	}
 	var out api.DesiredAnswer
+	if req.CSR != "" {
+		// A request that is refused does not keep the gateway from its document.
+		if out.Renewed, err = d.renew(ctx, org, gw, req.CSR); err != nil {
+			d.log.Warn("certificate not renewed", "gateway", gw, "cause", err)
+		}
+	}
 	return out, d.store.View(ctx, func(tx *sqlstore.Tx) error {
 		signed, generation, _, err := tx.Desired(scope, gw)
 		switch {
@@ -167,6 +180,26 @@ func (d *gatewayDesk) newest(ctx context.Context, subject string, data []byte) (
 		}
 		return nil
 	})
+}
+
+// renew gives a gateway its next certificate, and what else it may have to know
+// from then on. The old certificate stays good until it ends.
+func (d *gatewayDesk) renew(ctx context.Context, org ringwall.OrgID, gw ringwall.GatewayID, csr string) (*api.EnrolAnswer, error) {
+	// Each certificate is on record: no scope is kept for it.
+	scope, err := d.auditor.Authorise(ctx, audit.Actor{Kind: audit.KindGateway, ID: string(gw), Org: org}, audit.GatewayRenew, audit.Target{Kind: "gateway", ID: string(gw), Org: org})
+	if err != nil {
+		return nil, err
+	}
+	cert, err := d.authority.SignGateway(org, gw, []byte(csr))
+	if err != nil {
+		return nil, err
+	}
+	if err := d.store.Update(ctx, func(tx *sqlstore.Tx) error { return tx.SetCertificate(scope, gw, cert.Serial, cert.Expires) }); err != nil {
+		return nil, err
+	}
+	return &api.EnrolAnswer{
+		Org: org, Gateway: gw, Certificate: string(cert.PEM), CA: string(d.authority.Certificate()), Spine: d.spineAddrs, SigningKeys: d.signer.Keys(),
+	}, nil
 }
 
 // words returns what of an error may be told to a gateway.

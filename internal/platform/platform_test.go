@@ -385,6 +385,45 @@ func TestAGatewayEnrolsReportsAndIsTold(t *testing.T) {
 	}
 }
 
+func TestAGatewayRenewsItsCertificate(t *testing.T) {
+	r := start(t, t.TempDir())
+	b := r.enrol()
+	ask := func(csr string) (a api.DesiredAnswer) {
+		t.Helper()
+		data, err := json.Marshal(api.DesiredRequest{Version: api.Version, CSR: csr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := b.conn.Request(t.Context(), api.DesiredSubject(b.answer.Org, b.answer.Gateway), data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(out, &a); err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	if a := ask("nonsense"); a.Signed == nil || a.Renewed != nil {
+		t.Errorf("a request that is none: %+v; want the document and no certificate", a)
+	}
+	req, key := request(t, "")
+	a := ask(req.CSR)
+	if a.Error != "" || a.Renewed == nil || len(a.Renewed.SigningKeys) != 1 {
+		t.Fatalf("the answer is %+v", a)
+	}
+	// With the new key and certificate it is the same gateway.
+	b.conn.Close()
+	b.key, b.answer.Certificate = key, a.Renewed.Certificate
+	r.connect(b)
+	if ack := r.report(b, record(api.RecordPresence, sighting(1))); ack.Error != "" {
+		t.Errorf("with the new certificate: %+v", ack)
+	}
+	g, err := r.Service().Gateway(t.Context(), r.owner(), b.answer.Gateway)
+	if err != nil || g.CertExpiry.Before(time.Now().Add(29*24*time.Hour)) {
+		t.Errorf("the gateway's certificate ends %v, %v", g.CertExpiry, err)
+	}
+}
+
 func TestWhatAGatewaySaysWronglyIsRefusedAndHarmsNothing(t *testing.T) {
 	r := start(t, t.TempDir())
 	b := r.enrol()
