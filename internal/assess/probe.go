@@ -80,6 +80,7 @@ type Env struct {
 	Ports    []uint16      // that the port scan looks at
 	Known    Identity      // gathered so far
 	Paths    []string      // RTSP paths worth trying
+	Alive    bool          // it has answered somehow: its silence elsewhere means something
 	Say      func(format string, args ...any)
 }
 
@@ -117,6 +118,7 @@ type Answer struct {
 	Services []api.Service // open ports, or better names for known ones
 	Known    Identity
 	Paths    []string
+	Alive    bool // the device answered, be it with a refusal
 }
 
 // Sighting is one device that discovery saw.

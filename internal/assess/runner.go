@@ -254,6 +254,7 @@ func (r *Runner) adopt(rubric *Rubric, def Definition, fs []ringwall.Finding) []
 // take keeps what a probe learned for those after it.
 func (e *Env) take(a Answer) {
 	e.Known.merge(a.Known)
+	e.Alive = e.Alive || a.Alive
 	for _, s := range a.Services {
 		i := slices.IndexFunc(e.Services, func(o api.Service) bool { return o.Proto == s.Proto && o.Port == s.Port })
 		switch {

@@ -231,6 +231,13 @@ func (c *Client) NetworkProtocols(ctx context.Context) ([]NetworkProtocol, error
 	return r.Protocols, err
 }
 
+// AccessLog asks for the log of accesses (READ_SYSTEM_SECRET).
+func (c *Client) AccessLog(ctx context.Context) (string, error) {
+	var r SystemLogResponse
+	err := c.call(ctx, c.cfg.Path, SystemLogRequest{Type: "Access"}, &r)
+	return r.Log.Text, err
+}
+
 // Services asks where the services are (PRE_AUTH); the paths are as given, the
 // hosts are ignored: a camera behind translation names the wrong one, and a
 // hostile one would name a third party.

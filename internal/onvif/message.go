@@ -165,5 +165,19 @@ type StreamURIResponse struct {
 	} `xml:"http://www.onvif.org/ver10/media/wsdl MediaUri"`
 }
 
+// SystemLogRequest asks for a log.
+type SystemLogRequest struct {
+	XMLName xml.Name `xml:"http://www.onvif.org/ver10/device/wsdl GetSystemLog"`
+	Type    string   `xml:"http://www.onvif.org/ver10/device/wsdl LogType"` // "System" or "Access"
+}
+
+// SystemLogResponse answers GetSystemLog.
+type SystemLogResponse struct {
+	XMLName xml.Name `xml:"http://www.onvif.org/ver10/device/wsdl GetSystemLogResponse"`
+	Log     struct {
+		Text string `xml:"http://www.onvif.org/ver10/schema String"`
+	} `xml:"http://www.onvif.org/ver10/device/wsdl SystemLog"`
+}
+
 // Empty is an answer with no fields.
 type Empty struct{ XMLName xml.Name }

@@ -17,14 +17,17 @@ import (
 	"github.com/ringwall/ringwall/internal/probe/ports"
 	"github.com/ringwall/ringwall/internal/probe/rtsp"
 	"github.com/ringwall/ringwall/internal/probe/snapshot"
+	"github.com/ringwall/ringwall/internal/probe/snmp"
 	"github.com/ringwall/ringwall/internal/probe/telnet"
 	"github.com/ringwall/ringwall/internal/probe/tlscheck"
+	"github.com/ringwall/ringwall/internal/probe/upnp"
 )
 
 // All returns every probe, in the order in which they run.
 func All() []assess.Probe {
 	return []assess.Probe{
-		ports.Probe{}, onvif.Probe{}, httpadmin.Probe{}, rtsp.Probe{}, snapshot.Probe{}, telnet.Probe{}, tlscheck.Probe{}, disclosure.Probe{},
+		ports.Probe{}, onvif.Probe{}, httpadmin.Probe{}, rtsp.Probe{}, snapshot.Probe{}, telnet.Probe{}, tlscheck.Probe{}, snmp.Probe{}, upnp.Probe{},
+		disclosure.Probe{},
 	}
 }
 

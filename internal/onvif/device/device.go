@@ -9,6 +9,9 @@
 // all others refuse with ter:NotAuthorized. Config.PreAuthOpen is the fault of
 // a bad camera: every operation answers anybody.
 //
+// Refused logins and changed passwords are kept in a small journal, which
+// GetSystemLog gives to administrators.
+//
 // Users is shared with the RTSP and HTTP sides of the same camera, so that a
 // password changed by SetUser is changed everywhere at once.
 //
@@ -85,6 +88,7 @@ type handler struct {
 	cfg    Config
 	ops    map[xml.Name]operation
 	replay *replay
+	log    *journal
 	sha    *digest.Verifier
 	md5    *digest.Verifier
 }
@@ -96,7 +100,7 @@ func New(cfg Config) http.Handler {
 		cfg.RTSPPath = "/stream"
 	}
 	h := &handler{
-		cfg: cfg, ops: operations(), replay: newReplay(cfg.Now),
+		cfg: cfg, ops: operations(), replay: newReplay(cfg.Now), log: newJournal(cfg.Now),
 		sha: digest.NewVerifier("onvif", "SHA-256", cfg.Now), md5: digest.NewVerifier("onvif", "MD5", cfg.Now),
 	}
 	return h
@@ -126,6 +130,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.cfg.PreAuthOpen && op.access != preAuth {
 		level, stale := h.authenticate(r, m)
 		if !op.access.allows(level) {
+			if m.Token != nil || r.Header.Get("Authorization") != "" {
+				h.log.note("%s was refused to %s", m.Operation.Local, r.RemoteAddr)
+			}
 			h.refuse(w, level == "" && m.Token == nil, stale)
 			return
 		}
@@ -215,6 +222,7 @@ func operations() map[xml.Name]operation {
 		dev("GetScopes"):            {readSystem, (*handler).scopes},
 		dev("GetNetworkProtocols"):  {readSystem, (*handler).protocols},
 		dev("GetUsers"):             {readSystemSecret, (*handler).users},
+		dev("GetSystemLog"):         {readSystemSecret, (*handler).accessLog},
 		dev("SetUser"):              {writeSystem, (*handler).setUser},
 		med("GetProfiles"):          {readMedia, (*handler).profiles},
 		med("GetStreamUri"):         {readMedia, (*handler).streamURI},
@@ -287,8 +295,15 @@ func (h *handler) setUser(_ *http.Request, m onvif.Message) (any, error) {
 	}
 	for _, u := range req.Users {
 		h.cfg.Users.Set(u)
+		h.log.note("the password of user %q was set", u.Username)
 	}
 	return onvif.Empty{XMLName: xml.Name{Space: onvif.NSDevice, Local: "SetUserResponse"}}, nil
+}
+
+func (h *handler) accessLog(*http.Request, onvif.Message) (any, error) {
+	var r onvif.SystemLogResponse
+	r.Log.Text = h.log.text()
+	return r, nil
 }
 
 // profileToken names the one media profile.

@@ -165,6 +165,28 @@ func TestDevice_setUserChangesThePassword(t *testing.T) {
 	}
 }
 
+func TestDevice_journal(t *testing.T) {
+	ctx := t.Context()
+	_, addr := camera(t, nil)
+	if _, err := client(t, addr, "admin", "wr0ng").Users(ctx); !notAuthorized(err) {
+		t.Fatal(err)
+	}
+	if _, err := client(t, addr, "viewer", "view").AccessLog(ctx); !notAuthorized(err) {
+		t.Errorf("a viewer's GetSystemLog gives %v, want not authorized", err)
+	}
+	text, err := client(t, addr, "admin", "correct horse").AccessLog(ctx)
+	if err != nil || !strings.Contains(text, "GetUsers was refused to 127.0.0.1") || strings.Contains(text, "wr0ng") {
+		t.Errorf("journal is %q, %v", text, err)
+	}
+	j := newJournal(time.Now)
+	for range 10_000 {
+		j.note("%s", strings.Repeat("x", 1000))
+	}
+	if n := len(j.text()); n > journalLines*(journalWidth+1) {
+		t.Errorf("the journal grew to %d bytes", n)
+	}
+}
+
 func TestDevice_httpDigest(t *testing.T) {
 	_, addr := camera(t, nil)
 	// A request with HTTP digest and no token, as some clients do.

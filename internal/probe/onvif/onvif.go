@@ -33,7 +33,7 @@ func (Probe) Def() assess.Definition {
 	return assess.Definition{
 		ID: "onvif", Title: "ONVIF: what strangers may ask, and default credentials",
 		Sends:      "the reading operations of the device and media services, without a login and with a few known credentials within the budget",
-		Indicators: []string{"AP-01", "AP-02", "AP-03", "AP-05", "CO-07", "CO-09"}, Needs: []string{"http", "onvif"}, Intrusion: assess.LogsIn,
+		Indicators: []string{"AP-01", "AP-02", "AP-03", "AP-05", "CO-07", "CO-09", "DA-07"}, Needs: []string{"http", "onvif"}, Intrusion: assess.LogsIn,
 	}
 }
 
@@ -102,7 +102,8 @@ func (v *visit) strangers(ctx context.Context) {
 	if v.media == "" {
 		v.media = "/onvif/media_service"
 	}
-	if c.Nonsense(ctx) == nil {
+	nonsense := c.Nonsense(ctx)
+	if nonsense == nil {
 		v.decoy = true
 		v.findings = append(v.findings, ringwall.Finding{
 			Indicator: "AP-05", Confidence: ringwall.Observed, Title: v.name() + " answers whatever it is asked, so its answers say nothing",
@@ -144,7 +145,33 @@ func (v *visit) strangers(ctx context.Context) {
 	if note(&secret, v.streams(ctx, c), "GetStreamUri") {
 		secret[len(secret)-1] += ", which tells where the video is"
 	}
+	_, err = c.AccessLog(ctx)
+	v.logs(nonsense, err)
+	if note(&secret, err, "GetSystemLog") {
+		secret[len(secret)-1] += ", which tells who was here"
+	}
 	v.findings = append(v.findings, v.open(secret, told, refused))
+}
+
+// logs answers whether a log is offered (DA-07): the camera knows GetSystemLog,
+// since it says of it "not authorised" and of nonsense "not supported".
+func (v *visit) logs(nonsense, err error) {
+	unknown, ok := errors.AsType[*onvifclient.Fault](nonsense)
+	if !ok || !unknown.Unsupported() {
+		return // it says the same of everything
+	}
+	f := ringwall.Finding{Indicator: "DA-07", Confidence: ringwall.Observed}
+	refusal, ok := errors.AsType[*onvifclient.Fault](err)
+	switch {
+	case err == nil || ok && refusal.NotAuthorized():
+		f.Outcome, f.Title = ringwall.Pass, v.name()+" offers a log of accesses"
+		f.Evidence = []string{"GetSystemLog is known to it; what the log holds was not looked at"}
+	case ok && refusal.Unsupported():
+		f.Outcome, f.Title = ringwall.Fail, v.name()+" offers no log of accesses"
+	default:
+		return
+	}
+	v.findings = append(v.findings, f)
 }
 
 func (v *visit) open(secret, told, refused []string) ringwall.Finding {

@@ -61,6 +61,7 @@ func TestProbe_goodCamera(t *testing.T) {
 	a := probe(t, camera("correct horse", nil))
 	probetest.Want(t, a.Findings, "AP-01", ringwall.Pass, ringwall.Observed)
 	probetest.Want(t, a.Findings, "AP-05", ringwall.Pass, ringwall.Confirmed)
+	probetest.Want(t, a.Findings, "DA-07", ringwall.Pass, ringwall.Observed)
 }
 
 func TestProbe_openCamera(t *testing.T) {

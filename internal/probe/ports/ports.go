@@ -70,7 +70,7 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 	if !answered {
 		return assess.Answer{}, ringwall.Errorf(ringwall.Unavailable, "%s answers on none of %d ports, not even with a refusal", t.Name, len(list))
 	}
-	var a assess.Answer
+	a := assess.Answer{Alive: true}
 	a.Services = name(ctx, env.Net, t, open)
 	if ctx.Err() == nil {
 		a.Findings = []ringwall.Finding{remoteShell(a.Services, len(list)), secureShell(a.Services, len(list))}
