@@ -93,7 +93,7 @@ func (f *Firewall) put(p policy.Plan, intact bool) error {
 		}
 	}
 	changes := diff(f.defs, now, want, setToken, setLive)
-	f.tokens(now, want, p, lost(changes, pruned))
+	fresh := f.tokens(now, want, p, lost(changes, pruned))
 	for _, name := range []string{setToken, setLive} {
 		d, _ := f.def(setID{ipv4, name})
 		changes = append(changes, diff([]setDef{d}, now, want)...)
@@ -121,6 +121,9 @@ func (f *Firewall) put(p policy.Plan, intact bool) error {
 	if len(changes) == 0 && len(pruned) == 0 && intact {
 		f.plan = p
 		return nil
+	}
+	if err := f.forget(fresh); err != nil {
+		return err
 	}
 	if err := f.commit(); err != nil {
 		return err
@@ -165,8 +168,9 @@ func lost(changes []change, pruned []dynChange) map[uint32]bool {
 }
 
 // tokens gives every device of want its token: the one it has, unless
-// something is taken away from it, then the next.
-func (f *Firewall) tokens(now, want image, p policy.Plan, lost map[uint32]bool) {
+// something is taken away from it, then the next. It returns the marks that had
+// none.
+func (f *Firewall) tokens(now, want image, p policy.Plan, lost map[uint32]bool) (fresh []uint32) {
 	tokenID, liveID := setID{ipv4, setToken}, setID{ipv4, setLive}
 	for _, d := range p.Devices {
 		key := elem{Key: string(num(d.Mark))}
@@ -175,6 +179,7 @@ func (f *Firewall) tokens(now, want image, p policy.Plan, lost map[uint32]bool) 
 		switch {
 		case !had:
 			version = f.firstVersion()
+			fresh = append(fresh, d.Mark)
 		case lost[d.Mark] || old.Comment != namesID(d.Names) && f.namesLost(d):
 			version = version%versions + 1
 		}
@@ -183,11 +188,12 @@ func (f *Firewall) tokens(now, want image, p policy.Plan, lost map[uint32]bool) 
 		want.put(liveID, cat(num(d.Mark), num(token)), value{})
 		want.put(liveID, cat(num(d.Mark), num(token|flowBoth)), value{})
 	}
+	return fresh
 }
 
 // firstVersion is the version of the token of a device that had none. It
 // follows the clock, so that a flow of an older life of the same mark is
-// hardly ever taken for one of this.
+// hardly ever taken for one of this even where forget was not asked to look.
 func (f *Firewall) firstVersion() uint32 { return uint32(f.cfg.Now().Unix()%versions) + 1 }
 
 // namesLost reports whether a device may look up less than before. After a

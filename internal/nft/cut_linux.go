@@ -55,6 +55,33 @@ func (f *Firewall) CutFlows(ctx context.Context, mark uint32) (n uint64, err err
 	return n, nil
 }
 
+// maxForget bounds how many marks are looked for one by one among the tracked
+// connections. More come at once only with the first plan after a start.
+const maxForget = 256
+
+// forget ends what is tracked of an older life of marks that are new: a
+// connection that was given a token then must not be taken for one of now.
+func (f *Firewall) forget(marks []uint32) error {
+	if len(marks) == 0 || len(marks) > maxForget {
+		return nil
+	}
+	c, err := conntrack.Dial(&netlink.Config{NetNS: f.nsFD()})
+	if err != nil {
+		return &ringwall.Error{Code: ringwall.Unavailable, Text: "the connections of the kernel cannot be reached", Err: err}
+	}
+	defer c.Close()
+	for _, m := range marks {
+		flows, err := c.DumpFilter(conntrack.Filter{Mark: m, Mask: markBits}, nil)
+		if err == nil && len(flows) > 0 {
+			err = c.FlushFilter(conntrack.Filter{Mark: m, Mask: markBits})
+		}
+		if err != nil {
+			return fmt.Errorf("forgetting former flows of mark %d: %w", m, err)
+		}
+	}
+	return nil
+}
+
 func (f *Firewall) addrOf(mark uint32) (netip.Addr, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -277,6 +277,32 @@ func TestFirewall_whatIsTakenAwayEndsAtOnce(t *testing.T) {
 	check(t, "a stream that its target allows no more", c.alive(), false)
 }
 
+// A mark that comes back has nothing of its former life.
+func TestFirewall_aMarkThatComesBack(t *testing.T) {
+	w := newWorld(t, 2)
+	at := time.Unix(127*1000, 0) // the same token every time
+	cfg := w.config()
+	cfg.Now = func() time.Time { return at }
+	fw, err := nft.Open(cfg)
+	must(t, err)
+	defer fw.Close()
+	w.fw = fw
+	must(t, fw.Base(t.Context()))
+	t.Cleanup(func() { w.ruleset(t) })
+	echo(t, w.net, "198.51.100.20:443")
+	d := w.desired(allowOut("cloud", "198.51.100.20/32", "tcp", p443))
+	w.apply(t, d)
+	s := openStream(t, w.dev[0], "198.51.100.20:443")
+	gone := d
+	gone.Devices = d.Devices[1:]
+	w.apply(t, gone)
+	check(t, "a stream of a device that is gone", s.alive(), false)
+	d.Devices[0].Terms = nil
+	w.apply(t, d)
+	check(t, "its stream when the mark is back without the term", s.alive(), false)
+	check(t, "a new connection", reach(w.dev[0], "tcp", "198.51.100.20:443"), false)
+}
+
 func TestFirewall_modes(t *testing.T) {
 	w := up(t, 3)
 	echo(t, w.net, "198.51.100.66:23")
