@@ -48,7 +48,10 @@ type demo struct {
 	cancel context.CancelFunc
 	runs   sync.WaitGroup
 
-	replay func(ctx context.Context, attack string) error // when not live
+	// When not live: what is played, where its usage records go, and by what.
+	recorded *lab.Script
+	usage    string
+	replay   func(ctx context.Context) error
 
 	mu      sync.Mutex
 	running map[string]bool
@@ -81,6 +84,8 @@ type DemoConfig struct {
 	Network *LateNetwork
 	// SkipAssess leaves out that the owner has everything assessed as it appears.
 	SkipAssess bool
+	// Recorded plays the range's recording even where the range can run.
+	Recorded bool
 }
 
 // Addresses of the platform inside the range.
@@ -280,8 +285,13 @@ func (d *demo) setUp(r resident, id ringwall.DeviceID) error {
 	if _, err := d.svc.PatchDevice(d.ctx, d.actor(), id, 0, api.DevicePatch{Name: &r.name, Type: &r.kind, Enrolled: &yes, Assessor: &assessor}); err != nil {
 		return err
 	}
-	if r.actor == lab.Meter && d.live != nil {
+	if r.actor == lab.Meter {
 		if err := d.bindSIM(id); err != nil {
+			return err
+		}
+	}
+	if d.live == nil {
+		if err := d.submitRecorded(r.actor, id); err != nil {
 			return err
 		}
 	}
@@ -312,10 +322,14 @@ func (d *demo) known(actor string) ringwall.DeviceID {
 
 // bindSIM registers the meter's card.
 func (d *demo) bindSIM(meter ringwall.DeviceID) error {
-	s := d.live.SIM()
-	_, err := d.svc.CreateSIM(d.ctx, d.actor(), api.SIMCreate{
-		ICCID: s.ICCID.Reveal(), IMSI: s.IMSI.Reveal(), IMEI: string(s.IMEI.Reveal()), Device: meter, Services: []string{"data"}, Peers: s.Peers,
-	})
+	in := api.SIMCreate{Device: meter, Services: []string{"data"}}
+	if d.live != nil {
+		s := d.live.SIM()
+		in.ICCID, in.IMSI, in.IMEI, in.Peers = s.ICCID.Reveal(), s.IMSI.Reveal(), s.IMEI.Reveal(), s.Peers
+	} else {
+		in.ICCID, in.IMSI, in.IMEI, in.Peers = d.recorded.SIM.ICCID, d.recorded.SIM.IMSI, d.recorded.SIM.IMEI, d.recorded.SIM.Peers
+	}
+	_, err := d.svc.CreateSIM(d.ctx, d.actor(), in)
 	if isCode(err, ringwall.Conflict) {
 		return nil // from an earlier run
 	}
@@ -326,7 +340,7 @@ func (d *demo) bindSIM(meter ringwall.DeviceID) error {
 // it is not.
 func (d *demo) usageFile() string {
 	if d.live == nil {
-		return ""
+		return d.usage
 	}
 	return d.live.UsageFile()
 }
@@ -334,23 +348,23 @@ func (d *demo) usageFile() string {
 // state tells what runs and what had to be replaced.
 func (d *demo) state() *api.DemoState {
 	s := &api.DemoState{Live: d.live != nil, Why: d.why, Replaced: []string{}, Attacks: []string{}}
-	if d.live != nil {
-		s.Replaced = append(s.Replaced, d.live.Replaced()...)
+	if d.live == nil {
+		s.Attacks = append(s.Attacks, lab.Full)
+		return s
 	}
+	s.Replaced = append(s.Replaced, d.live.Replaced()...)
 	for _, a := range lab.Attacks() {
 		s.Attacks = append(s.Attacks, a.Name)
 	}
-	if d.live != nil {
-		s.Attacks = append(s.Attacks, Repair)
-	}
+	s.Attacks = append(s.Attacks, Repair)
 	return s
 }
 
 // attack starts an attack, once at a time.
 func (d *demo) attack(name, on string) error {
-	known := map[string]bool{Repair: d.live != nil}
-	for _, a := range lab.Attacks() {
-		known[a.Name] = true
+	known := map[string]bool{}
+	for _, a := range d.state().Attacks {
+		known[a] = true
 	}
 	if !known[name] {
 		return ringwall.Errorf(ringwall.NotFound, "no attack %q; there are %q", name, slices.Sorted(maps.Keys(known)))
@@ -383,7 +397,7 @@ func repairPassword() string { return identity.RandomPassword().Reveal() }
 func (d *demo) run(name, on string) error {
 	switch {
 	case d.live == nil:
-		return d.replay(d.ctx, name)
+		return d.replay(d.ctx)
 	case name == Repair:
 		if on == "" {
 			on = lab.BadCam

@@ -41,6 +41,7 @@ const (
 	evidenceDir = "segments" // reports of gateways: package segment
 	spineDir    = "spine"    // the stream of events: package broker
 	usageDir    = "usage"    // what is known of card usage, and its key: package usage
+	recordedDir = "recorded" // of a demo that plays the range's recording
 )
 
 // Config of a Platform. The zero value of a field is good unless it says

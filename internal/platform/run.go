@@ -173,6 +173,13 @@ func (p *Platform) follow(ctx context.Context, u UsageFile) error {
 // range's operator writes usage records, which are followed meanwhile.
 func (p *Platform) runDemo(ctx context.Context, ready func()) error {
 	d, err := startDemo(ctx, p.service, p.org, *p.cfg.Demo, p.EnrolAddr().String(), p.SpineAddr().String(), p.CAFile(), func(s simPort) { p.sims.Store(&s) })
+	if isCode(err, ringwall.Unavailable) || p.cfg.Demo.Recorded {
+		why := "it was asked for"
+		if err != nil {
+			why = words(err)
+		}
+		d, err = startRecorded(ctx, p.service, p.org, p.conn, filepath.Join(p.dir, recordedDir), why)
+	}
 	if err != nil {
 		return err
 	}
