@@ -59,7 +59,8 @@ type devicePage struct {
 	page
 	api.Device
 	GatewayName string
-	Reasons     []api.TrustReason
+	Reasons     []api.TrustReason // that limit trust, and those that decide it
+	Others      []api.TrustReason
 	Assessment  *assessment
 	Holds       []holdRow
 	Waiting     []responseRow
@@ -122,7 +123,14 @@ func device(q *request) (view, error) {
 	q.names[string(id)] = d.Name
 	q.page.Title, q.page.Live = d.Name, []string{string(id), d.Incident, string(d.SIM)}
 	q.page.Path = "/devices/" + string(id)
-	p := &devicePage{Device: d, Reasons: d.TrustReasons, Terms: d.Terms, GatewayName: q.nameOf(ringwall.Subject{Kind: ringwall.SubjectGateway, ID: string(d.Gateway)})}
+	p := &devicePage{Device: d, Terms: d.Terms, GatewayName: q.nameOf(ringwall.Subject{Kind: ringwall.SubjectGateway, ID: string(d.Gateway)})}
+	for _, r := range d.TrustReasons {
+		if r.Cap < ringwall.T4 || r.Cap == d.Trust {
+			p.Reasons = append(p.Reasons, r)
+		} else {
+			p.Others = append(p.Others, r)
+		}
+	}
 	if d.Assess != "" {
 		a, err := q.c.svc.Assessment(ctx, q.actor, d.Assess)
 		if err == nil {

@@ -275,7 +275,7 @@ func TestMessages_that_pages_name_are_there(t *testing.T) {
 	}
 	// And none is left over. Some are named by what they tell: words of a kind,
 	// what was done, errors by code.
-	byValue := regexp.MustCompile(`^(done|error|trustmeans|modemeans|ring|span|actor|word|grade|trust|presence|restriction|stage|severity)\.`)
+	byValue := regexp.MustCompile(`^(done|error|trustmeans|modemeans|ring|span|actor|policyrule|word|grade|trust|presence|restriction|stage|severity)\.`)
 	en := c.Match("en")
 	for _, k := range en.Keys() {
 		kind, _, _ := strings.Cut(k, ".")

@@ -82,6 +82,7 @@ func (c *Console) funcs(l i18n.Locale) template.FuncMap {
 		"dict":    dict,
 		"upper":   strings.ToUpper,
 		"list":    func(s ...string) []string { return s },
+		"less":    func(a, b int) int { return a - b },
 		"sub":     func(a, b float64) float64 { return a - b },
 		"mul":     func(a float64, b float64) float64 { return a * b },
 	}

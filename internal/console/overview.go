@@ -28,7 +28,7 @@ func overview(q *request) (view, error) {
 	p.Trust = newRing("trust", o.Devices, o.ByTrust, "T0", "T1", "T2", "T3", "T4")
 	p.Presence = newRing("presence", o.Devices, o.ByPresent, "gone", "moved", "silent", "unknown", "online")
 	p.WaitingRows = q.responses(o.Waiting)
-	p.Timeline = q.lines(o.Recent)
+	p.Timeline = joined(q.lines(o.Recent))
 	return p, nil
 }
 

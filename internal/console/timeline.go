@@ -19,6 +19,7 @@ type line struct {
 	Link  string
 	Name  string // of the subject, on pages over many
 	At    string // the subject's page
+	More  int    // entries right after it that say the same
 }
 
 // lines tells timeline entries in the reader's language.
@@ -29,6 +30,20 @@ func (q *request) lines(entries []api.TimelineEntry) []line {
 			Time: e.Time, Kind: e.Kind, Group: group(e.Kind, e.Key), Text: q.tell(e.Key, e.Text, e.Params), By: q.who(e.Actor),
 			Link: refLink(e.Ref), Name: q.nameOf(e.Subject), At: link(e.Subject),
 		})
+	}
+	return out
+}
+
+// joined puts lines that follow each other and say the same into one: a new
+// policy for each of twenty devices is one thing that happened.
+func joined(lines []line) []line {
+	var out []line
+	for _, l := range lines {
+		if n := len(out); n > 0 && out[n-1].Kind == l.Kind && out[n-1].Text == l.Text && out[n-1].Time.Sub(l.Time).Abs() < time.Minute {
+			out[n-1].More++
+			continue
+		}
+		out = append(out, l)
 	}
 	return out
 }

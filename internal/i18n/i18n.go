@@ -269,8 +269,13 @@ func (l Locale) Word(kind, value string) string {
 	if f, ok := l.messages[kind+"."+value]; ok {
 		return f["other"]
 	}
-	if rule, ok := strings.CutPrefix(value, "reflex:"); ok && kind == "actor" {
-		return l.T("actor.reflex", "rule", l.Word("rule", rule))
+	if kind == "actor" {
+		if rule, ok := strings.CutPrefix(value, "reflex:"); ok {
+			return l.T("actor.reflex", "rule", l.Word("rule", rule))
+		}
+		if rule, ok := strings.CutPrefix(value, "rule:"); ok {
+			return l.T("actor.rule", "rule", l.Word("policyrule", rule))
+		}
 	}
 	if value == "" {
 		return l.T("word.none")

@@ -95,6 +95,9 @@ func TestTold_words(t *testing.T) {
 	for _, a := range lab.Attacks() {
 		keys = append(keys, "attack."+a.Name)
 	}
+	for _, r := range incident.DefaultRules() {
+		keys = append(keys, "policyrule."+r.Name)
+	}
 	for _, k := range []string{incident.Quarantine, incident.Cutoff, incident.SIMSuspend} {
 		keys = append(keys, "response."+k)
 	}
