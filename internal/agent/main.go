@@ -31,7 +31,7 @@ const usage = `ringwall-agent is the gateway of Ringwall.
 
 // gcPercent trades processor time for memory: most of the heap is the tables of
 // the detectors, which never grow, and gateways have more of the former.
-const gcPercent = 40
+const gcPercent = 25
 
 // errUsage marks wrong usage: exit status 2.
 var errUsage = errors.New("wrong usage")

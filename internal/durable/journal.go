@@ -18,6 +18,9 @@ type JournalConfig struct {
 	SegmentBytes int64
 	// MaxFrame bounds a payload; 0 means 1 MiB.
 	MaxFrame int
+	// Waiting is how many bytes Append holds in memory before it writes by
+	// itself; 0 means 1 MiB.
+	Waiting int
 	// Gaps allows indexes that no frame has (see Skip and Rewrite).
 	Gaps bool
 	// Segment, if not nil, is asked at Open for each sealed segment whether its
@@ -50,9 +53,6 @@ type Journal struct {
 	file     *os.File // the last segment
 }
 
-// waiting is how much Append holds in memory before it writes by itself.
-const waiting = 1 << 20
-
 // The sites of a journal's fsyncs.
 const (
 	SiteOpenFile   Site = "journal/open"        // keeps what Open decided to keep
@@ -71,6 +71,9 @@ func OpenJournal(dir string, cfg JournalConfig) (*Journal, error) {
 	}
 	if cfg.MaxFrame == 0 {
 		cfg.MaxFrame = 1 << 20
+	}
+	if cfg.Waiting == 0 {
+		cfg.Waiting = 1 << 20
 	}
 	j := &Journal{dir: dir, cfg: cfg, next: 1}
 	j.cond.L = &j.mu
@@ -104,7 +107,7 @@ func (j *Journal) Append(payload []byte) (uint64, error) {
 	j.buf = AppendFrame(j.buf, index, payload)
 	j.next++
 	// Memory stays bounded when nobody syncs: the appender pays for the write.
-	for len(j.buf) > waiting && j.failed == nil {
+	for len(j.buf) > j.cfg.Waiting && j.failed == nil {
 		j.step()
 	}
 	return index, j.failed
@@ -161,7 +164,7 @@ func (j *Journal) step() {
 	err := j.write(buf, first, marks)
 	j.mu.Lock()
 	j.syncing = false
-	if j.spare = buf[:0]; cap(buf) > 2*waiting {
+	if j.spare = buf[:0]; cap(buf) > 2*j.cfg.Waiting {
 		j.spare = nil
 	}
 	if err != nil {

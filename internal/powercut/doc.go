@@ -33,5 +33,6 @@
 // which keeps the WAL index on the heap.
 //
 // It needs root and /dev/fuse (it mounts by mount(2), fusermount is not used).
-// FS owns the goroutines that serve the mount; Close ends them.
+// FS owns the goroutines that serve the mount; they end with the last file that
+// is open in it, see Close.
 package powercut

@@ -89,8 +89,14 @@ func (f *FS) Syncs() uint64 {
 	return f.disk.syncs
 }
 
-// Close unmounts. Everything in the file system is gone. It fails when files
-// of the mount are still open.
+// closeWait is how long Close waits for the server of the mount to end.
+const closeWait = time.Second
+
+// Close unmounts. Everything in the file system is gone. The goroutines that
+// serve it end when the last file in it is closed; usually that is at once.
+// But a mount namespace that somebody else made meanwhile has a copy of the
+// mount, and keeps them for as long as it lives: Close does not wait for that.
+// Nothing that comes after it has an effect.
 func (f *FS) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,6 +104,9 @@ func (f *FS) Close() error {
 		return nil
 	}
 	f.closed = true
+	f.disk.mu.Lock()
+	f.disk.dead = true
+	f.disk.mu.Unlock()
 	if err := unix.Unmount(f.dir, unix.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) {
 		return fmt.Errorf("unmounting %q: %w", f.dir, err)
 	}
@@ -108,8 +117,7 @@ func (f *FS) Close() error {
 	}()
 	select {
 	case <-done:
-		return nil
-	case <-time.After(5 * time.Second):
-		return fmt.Errorf("unmounting %q: files in it are still open", f.dir)
+	case <-time.After(closeWait):
 	}
+	return nil
 }

@@ -119,6 +119,7 @@ func (l *Log) open() error {
 		Tag:          l.meta.Epoch,
 		SegmentBytes: min(max(l.cfg.MaxBytes/16, 64<<10), 4<<20),
 		MaxFrame:     MaxPayload + 1<<10,
+		Waiting:      128 << 10, // gateways have little memory
 		Gaps:         true,
 		Segment: func(first, _ uint64) (bool, error) {
 			if !started {
