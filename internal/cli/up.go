@@ -3,12 +3,16 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/internal/assess"
+	"github.com/ringwall/ringwall/internal/operatorport"
 	"github.com/ringwall/ringwall/internal/platform"
 	"github.com/ringwall/ringwall/internal/probe"
 )
@@ -18,8 +22,9 @@ type upFlags struct {
 	data, listen, spine, enrol string
 	names, advertise, usage    []string
 	org                        string
+	operator, operatorToken    string
 	demo, plain, verbose       bool
-	noAssess                   bool
+	noAssess, operatorPlain    bool
 }
 
 func newUp(env Env) *cobra.Command {
@@ -34,7 +39,7 @@ The first start makes the data directory and prints the administrator's password
 --demo adds the range: a home with a bad camera, a good camera, a meter with a SIM and a phone behind a real gateway,
 and an internet with a vendor, an attacker and a command server, each in namespaces of its own. It needs root on Linux;
 elsewhere recordings of it are played through the same code. Nothing on the host is touched.`,
-		Example: "  ringwall up --demo\n  ringwall up --data /var/lib/ringwall-platform --listen 0.0.0.0:8443 --name ringwall.example",
+		Example: "  ringwall up --demo\n  ringwall up --data /var/lib/ringwall-platform --listen 0.0.0.0:8080 --enrol-listen 0.0.0.0:8443 --spine-listen 0.0.0.0:4222 --name ringwall.example",
 		Args:    exactArgs(0),
 		RunE:    func(c *cobra.Command, _ []string) error { return runUp(c.Context(), env, f) },
 	}
@@ -46,12 +51,44 @@ elsewhere recordings of it are played through the same code. Nothing on the host
 	fl.StringSliceVar(&f.names, "name", nil, "host name or address under which the platform is reached; repeat")
 	fl.StringSliceVar(&f.advertise, "advertise", nil, "address of the spine that gateways are given, such as tls://ringwall.example:4222; repeat")
 	fl.StringSliceVar(&f.usage, "usage", nil, "file of usage records (CSV) to follow; repeat")
+	fl.StringVar(&f.operator, "operator", "", "address of the telecom operator that suspends and restores SIMs, such as https://operator.example")
+	fl.StringVar(&f.operatorToken, "operator-token-file", "", "file with the operator's token")
+	fl.BoolVar(&f.operatorPlain, "operator-plain", false, "let the operator's address be without TLS: a test bench, or a private network")
 	fl.StringVar(&f.org, "org", "Home", "name of the first organisation")
 	fl.BoolVar(&f.demo, "demo", false, "run the range beside the platform")
 	fl.BoolVar(&f.plain, "plain", false, "speak plain HTTP beyond loopback: behind a proxy that does TLS")
 	fl.BoolVar(&f.noAssess, "no-assess", false, "do not probe devices from this machine")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
 	return c
+}
+
+// maxOperatorToken bounds the file with the operator's token.
+const maxOperatorToken = 4096
+
+// operatorClient returns the way to the telecom operator, nil when none is
+// named. The token comes from a file, since others on the machine see arguments.
+func (f upFlags) operatorClient() (*operatorport.Client, error) {
+	switch {
+	case f.operator == "" && f.operatorToken == "" && !f.operatorPlain:
+		return nil, nil
+	case f.operator == "" || f.operatorToken == "":
+		return nil, usagef("--operator and --operator-token-file go together")
+	case f.demo:
+		return nil, usagef("--demo has an operator of its own; leave --operator out")
+	}
+	file, err := os.Open(f.operatorToken)
+	if err != nil {
+		return nil, fmt.Errorf("reading the operator's token: %w", err)
+	}
+	defer file.Close()
+	token, err := io.ReadAll(io.LimitReader(file, maxOperatorToken+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the operator's token: %w", err)
+	}
+	if len(token) > maxOperatorToken {
+		return nil, ringwall.Errorf(ringwall.Invalid, "the operator's token in %q is over %d bytes", f.operatorToken, maxOperatorToken)
+	}
+	return operatorport.New(operatorport.Config{URL: f.operator, Token: strings.TrimSpace(string(token)), Plain: f.operatorPlain})
 }
 
 // defaultData is where the platform keeps its data unless told otherwise.
@@ -66,6 +103,13 @@ func runUp(ctx context.Context, env Env, f upFlags) error {
 	cfg := platform.Config{
 		DataDir: f.data, Listen: f.listen, Plain: f.plain, SpineListen: f.spine, EnrolListen: f.enrol, Names: f.names, Advertise: f.advertise,
 		Org: f.org, Terminal: env.Stderr, Log: log, Now: env.Now,
+	}
+	operator, err := f.operatorClient()
+	if err != nil {
+		return err
+	}
+	if operator != nil { // a nil client in the interface would not be nil
+		cfg.Operator = operator
 	}
 	for _, path := range f.usage {
 		cfg.Usage = append(cfg.Usage, platform.UsageFile{Path: path})
