@@ -113,7 +113,7 @@ func Mutate(t *testing.T, sites []durable.Site, seeds int, scenario func(t *test
 	}
 	for _, site := range sites {
 		found := false
-		for seed := uint64(0); seed < uint64(4*seeds) && !found; seed++ {
+		for seed := uint64(0); seed < uint64(16*seeds) && !found; seed++ {
 			r := NewRig(t, seed, site)
 			if err := scenario(t, r); err != nil {
 				found = true
@@ -122,7 +122,7 @@ func Mutate(t *testing.T, sites []durable.Site, seeds int, scenario func(t *test
 			r.end(t)
 		}
 		if !found {
-			t.Errorf("leaving out the fsync %q does no harm in %d seeds: it is not needed, or the test is too weak", site, 4*seeds)
+			t.Errorf("leaving out the fsync %q does no harm in %d seeds: it is not needed, or the test is too weak", site, 16*seeds)
 		}
 	}
 }
