@@ -16,7 +16,7 @@ type Paged struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"most items on the page"`
 }
 
-func (p Paged) paging() Paging { return Paging{Cursor: p.Cursor, Limit: p.Limit} }
+func (p Paged) paging() Paging { return Paging(p) }
 
 // Back is the input of a list that is read backwards in time.
 type Back struct {
