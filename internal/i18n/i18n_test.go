@@ -27,13 +27,13 @@ func told(key string) bool {
 	return regexp.MustCompile(`^trust\.[a-z]+\.`).MatchString(key)
 }
 
-var placeholder = regexp.MustCompile(`\{([a-zA-Z]+)(?:\|[a-z]+)?\}`)
+var slot = regexp.MustCompile(`\{([a-zA-Z]+)(?:\|[a-z]+)?\}`)
 
 // places lists the parameters of a message in any form of it, sorted.
 func places(f forms) []string {
 	seen := map[string]bool{}
 	for _, t := range f {
-		for _, m := range placeholder.FindAllStringSubmatch(t, -1) {
+		for _, m := range slot.FindAllStringSubmatch(t, -1) {
 			seen[m[1]] = true
 		}
 	}
