@@ -31,6 +31,7 @@ var commands = []func(Env) *cobra.Command{
 	newUp,
 	newAgent,
 	newAssess,
+	newBench,
 	newLab,
 	newWatch,
 	newUsage,
