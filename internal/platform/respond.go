@@ -239,6 +239,8 @@ func (t *turn) holdReport(gw ringwall.GatewayID, h api.HoldReport) error {
 		"do": h.Hold.Do.String(), "by": h.Hold.By, "took": "", "flows": strconv.FormatUint(h.Flushed, 10), "reason": firstOf(h.Why, h.Declined),
 	}}
 	switch {
+	case h.Declined != "" && len(d.Holds) > 0:
+		return nil // it is held already: nothing was left undone
 	case h.Declined != "":
 		n.Key = "timeline.device.hold.declined"
 	case h.Lifted:
