@@ -50,7 +50,6 @@ var neighbours = map[[2]string]string{
 	{"internal/lab", "internal/agent"}:       "the range runs a gateway in process in its tests",
 	{"internal/trial", "internal/platform"}:  "a trial brings the platform up",
 	{"internal/trial", "internal/agent"}:     "a trial asks the gateway itself what is in force",
-	{"internal/platform", "internal/agent"}:  "the recorded range judges packets by the gateway's own code",
 	{"internal/trial", "internal/lab"}:       "a trial drives the range",
 	{"internal/probe", "internal/onvif"}:     "the ONVIF probe speaks through the ONVIF client",
 	{"internal/probe", "internal/rtsp"}:      "the RTSP probe speaks through the RTSP client",

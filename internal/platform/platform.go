@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/internal/assess"
 	"github.com/ringwall/ringwall/internal/audit"
@@ -137,6 +135,8 @@ type Platform struct {
 	meters *meters
 	sims   atomic.Pointer[simPort]
 	wake   chan struct{} // of the responder, of length 1
+
+	wakeSIMs chan struct{} // of the one that asks operators, of length 1
 }
 
 // New opens everything and serves nothing yet but the spine. It makes what is
@@ -144,7 +144,7 @@ type Platform struct {
 // the directory. Run must be called, or Close.
 func New(ctx context.Context, cfg Config) (_ *Platform, err error) {
 	cfg = cfg.defaults()
-	p := &Platform{cfg: cfg, dir: cfg.DataDir, wake: make(chan struct{}, 1)}
+	p := &Platform{cfg: cfg, dir: cfg.DataDir, wake: make(chan struct{}, 1), wakeSIMs: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -177,29 +177,16 @@ func New(ctx context.Context, cfg Config) (_ *Platform, err error) {
 	return p, p.assemble(ctx)
 }
 
-// lockDir takes the directory for this process; the kernel lets go when it
-// ends, however it ends.
-func lockDir(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("opening the lock of the data directory: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, &ringwall.Error{Code: ringwall.Conflict, Text: fmt.Sprintf("another platform runs on %q", filepath.Dir(path)), Hint: "stop it, or give another --data", Err: err}
-	}
-	return f, nil
-}
-
 // openStores opens what is on the disk: the record of acts first, since
 // nothing is done without it.
 func (p *Platform) openStores(ctx context.Context) (err error) {
 	c := &core{
 		log: p.cfg.Log, now: p.cfg.Now, trust: p.cfg.Trust, incident: p.cfg.Incident, registry: p.cfg.Registry,
-		wakeOutbox: func() {}, wakeResponder: func() { nudge(p.wake) },
-		poke: func(ringwall.OrgID, ringwall.GatewayID, uint64) {},
+		wakeOutbox: func() {}, wakeResponder: func() { nudge(p.wake); nudge(p.wakeSIMs) },
+		later: newLater(),
+		poke:  func(ringwall.OrgID, ringwall.GatewayID, uint64) {},
 	}
-	p.service = &service{core: c, hub: newHub()}
+	p.service = &service{core: c, hub: newHub(), gatewayRevoked: func(ringwall.GatewayID) {}}
 	if p.trail, err = audit.Open(filepath.Join(p.dir, auditDir)); err != nil {
 		return err
 	}
@@ -231,6 +218,7 @@ func (p *Platform) openStores(ctx context.Context) (err error) {
 func (p *Platform) openSpine(ctx context.Context) (err error) {
 	// The desk comes first: a gateway may be at the door when the broker opens.
 	p.desk = &gatewayDesk{core: p.core, segments: p.segments, scopes: map[deskKey]audit.Scope{}}
+	p.gatewayRevoked = p.desk.forget
 	p.certs = newCertificates(p.authority, certNames(p.cfg), p.core.now)
 	p.broker, err = broker.Start(broker.Config{
 		Dir: filepath.Join(p.dir, spineDir), Listen: p.cfg.SpineListen, TLS: p.certs.server(p.authority.Pool()), Verify: p.admit, Log: p.core.log,

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -29,9 +28,3 @@ func newAgent(env Env) *cobra.Command {
 		},
 	}
 }
-
-// agentError carries the status of the gateway's own command line, which has
-// said everything already.
-type agentError int
-
-func (e agentError) Error() string { return fmt.Sprintf("the gateway ended with status %d", int(e)) }
