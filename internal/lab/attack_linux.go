@@ -40,6 +40,9 @@ func (r *Range) Attack(ctx context.Context, name string, o AttackOptions) (Repor
 	if o.MaxPackets <= 0 {
 		o.MaxPackets = defaultPackets
 	}
+	if o.Pictures <= 0 {
+		o.Pictures = 40
+	}
 	r.mu.Lock()
 	for o.Seed == 0 {
 		o.Seed = uint64(r.rng.Uint32())
@@ -195,7 +198,7 @@ func (a *running) do(ctx context.Context, p part, limit time.Duration) (did bool
 	case StrangerVideo:
 		var s actor.StrangerResult
 		err := a.r.call(ctx, Attacker, "video", actor.StrangerConfig{
-			Target: on, User: badUser, Password: badPassword, Duration: limit, Pictures: 40,
+			Target: on, User: badUser, Password: badPassword, Duration: limit, Pictures: a.o.Pictures,
 		}, &s)
 		return s.Pictures > 0, s, err
 	case SIMSwap:

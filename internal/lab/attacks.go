@@ -26,6 +26,7 @@ type AttackOptions struct {
 	Seed       uint64        // 0 = drawn from the range's
 	Duration   time.Duration // at most
 	MaxPackets int           // of a scan
+	Pictures   int           // of a video, after which a stranger has seen enough; 0 = 40
 	// NoCapture leaves out the recording; times and numbers are told all the same.
 	NoCapture bool
 }

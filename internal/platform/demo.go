@@ -86,6 +86,9 @@ type DemoConfig struct {
 	SkipAssess bool
 	// Recorded plays the range's recording even where the range can run.
 	Recorded bool
+	// Speed is how fast the recording is played: 0 or 1 = as it was, 10 = ten
+	// times as fast.
+	Speed float64
 }
 
 // Addresses of the platform inside the range.

@@ -300,7 +300,7 @@ func (g *replayGateway) tick(t time.Time) {
 
 // startRecorded plays the range's recording where the range cannot run, and
 // says why.
-func startRecorded(ctx context.Context, svc *service, org ringwall.OrgID, conn *spine.Conn, dir, why string) (*demo, error) {
+func startRecorded(ctx context.Context, svc *service, org ringwall.OrgID, conn *spine.Conn, dir, why string, speed float64) (*demo, error) {
 	d := &demo{org: org, svc: svc, log: svc.log, why: why, running: map[string]bool{}, devices: map[string]ringwall.DeviceID{}}
 	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	player, err := lab.NewPlayer(lab.PlayerConfig{Now: svc.now})
@@ -320,7 +320,7 @@ func startRecorded(ctx context.Context, svc *service, org ringwall.OrgID, conn *
 	}
 	d.recorded = &script
 	d.usage = filepath.Join(dir, "usage.csv")
-	d.replay = func(ctx context.Context) error { return playOnce(ctx, g, d.usage, svc.now) }
+	d.replay = func(ctx context.Context) error { return playOnce(ctx, g, d.usage, svc.now, speed) }
 	events := svc.hub.watch(d.ctx, org)
 	d.runs.Go(func() { d.welcome(events) })
 	d.runs.Go(func() { <-d.ctx.Done(); stop() })
@@ -329,7 +329,7 @@ func startRecorded(ctx context.Context, svc *service, org ringwall.OrgID, conn *
 
 // playOnce plays the recording through the gateway, its usage records into the
 // file that the platform follows.
-func playOnce(ctx context.Context, g *replayGateway, usage string, now func() time.Time) error {
+func playOnce(ctx context.Context, g *replayGateway, usage string, now func() time.Time, speed float64) error {
 	f, err := os.OpenFile(usage, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -341,7 +341,7 @@ func playOnce(ctx context.Context, g *replayGateway, usage string, now func() ti
 		}
 	}
 	p, err := lab.NewPlayer(lab.PlayerConfig{
-		Now:   now,
+		Now: now, Speed: speed,
 		Frame: func(data []byte, t time.Time, origLen int, _ string) error { return g.frame(ctx, data, t, origLen) },
 		Usage: func(r *cdr.Record) error {
 			line, err := cdr.AppendLine(nil, r)

@@ -172,13 +172,17 @@ func (p *Platform) follow(ctx context.Context, u UsageFile) error {
 // runDemo brings the range up once the API serves, and down when ctx ends. The
 // range's operator writes usage records, which are followed meanwhile.
 func (p *Platform) runDemo(ctx context.Context, ready func()) error {
-	d, err := startDemo(ctx, p.service, p.org, *p.cfg.Demo, p.EnrolAddr().String(), p.SpineAddr().String(), p.CAFile(), func(s simPort) { p.sims.Store(&s) })
-	if isCode(err, ringwall.Unavailable) || p.cfg.Demo.Recorded {
-		why := "it was asked for"
-		if err != nil {
+	var d *demo
+	var err error
+	recorded, why := p.cfg.Demo.Recorded, "it was asked for"
+	if !recorded {
+		d, err = startDemo(ctx, p.service, p.org, *p.cfg.Demo, p.EnrolAddr().String(), p.SpineAddr().String(), p.CAFile(), func(s simPort) { p.sims.Store(&s) })
+		if recorded = isCode(err, ringwall.Unavailable); recorded {
 			why = words(err)
 		}
-		d, err = startRecorded(ctx, p.service, p.org, p.conn, filepath.Join(p.dir, recordedDir), why)
+	}
+	if recorded {
+		d, err = startRecorded(ctx, p.service, p.org, p.conn, filepath.Join(p.dir, recordedDir), why, p.cfg.Demo.Speed)
 	}
 	if err != nil {
 		return err

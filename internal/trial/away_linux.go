@@ -2,6 +2,7 @@ package trial
 
 import (
 	"context"
+	"time"
 
 	"github.com/ringwall/ringwall/internal/agent"
 	"github.com/ringwall/ringwall/internal/lab"
@@ -21,4 +22,24 @@ func (t *Trial) platformLink(up bool) error {
 // GatewayStatus asks the gateway itself what is in force, not the platform.
 func (t *Trial) GatewayStatus(ctx context.Context) (agent.Status, error) {
 	return agent.ReadStatus(ctx, agent.Config{State: t.Dir})
+}
+
+// KillAgent ends the gateway's program as a lack of memory would, at once and
+// without a word.
+func (t *Trial) KillAgent() error { return t.Range.StopAgent(true) }
+
+// StartAgent runs it again and waits until it has read its state and judges
+// packets.
+func (t *Trial) StartAgent(ctx context.Context) error {
+	cmd, err := t.agent()
+	if err != nil {
+		return err
+	}
+	if err := t.Range.StartAgent(cmd); err != nil {
+		return err
+	}
+	return t.Until(ctx, 30*time.Second, "the gateway's program answers", func() (bool, error) {
+		_, err := t.GatewayStatus(ctx)
+		return err == nil, nil
+	})
 }

@@ -1,7 +1,6 @@
 package trial_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,7 +28,7 @@ func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "ringwall-e2e-")
 	if err == nil {
 		agentProgram = filepath.Join(dir, "ringwall-agent")
-		build := exec.Command("go", "build", "-o", agentProgram, "github.com/ringwall/ringwall/cmd/ringwall-agent")
+		build := exec.Command("go", "build", "-buildvcs=false", "-o", agentProgram, "github.com/ringwall/ringwall/cmd/ringwall-agent")
 		build.Stderr = os.Stderr
 		err = build.Run()
 	}
@@ -40,16 +39,6 @@ func TestMain(m *testing.M) {
 	status := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(status)
-}
-
-// logTo passes what everybody says to the test's log, when the test fails.
-type logTo struct{ t *testing.T }
-
-func (l logTo) Write(b []byte) (int, error) {
-	if testing.Verbose() && !bytes.Contains(b, []byte("msg=request")) && !bytes.Contains(b, []byte("desired state is in force")) {
-		l.t.Log(strings.TrimRight(string(b), "\n"))
-	}
-	return len(b), nil
 }
 
 func start(t *testing.T, cfg trial.Config) *trial.Trial {
@@ -106,10 +95,6 @@ func view(s lab.PhoneStats, camera string) lab.ViewStats {
 		}
 	}
 	return lab.ViewStats{}
-}
-
-func hasRule(in api.Incident, rule string) bool {
-	return slices.ContainsFunc(in.Alerts, func(a ringwall.Alert) bool { return a.Rule == rule })
 }
 
 // The loop, end to end: a camera with default passwords is graded high, a good

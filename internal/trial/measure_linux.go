@@ -10,7 +10,6 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
-	"github.com/ringwall/ringwall/client"
 	"github.com/ringwall/ringwall/internal/lab"
 )
 
@@ -124,29 +123,7 @@ func (t *Trial) one(ctx context.Context, cam ringwall.DeviceID, attack string, m
 	if err := t.Range.Clean(ctx, lab.BadCam); err != nil {
 		return r, err
 	}
-	return r, t.forgive(ctx, cam)
-}
-
-// forgive closes the device's incidents as our own doing, and waits until it
-// is trusted enough again that the next run finds it as the first did.
-func (t *Trial) forgive(ctx context.Context, cam ringwall.DeviceID) error {
-	page, err := t.Client.Incidents(ctx, client.IncidentFilter{Open: true, Device: cam}, client.Paging{})
-	if err != nil {
-		return err
-	}
-	closed, benign := "closed", "benign"
-	for _, in := range page.Items {
-		if _, err := t.Client.PatchIncident(ctx, in.ID, api.IncidentPatch{Status: &closed, Disposition: &benign}); err != nil {
-			return err
-		}
-	}
-	if err := t.Until(ctx, time.Minute, "the device is trusted again", func() (bool, error) {
-		d, err := t.Client.Device(ctx, cam)
-		return err == nil && d.Trust >= ringwall.T2, err
-	}); err != nil {
-		return err
-	}
-	return t.InForce(ctx)
+	return r, t.Forgive(ctx, cam)
 }
 
 // took waits for the gateway's report of a hold and returns how long it took

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -38,23 +39,31 @@ type Config struct {
 	Platform func(*platform.Config)
 	// Assess has the cameras and the meter assessed as they appear.
 	Assess bool
+	// Flags are further arguments of the gateway's program when it runs.
+	Flags []string
+	// Recorded plays the range's recording instead: the trial then has no Range
+	// and needs no privilege. Speed is how fast, 0 = as it was.
+	Recorded bool
+	Speed    float64
 }
 
 // Trial is a platform with a range.
 type Trial struct {
 	Client   *client.Client
 	Platform *platform.Platform
-	Range    *lab.Range
-	Dir      string // of the gateway's state
-	Data     string // the platform's data directory
+	Range    *lab.Range // nil: recorded
+	Dir      string     // of the gateway's state
+	Data     string     // the platform's data directory
 
 	cancel context.CancelFunc
 	done   chan error
 	temp   string
+	agent  func() (*exec.Cmd, error) // runs the gateway's program again
 }
 
 // Start brings the platform and the range up, and returns when the gateway
-// enforces for all devices of the home.
+// enforces for all devices of the home. Of a recording it does not wait for
+// anything: what there is to see of it is under way.
 func Start(ctx context.Context, cfg Config) (_ *Trial, err error) {
 	if cfg.Log == nil {
 		cfg.Log = io.Discard
@@ -70,11 +79,25 @@ func Start(ctx context.Context, cfg Config) (_ *Trial, err error) {
 		}
 	}()
 	network := &platform.LateNetwork{}
+	command := platform.RangeAgent(cfg.Agent, temp, cfg.Log)
+	t.agent = func() (*exec.Cmd, error) {
+		_, run, err := command("", "", "")
+		if err == nil {
+			run.Args = append(run.Args, cfg.Flags...)
+		}
+		return run, err
+	}
 	pc := platform.Config{
 		DataDir: t.Data, Listen: "127.0.0.1:0", SpineListen: "127.0.0.1:0", EnrolListen: "127.0.0.1:0", Advertise: []string{"tls://198.51.100.10:4222"},
 		Log: slog.New(slog.NewTextHandler(cfg.Log, nil)), Terminal: io.Discard,
 		Runner: &assess.Runner{Network: network, Probes: probe.All(), Now: time.Now},
-		Demo:   &platform.DemoConfig{Agent: platform.RangeAgent(cfg.Agent, temp, cfg.Log), Lab: cfg.Lab, Network: network, SkipAssess: !cfg.Assess},
+		Demo:   &platform.DemoConfig{Lab: cfg.Lab, Network: network, SkipAssess: !cfg.Assess, Recorded: cfg.Recorded, Speed: cfg.Speed},
+	}
+	pc.Demo.Agent = func(platform, token, ca string) (enrol, run *exec.Cmd, err error) {
+		if enrol, run, err = command(platform, token, ca); err == nil {
+			run.Args = append(run.Args, cfg.Flags...)
+		}
+		return enrol, run, err
 	}
 	if cfg.Platform != nil {
 		cfg.Platform(&pc)
@@ -95,7 +118,7 @@ func Start(ctx context.Context, cfg Config) (_ *Trial, err error) {
 		return t, ctx.Err()
 	}
 	t.Range = t.Platform.Range()
-	if t.Range == nil {
+	if t.Range == nil && !cfg.Recorded {
 		return t, ringwall.Errorf(ringwall.Unavailable, "the range is not live: %s", t.Platform.DemoState().Why)
 	}
 	token, err := os.ReadFile(filepath.Join(t.Data, platform.TokenFile))
@@ -105,7 +128,47 @@ func Start(ctx context.Context, cfg Config) (_ *Trial, err error) {
 	if t.Client, err = client.New(client.Config{Server: t.Platform.URL(), Token: strings.TrimSpace(string(token))}); err != nil {
 		return t, err
 	}
+	if cfg.Recorded {
+		return t, nil
+	}
 	return t, t.settled(ctx)
+}
+
+// Assessment has a device assessed and waits for what was found.
+func (t *Trial) Assessment(ctx context.Context, d ringwall.DeviceID) (a api.Assessment, err error) {
+	id, err := t.Client.AssessDevice(ctx, d)
+	if err != nil {
+		return a, err
+	}
+	return a, t.Until(ctx, 2*time.Minute, "the assessment is over", func() (bool, error) {
+		a, err = t.Client.Assessment(ctx, id)
+		if c := ringwall.CodeOf(err); c == ringwall.Unavailable || c == ringwall.NotFound {
+			return false, nil
+		}
+		return err == nil, err
+	})
+}
+
+// Forgive closes a device's incidents as our own doing, and waits until it is
+// trusted enough again that what comes next finds it as the first did.
+func (t *Trial) Forgive(ctx context.Context, d ringwall.DeviceID) error {
+	page, err := t.Client.Incidents(ctx, client.IncidentFilter{Open: true, Device: d}, client.Paging{})
+	if err != nil {
+		return err
+	}
+	closed, benign := "closed", "benign"
+	for _, in := range page.Items {
+		if _, err := t.Client.PatchIncident(ctx, in.ID, api.IncidentPatch{Status: &closed, Disposition: &benign}); err != nil {
+			return err
+		}
+	}
+	if err := t.Until(ctx, time.Minute, "the device is trusted again", func() (bool, error) {
+		dev, err := t.Client.Device(ctx, d)
+		return err == nil && dev.Trust >= ringwall.T2, err
+	}); err != nil {
+		return err
+	}
+	return t.InForce(ctx)
 }
 
 // settled waits until all devices of the home are known, named and enforced.
