@@ -44,9 +44,12 @@ type Device struct {
 	Holds        []Hold         `json:"holds"`
 	Terms        []Term         `json:"terms"`
 	// Assessor says that assessments are run from this device.
-	Assessor bool   `json:"assessor,omitempty"`
-	Incident string `json:"incident,omitempty"` // the open one
-	Version  uint64 `json:"version"`            // for If-Match
+	Assessor bool `json:"assessor,omitempty"`
+	// Elsewhere is where its MAC was last seen while it is bound to another port
+	// or address; what is sent from there is refused.
+	Elsewhere *Binding `json:"elsewhere,omitempty"`
+	Incident  string   `json:"incident,omitempty"` // the open one
+	Version   uint64   `json:"version"`            // for If-Match
 }
 
 // TrustReason is one input to a device's trust, with the level it allows.
@@ -70,6 +73,8 @@ type DevicePatch struct {
 	Enrolled *bool           `json:"enrolled,omitempty"`
 	SIM      *ringwall.SIMID `json:"sim,omitempty"`
 	Assessor *bool           `json:"assessor,omitempty"`
+	// Pin true binds the device to where it was last seen (Elsewhere).
+	Pin *bool `json:"pin,omitempty"`
 }
 
 // Gateway is a gateway as the API shows it.
@@ -91,6 +96,8 @@ type Gateway struct {
 	LocalNets  []netip.Prefix     `json:"localNets"`
 	Remediate  []Term             `json:"remediation"`
 	CertExpiry time.Time          `json:"certExpiry,omitzero"`
+	// Revoked is since when the gateway is refused, whatever it shows.
+	Revoked time.Time `json:"revoked,omitzero"`
 }
 
 // GatewayPatch changes what is not nil.
@@ -100,6 +107,9 @@ type GatewayPatch struct {
 	Resolver  *string         `json:"resolver,omitempty"`
 	LocalNets *[]netip.Prefix `json:"localNets,omitempty"`
 	Remediate *[]Term         `json:"remediation,omitempty"`
+	// Revoked true ends the gateway's identity for good: it has to enrol anew,
+	// as another. It cannot be taken back.
+	Revoked *bool `json:"revoked,omitempty"`
 }
 
 // EnrolToken is a one-time token; Token is shown once, when it is made.

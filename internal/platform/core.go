@@ -38,6 +38,7 @@ type core struct {
 	poke func(org ringwall.OrgID, gw ringwall.GatewayID, generation uint64)
 	// wakeOutbox and wakeResponder tell that there is something to do.
 	wakeOutbox, wakeResponder func()
+	later                     *later
 }
 
 // turn is one transaction, with what follows from it. Whatever changes a device

@@ -77,8 +77,10 @@ func (t *turn) desired(scope audit.Scope, gw ringwall.GatewayID) (api.Desired, e
 	}
 	for i, dev := range devices {
 		// A device that turned up elsewhere is not behind this gateway any more;
-		// whoever shows its MAC here now is a stranger.
-		if !dev.Binding.IP.IsValid() || dev.Presence == ringwall.Moved {
+		// whoever shows its MAC here now is a stranger. One that is held is named
+		// all the same: a gateway can hold only whom it knows, and nobody leaves
+		// quarantine by going to another gateway.
+		if !dev.Binding.IP.IsValid() || dev.Presence == ringwall.Moved && len(dev.Holds) == 0 {
 			continue
 		}
 		p, err := t.devicePolicy(scope, dev, marks[i], g)

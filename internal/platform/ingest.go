@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,8 +35,20 @@ type gatewayDesk struct {
 	*core
 	segments *segment.Store
 
-	mu     sync.Mutex
-	scopes map[deskKey]audit.Scope
+	mu        sync.Mutex
+	scopes    map[deskKey]audit.Scope
+	forgotten uint64 // grows when scopes are taken back
+}
+
+// maxScopes bounds the scopes that are kept: two for each of 10,000 gateways.
+const maxScopes = 20_000
+
+// forget takes back what a gateway was let in for; its next word is judged anew.
+func (d *gatewayDesk) forget(gw ringwall.GatewayID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.forgotten++
+	maps.DeleteFunc(d.scopes, func(k deskKey, _ audit.Scope) bool { return k.gw == gw })
 }
 
 type deskKey struct {
@@ -80,19 +93,31 @@ func (d *gatewayDesk) scope(ctx context.Context, org ringwall.OrgID, gw ringwall
 	d.mu.Lock()
 	s, ok := d.scopes[key]
 	d.mu.Unlock()
-	if age := d.now().Sub(s.At()); ok && age >= 0 && age < scopeLife {
+	if old := d.now().Sub(s.At()); ok && old >= 0 && old < scopeLife {
 		return s, nil
 	}
 	s, err := d.auditor.Authorise(ctx, audit.Actor{Kind: audit.KindGateway, ID: string(gw), Org: org}, act, audit.Target{Kind: "gateway", ID: string(gw), Org: org})
 	if err != nil {
 		return s, err
 	}
-	if err := d.store.View(ctx, func(tx *sqlstore.Tx) error { _, err := tx.Gateway(s, gw); return err }); err != nil {
+	d.mu.Lock()
+	age := d.forgotten
+	d.mu.Unlock()
+	if err := d.store.View(ctx, func(tx *sqlstore.Tx) error {
+		g, err := tx.Gateway(s, gw)
+		if err == nil && !g.Revoked.IsZero() {
+			return ringwall.Errorf(ringwall.Unverified, "gateway %q was revoked", gw)
+		}
+		return err
+	}); err != nil {
 		return audit.Scope{}, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.scopes) >= 2*maxGateways { // those that have gone are forgotten with the rest
+	if d.forgotten != age {
+		return s, nil // one was revoked meanwhile, maybe this: the next act asks again
+	}
+	if len(d.scopes) >= maxScopes { // those that have gone are forgotten with the rest
 		clear(d.scopes)
 	}
 	d.scopes[key] = s

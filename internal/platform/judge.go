@@ -127,7 +127,7 @@ func (t *turn) inputs(scope audit.Scope, d api.Device) (trust.Inputs, error) {
 // vouches says whether a gateway may vouch for what is behind it.
 func vouches(g api.Gateway, now time.Time) trust.Gateway {
 	switch {
-	case g.LastError != "":
+	case g.LastError != "", !g.Revoked.IsZero():
 		return trust.GatewayUnhealthy
 	case !g.Online || now.Sub(g.Seen) > gatewayFresh:
 		return trust.GatewayUnknown

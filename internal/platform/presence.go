@@ -8,6 +8,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/audit"
+	"github.com/ringwall/ringwall/internal/incident"
 	"github.com/ringwall/ringwall/internal/registry"
 	"github.com/ringwall/ringwall/internal/sqlstore"
 )
@@ -48,8 +49,13 @@ func (t *turn) sighting(gw ringwall.GatewayID, said api.Sighting) error {
 		if what == registry.Back || known.Mode != ringwall.Enforce || !known.Binding.IP.IsValid() {
 			return t.rebind(scope, *known, d)
 		}
-		fallthrough
+		return t.refusedPlace(scope, *known, d.Binding)
 	case registry.Same:
+		if known.Elsewhere != nil { // it is back where it belongs
+			if _, err := t.tx.UpdateDevice(scope, d.ID, func(d *api.Device) error { d.Elsewhere = nil; return nil }); err != nil {
+				return err
+			}
+		}
 		if err := t.tx.TouchDevice(scope, d.ID, d.Presence, d.Seen); err != nil {
 			return err
 		}
@@ -135,7 +141,7 @@ func (t *turn) rebind(scope audit.Scope, old, d api.Device) error {
 		}
 	}
 	if _, err := t.tx.UpdateDevice(scope, d.ID, func(kept *api.Device) error {
-		kept.Binding, kept.Presence, kept.Seen = d.Binding, d.Presence, d.Seen
+		kept.Binding, kept.Presence, kept.Seen, kept.Elsewhere = d.Binding, d.Presence, d.Seen, nil
 		return nil
 	}); err != nil {
 		return err
@@ -148,6 +154,60 @@ func (t *turn) rebind(scope audit.Scope, old, d api.Device) error {
 		}
 	}
 	return t.tellPresence(scope, old, d.Presence)
+}
+
+// refusedPlace takes that a bound device's MAC was seen where the device is not
+// bound. It is no sign that the device is there: what the gateway refuses may
+// be anybody's. It is told once a place, and a person may bind it there.
+func (t *turn) refusedPlace(scope audit.Scope, d api.Device, seen api.Binding) error {
+	if d.Elsewhere != nil && *d.Elsewhere == seen {
+		return nil
+	}
+	if _, err := t.tx.UpdateDevice(scope, d.ID, func(d *api.Device) error { d.Elsewhere = &seen; return nil }); err != nil {
+		return err
+	}
+	d.Binding = seen
+	return t.tell(scope, ringwall.EventDevicePresence, deviceSubject(d.ID), string(d.Gateway), note{Key: "timeline.device.elsewhere", Params: place(d)})
+}
+
+// carryHolds brings the holds in force on a device that went to another gateway
+// along: there as holds of the platform, released where it was.
+func (t *turn) carryHolds(id ringwall.DeviceID, to ringwall.GatewayID) error {
+	act, err := t.as(audit.SysIncident, audit.DeviceRespond)
+	if err != nil {
+		return err
+	}
+	holds, err := t.tx.StandingHolds(act, id)
+	if err != nil || len(holds) == 0 {
+		return err
+	}
+	page, err := t.tx.Responses(act, sqlstore.ResponseFilter{Target: deviceSubject(id)}, sqlstore.Paging{Limit: recentResponses})
+	if err != nil {
+		return err
+	}
+	for _, o := range holds {
+		if o.Gateway == to {
+			continue
+		}
+		h := o.Hold
+		h.ID = ringwall.HoldID(ringwall.DeriveID(ringwall.PrefixHold, string(t.org), string(o.Hold.ID), string(to)))
+		if _, err := t.tx.PutHold(act, h, to, false); err != nil {
+			return err
+		}
+		if _, err := t.tx.ReleaseHold(act, o.Hold.ID, "system:incident", t.at); err != nil {
+			return err
+		}
+		for _, r := range page.Items {
+			if r.Hold != o.Hold.ID || r.Status != incident.Doing && r.Status != incident.Done {
+				continue
+			}
+			r.Hold, r.Status, r.Done = h.ID, incident.Doing, time.Time{} // the new gateway has not said so yet
+			if err := t.record(act, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // meetElsewhere takes a device that turned up behind another gateway: there it
@@ -164,9 +224,13 @@ func (t *turn) meetElsewhere(scope audit.Scope, old, d api.Device, moved bool) e
 		if err := t.tx.MoveDevice(scope, d.ID, d.Gateway, mark); err != nil {
 			return err
 		}
+		if err := t.carryHolds(d.ID, d.Gateway); err != nil {
+			return err
+		}
 	}
 	if _, err := t.tx.UpdateDevice(scope, d.ID, func(kept *api.Device) error {
 		kept.Binding, kept.Presence, kept.Seen, kept.Enrolled = d.Binding, d.Presence, d.Seen, d.Enrolled
+		kept.Elsewhere = nil
 		return nil
 	}); err != nil {
 		return err

@@ -71,7 +71,7 @@ func (t *turn) gatewayAlert(gw ringwall.GatewayID, a ringwall.Alert) error {
 	if err != nil {
 		return err
 	}
-	a.Org, a.Gateway = t.org, gw
+	a.Org, a.Gateway, a.Title, a.Rule = t.org, gw, clip(a.Title, maxSaid), clip(a.Rule, maxName)
 	about := incident.About{Subject: a.Subject, Name: a.Subject.ID}
 	switch a.Subject.Kind {
 	case ringwall.SubjectDevice:
@@ -227,6 +227,10 @@ func (t *turn) ack(gw ringwall.GatewayID, a api.Ack) error {
 	if err != nil {
 		return err
 	}
+	if a.Generation > before.Desired && a.Error == "" {
+		return ringwall.Errorf(ringwall.Invalid, "generation %d is said to be in force; the newest is %d", a.Generation, before.Desired)
+	}
+	a.Error, a.Hash = clip(a.Error, maxSaid), clip(a.Hash, maxName)
 	after, err := t.tx.UpdateGateway(scope, gw, func(g *api.Gateway) error {
 		g.LastError = a.Error
 		if a.Error == "" {
@@ -287,14 +291,14 @@ func (t *turn) health(gw ringwall.GatewayID, at time.Time, h api.Health) error {
 	if _, err := t.tx.UpdateGateway(scope, gw, func(g *api.Gateway) error {
 		g.Health = &h
 		// The gateway's clock may be wrong; only ours says when it was heard.
-		if t.at.Sub(at) < gatewayFresh {
+		if t.at.Sub(at) < gatewayFresh && g.Revoked.IsZero() {
 			g.Seen, g.Online = t.at, true
 		}
 		return nil
 	}); err != nil {
 		return err
 	}
-	if before.Online {
+	if before.Online || !before.Revoked.IsZero() {
 		return nil
 	}
 	subject := ringwall.Subject{Kind: ringwall.SubjectGateway, ID: string(gw)}

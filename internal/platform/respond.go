@@ -2,8 +2,12 @@ package platform
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -137,14 +141,16 @@ func (t *turn) carryOut(scope audit.Scope, r api.Response) error {
 		h := api.Hold{
 			// The id follows from the response, so that doing it twice makes one hold.
 			ID: ringwall.HoldID(ringwall.DeriveID(ringwall.PrefixHold, string(t.org), string(r.ID))), Device: d.ID, Do: do,
-			By: r.By, Reason: r.Reason, Made: t.at,
+			// The gateway ends it in time by itself, also while the platform is away.
+			By: r.By, Reason: r.Reason, Made: t.at, Expires: r.Expires,
 		}
 		next.Hold = h.ID
-		if d.Gateway == "" {
-			failed, err := incident.Fail(next, ringwall.Errorf(ringwall.Unavailable, "no gateway is in front of the device"))
+		if err := t.reachable(scope, d); err != nil {
+			failed, err := incident.Fail(next, err)
 			if err != nil {
 				return err
 			}
+			failed.Hold = "" // none was made
 			return t.record(scope, failed)
 		}
 		if _, err := t.tx.PutHold(scope, h, d.Gateway, false); err != nil {
@@ -154,15 +160,69 @@ func (t *turn) carryOut(scope audit.Scope, r api.Response) error {
 			return err
 		}
 	case incident.Undoing:
-		if r.Hold != "" {
-			if _, err := t.tx.ReleaseHold(scope, r.Hold, firstOf(r.By, "system:expiry"), t.at); err != nil && !isCode(err, ringwall.NotFound) {
+		gone, err := t.release(scope, d, r)
+		if err != nil {
+			return err
+		}
+		if gone {
+			next, err := incident.Lifted(r, t.at)
+			if err != nil {
+				return err
+			}
+			if err := t.record(scope, next); err != nil {
 				return err
 			}
 		}
+	default:
+		return nil // it has moved on meanwhile
 	}
 	t.judge(d.ID, string(r.ID))
 	t.compose(d.Gateway)
 	return nil
+}
+
+// reachable says why no gateway would enforce a hold on the device, if so.
+func (t *turn) reachable(scope audit.Scope, d api.Device) error {
+	if d.Gateway == "" {
+		return ringwall.Errorf(ringwall.Unavailable, "no gateway is in front of the device")
+	}
+	g, err := t.tx.Gateway(scope, d.Gateway)
+	if err != nil {
+		return err
+	}
+	if !g.Revoked.IsZero() {
+		return ringwall.Errorf(ringwall.Unavailable, "the gateway in front of the device was revoked")
+	}
+	return nil
+}
+
+// release releases the hold of a response that is being undone, and reports
+// whether nothing is left to wait for: there was none, the gateway has reported
+// it lifted, or no gateway is there to do so.
+func (t *turn) release(scope audit.Scope, d api.Device, r api.Response) (gone bool, err error) {
+	if r.Hold == "" {
+		return true, nil
+	}
+	_, lifted, err := t.tx.HoldEnd(scope, r.Hold)
+	switch {
+	case isCode(err, ringwall.NotFound):
+		return true, nil
+	case err != nil:
+		return false, err
+	case !lifted.IsZero():
+		return true, nil
+	}
+	// Who undoes it releases it, not who asked for it.
+	if _, err := t.tx.ReleaseHold(scope, r.Hold, firstOf(r.Decided, "system:expiry"), t.at); err != nil {
+		return false, err
+	}
+	if err := t.reachable(scope, d); err != nil {
+		if isCode(err, ringwall.Unavailable) {
+			return true, nil
+		}
+		return false, err
+	}
+	return false, nil
 }
 
 // inForce ends the responses on devices behind a gateway that has acknowledged
@@ -175,6 +235,19 @@ func (t *turn) inForce(scope audit.Scope, gw ringwall.GatewayID, g api.Gateway) 
 	devices, _, err := t.tx.DevicesBehind(scope, gw)
 	if err != nil {
 		return err
+	}
+	// What the newest document released is gone, also where the gateway had
+	// never made it and so has nothing to report: it need not be told again.
+	act, err := t.as(audit.SysIncident, audit.DeviceRespond)
+	if err != nil {
+		return err
+	}
+	lifted, err := t.tx.LiftReleased(act, gw, t.at)
+	if err != nil {
+		return err
+	}
+	if lifted > 0 {
+		t.compose(gw)
 	}
 	for _, d := range devices {
 		if err := t.settleResponses(scope, gw, d); err != nil {
@@ -231,8 +304,16 @@ func (t *turn) holdReport(gw ringwall.GatewayID, h api.HoldReport) error {
 	if err != nil {
 		return err
 	}
+	if !ringwall.ValidID(ringwall.PrefixHold, string(h.Hold.ID)) && h.Declined == "" {
+		return ringwall.Errorf(ringwall.Invalid, "%.80q is no hold's id", h.Hold.ID)
+	}
+	h.Hold.By, h.Hold.Reason = clip(h.Hold.By, maxName), clip(h.Hold.Reason, maxSaid)
+	h.Why, h.Declined = clip(h.Why, maxSaid), clip(h.Declined, maxSaid)
 	d, err := t.behind(scope, gw, h.Hold.Device)
 	if err != nil {
+		return err
+	}
+	if err := t.checkHold(scope, gw, h); err != nil {
 		return err
 	}
 	n := note{Key: "timeline.device.hold", Ref: string(h.Hold.ID), Params: map[string]string{
@@ -267,6 +348,45 @@ func (t *turn) holdReport(gw ringwall.GatewayID, h api.HoldReport) error {
 	return t.reflexResponse(scope, d, h)
 }
 
+// Bounds of what a gateway may say in words.
+const (
+	maxSaid  = 300
+	holdSkew = 5 * time.Minute // by which a gateway's clock may end a hold early
+)
+
+// clip cuts a text that came from outside to at most n bytes of whole runes.
+func clip(s string, n int) string {
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// checkHold refuses a report on a hold that is another device's or another
+// gateway's, and one that lifts what the platform made and has neither
+// released nor let run out: only a signed release or its expiry ends a hold.
+func (t *turn) checkHold(scope audit.Scope, gw ringwall.GatewayID, h api.HoldReport) error {
+	kept, err := t.tx.HoldOrigin(scope, h.Hold.ID)
+	if isCode(err, ringwall.NotFound) {
+		return nil // new, or one that is not told of: LiftHold says so
+	}
+	if err != nil {
+		return err
+	}
+	if kept.Hold.Device != h.Hold.Device || kept.Gateway != gw {
+		return ringwall.Errorf(ringwall.NotFound, "hold %q is not on device %q behind gateway %q", h.Hold.ID, h.Hold.Device, gw)
+	}
+	over := !kept.Hold.Expires.IsZero() && !t.at.Before(kept.Hold.Expires.Add(-holdSkew))
+	if h.Lifted && !kept.Local && kept.Released.IsZero() && !over {
+		return ringwall.Errorf(ringwall.Invalid, "hold %q was neither released nor has it run out: it stands", h.Hold.ID)
+	}
+	return nil
+}
+
 // reflexResponse keeps the response that stands for what a gateway did alone,
 // so that people see it, and undo it, like any other.
 func (t *turn) reflexResponse(scope audit.Scope, d api.Device, h api.HoldReport) error {
@@ -288,10 +408,10 @@ func (t *turn) reflexResponse(scope audit.Scope, d api.Device, h api.HoldReport)
 		if r.Hold != h.Hold.ID {
 			continue
 		}
-		if !h.Lifted || r.Status != incident.Undoing && r.Status != incident.Done {
+		if !h.Lifted || r.Status != incident.Undoing && r.Status != incident.Done && r.Status != incident.Doing {
 			return nil
 		}
-		if r.Status == incident.Done { // it ran out on the gateway
+		if r.Status != incident.Undoing { // it ran out on the gateway
 			if r, err = incident.Lift(r, ""); err != nil {
 				return err
 			}
@@ -307,16 +427,14 @@ func (t *turn) reflexResponse(scope audit.Scope, d api.Device, h api.HoldReport)
 	return t.record(act, incident.FromHold(t.org, inc, h))
 }
 
-// respondOnce carries out what is approved or being undone in an organisation,
-// ends what has expired, and reports whether anything could not be done now
-// and has to be tried again. scope, of the projector, is only for looking: a
-// round that finds nothing to do writes nothing.
-func (c *core) respondOnce(ctx context.Context, scope audit.Scope, sims simPort) (again bool, err error) {
-	org := scope.Org()
-	var todo []api.Response
-	var due bool
-	if err := c.store.View(ctx, func(tx *sqlstore.Tx) error {
-		for _, status := range []string{incident.Proposed, incident.Done, incident.Failed} {
+// unfinished lists what is to be done or undone on targets of a kind, and
+// reports whether time has decided something. A device's response whose hold
+// is made or released waits for its gateway, and is not listed: only the
+// gateway's word helps. scope, of the projector, is only for looking: a round
+// that finds nothing to do writes nothing.
+func (c *core) unfinished(ctx context.Context, scope audit.Scope, kind ringwall.SubjectKind) (todo []api.Response, due bool, err error) {
+	err = c.store.View(ctx, func(tx *sqlstore.Tx) error {
+		for _, status := range mortal {
 			late, err := tx.DueResponses(scope, status, c.now(), 1)
 			if err != nil {
 				return err
@@ -324,34 +442,62 @@ func (c *core) respondOnce(ctx context.Context, scope audit.Scope, sims simPort)
 			due = due || len(late) > 0
 		}
 		for _, status := range []string{incident.Approved, incident.Doing, incident.Undoing} {
-			page, err := tx.Responses(scope, sqlstore.ResponseFilter{Status: status}, sqlstore.Paging{Limit: recentResponses})
-			if err != nil {
-				return err
+			for p := (sqlstore.Paging{}); ; {
+				page, err := tx.Responses(scope, sqlstore.ResponseFilter{Status: status, Target: ringwall.Subject{Kind: kind}}, p)
+				if err != nil {
+					return err
+				}
+				for _, r := range page.Items {
+					wait, err := awaitsGateway(tx, scope, r)
+					if err != nil {
+						return err
+					}
+					if !wait && c.later.due(r.ID, c.now()) {
+						todo = append(todo, r)
+					}
+				}
+				if p.Cursor = page.Next; p.Cursor == "" {
+					break
+				}
 			}
-			todo = append(todo, page.Items...)
 		}
 		return nil
-	}); err != nil {
-		return true, err
+	})
+	return todo, due, err
+}
+
+func awaitsGateway(tx *sqlstore.Tx, scope audit.Scope, r api.Response) (bool, error) {
+	if r.Target.Kind != ringwall.SubjectDevice {
+		return false, nil
 	}
+	if r.Status == incident.Doing {
+		return true, nil
+	}
+	if r.Status != incident.Undoing || r.Hold == "" {
+		return false, nil
+	}
+	released, lifted, err := tx.HoldEnd(scope, r.Hold)
+	if isCode(err, ringwall.NotFound) {
+		return false, nil
+	}
+	return !released.IsZero() && lifted.IsZero(), err
+}
+
+// respondDevices carries out what is approved or being undone on the devices
+// of an organisation, and ends what has expired. A response that cannot be
+// carried out keeps none of the others from it, and is tried again later.
+func (c *core) respondDevices(ctx context.Context, scope audit.Scope) error {
+	org := scope.Org()
+	todo, due, err := c.unfinished(ctx, scope, ringwall.SubjectDevice)
+	if err != nil {
+		return err
+	}
+	var errs []error
 	if due {
-		if err := c.turn(ctx, org, func(t *turn) error { return t.expire() }); err != nil {
-			return true, err
-		}
+		errs = append(errs, c.turn(ctx, org, func(t *turn) error { return t.expire() }))
 	}
 	for _, r := range todo {
-		if r.Target.Kind == ringwall.SubjectSIM {
-			retry, err := c.respondSIM(ctx, org, r, sims)
-			if err != nil {
-				return true, err
-			}
-			again = again || retry
-			continue
-		}
-		if r.Status == incident.Doing {
-			continue // the hold is made; the gateway's word is awaited
-		}
-		if err := c.turn(ctx, org, func(t *turn) error {
+		err := c.turn(ctx, org, func(t *turn) error {
 			scope, err := t.as(audit.SysIncident, audit.DeviceRespond)
 			if err != nil {
 				return err
@@ -361,12 +507,44 @@ func (c *core) respondOnce(ctx context.Context, scope audit.Scope, sims simPort)
 				return err
 			}
 			return t.carryOut(scope, now)
-		}); err != nil {
-			return true, err
+		})
+		c.tried(r.ID, err == nil)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("response %q: %w", r.ID, err))
 		}
 	}
-	return again, nil
+	return errors.Join(errs...)
 }
+
+// respondSIMs does so for SIMs. It is a round of its own: an operator that
+// takes its time must not hold up a quarantine.
+func (c *core) respondSIMs(ctx context.Context, scope audit.Scope, sims simPort) error {
+	todo, _, err := c.unfinished(ctx, scope, ringwall.SubjectSIM)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, r := range todo {
+		settled, err := c.respondSIM(ctx, scope.Org(), r, sims)
+		c.tried(r.ID, settled && err == nil)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("response %q: %w", r.ID, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// tried notes how a try went.
+func (c *core) tried(id ringwall.ResponseID, settled bool) {
+	if settled {
+		c.later.settled(id)
+		return
+	}
+	c.later.failed(id, c.now())
+}
+
+// mortal lists the statuses that time may end.
+var mortal = [...]string{incident.Proposed, incident.Approved, incident.Doing, incident.Done, incident.Failed}
 
 // expire moves what time has decided.
 func (t *turn) expire() error {
@@ -374,7 +552,7 @@ func (t *turn) expire() error {
 	if err != nil {
 		return err
 	}
-	for _, status := range []string{incident.Proposed, incident.Done, incident.Failed} {
+	for _, status := range mortal {
 		due, err := t.tx.DueResponses(scope, status, t.at, recentResponses)
 		if err != nil {
 			return err

@@ -46,6 +46,7 @@ func (p *Platform) tasks() []task.Task {
 		task.Func("outbox", func(ctx context.Context, ready func()) error { ready(); return p.pub.run(ctx) }),
 		task.Func("events", p.followEvents),
 		task.Func("responder", p.respondAll),
+		task.Func("operators", p.respondAllSIMs),
 		task.Func("presence", p.lookAround),
 		task.Func("api", p.serveHTTP),
 	}
@@ -134,12 +135,22 @@ func (p *Platform) respondAll(ctx context.Context, ready func()) error {
 		if err != nil {
 			return err
 		}
+		return p.respondDevices(ctx, scope)
+	})
+}
+
+func (p *Platform) respondAllSIMs(ctx context.Context, ready func()) error {
+	ready()
+	return p.rounds(ctx, respondEvery, p.wakeSIMs, func(k *keptScopes, org ringwall.OrgID) error {
+		scope, err := k.get(ctx, audit.SysProject, audit.SystemProject, org)
+		if err != nil {
+			return err
+		}
 		var sims simPort
 		if s := p.sims.Load(); s != nil {
 			sims = *s
 		}
-		_, err = p.respondOnce(ctx, scope, sims) // what has to be tried again is, in the next round
-		return err
+		return p.respondSIMs(ctx, scope, sims)
 	})
 }
 

@@ -20,6 +20,8 @@ type service struct {
 	assessor *assessor            // nil where the platform reaches no devices
 	demo     atomic.Pointer[demo] // nil where none runs; set while requests are served
 	people   *people
+	// gatewayRevoked ends what a gateway was let in for.
+	gatewayRevoked func(ringwall.GatewayID)
 }
 
 var _ httpapi.Service = (*service)(nil)

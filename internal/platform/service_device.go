@@ -59,6 +59,11 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 				return err
 			}
 		}
+		if p.Pin != nil && *p.Pin {
+			if err := t.pin(scope, old); err != nil {
+				return err
+			}
+		}
 		if d, err = t.tx.UpdateDevice(scope, id, func(d *api.Device) error {
 			set(&d.Name, p.Name)
 			set(&d.Type, p.Type)
@@ -81,6 +86,28 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 		return d, err
 	}
 	return s.Device(ctx, a, id) // as it is once trust and policy have followed
+}
+
+// pin binds a device to where it was last seen.
+func (t *turn) pin(scope audit.Scope, d api.Device) error {
+	if d.Elsewhere == nil {
+		return ringwall.Errorf(ringwall.Conflict, "the device was not seen elsewhere than where it is bound")
+	}
+	own, err := t.projector() // another device may have to give its address up
+	if err != nil {
+		return err
+	}
+	d.Binding = *d.Elsewhere
+	if err := t.freeAddress(own, d); err != nil {
+		return err
+	}
+	if _, err := t.tx.UpdateDevice(scope, d.ID, func(kept *api.Device) error {
+		kept.Binding, kept.Elsewhere = d.Binding, nil
+		return nil
+	}); err != nil {
+		return err
+	}
+	return t.tell(scope, ringwall.EventDeviceMode, deviceSubject(d.ID), "", note{Key: "timeline.device.pinned", Params: place(d)})
 }
 
 func set[T any](field *T, v *T) {

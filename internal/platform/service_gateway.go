@@ -49,13 +49,45 @@ func (s *service) PatchGateway(ctx context.Context, a audit.Actor, id ringwall.G
 			set(&g.Remediate, p.Remediate)
 			return nil
 		})
+		if err != nil {
+			return err
+		}
 		t.compose(id)
-		return err
+		if p.Revoked != nil {
+			return t.revoke(scope, g, *p.Revoked)
+		}
+		return nil
 	})
 	if err != nil {
 		return g, err
 	}
+	if !g.Revoked.IsZero() || p.Revoked != nil {
+		s.gatewayRevoked(id)
+	}
 	return s.Gateway(ctx, a, id)
+}
+
+// revoke ends a gateway's identity. What is behind it is vouched for by nobody
+// from then on; the gateway itself keeps its last good policy, as it does
+// whenever it hears nothing.
+func (t *turn) revoke(scope audit.Scope, g api.Gateway, yes bool) error {
+	switch {
+	case !yes && !g.Revoked.IsZero():
+		return ringwall.Errorf(ringwall.Conflict, "a revoked gateway has to enrol anew; what was revoked stays so")
+	case !yes || !g.Revoked.IsZero():
+		return nil
+	}
+	if _, err := t.tx.UpdateGateway(scope, g.ID, func(g *api.Gateway) error { g.Revoked, g.Online = t.at, false; return nil }); err != nil {
+		return err
+	}
+	own, err := t.projector()
+	if err != nil {
+		return err
+	}
+	if err := t.judgeBehind(own, g.ID); err != nil {
+		return err
+	}
+	return t.tell(scope, ringwall.EventGatewayState, ringwall.Subject{Kind: ringwall.SubjectGateway, ID: string(g.ID)}, "", note{Key: "timeline.gateway.revoked"})
 }
 
 // knownDevices answers NotFound when a term names a device that the

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -17,10 +18,14 @@ type simPort interface {
 	Restore(ctx context.Context, card operatorport.Card, reason string, idem ringwall.ResponseID) (operatorport.Status, error)
 }
 
+// askTime bounds one question to an operator, with the port's own tries.
+const askTime = time.Minute
+
 // respondSIM carries out or undoes a response on a SIM. It is written down as
 // doing before the operator is asked. An answer that does not tell what the
-// operator did leaves it so, to be asked again under the same key.
-func (c *core) respondSIM(ctx context.Context, org ringwall.OrgID, r api.Response, sims simPort) (retry bool, err error) {
+// operator did leaves it so, to be asked again under the same key: it is not
+// settled then.
+func (c *core) respondSIM(ctx context.Context, org ringwall.OrgID, r api.Response, sims simPort) (settled bool, err error) {
 	var card operatorport.Card
 	if err := c.turn(ctx, org, func(t *turn) error {
 		scope, err := t.as(audit.SysIncident, audit.SIMRespond)
@@ -43,24 +48,27 @@ func (c *core) respondSIM(ctx context.Context, org ringwall.OrgID, r api.Respons
 		}
 		return t.record(scope, r)
 	}); err != nil {
-		return true, err
+		return false, err
 	}
 	undo := r.Status == incident.Undoing
 	if r.Status != incident.Doing && !undo {
-		return false, nil
+		return true, nil
 	}
 	answer := ask(ctx, sims, card, r, undo)
 	if ringwall.CodeOf(answer) == ringwall.Unavailable && sims != nil {
 		c.log.Warn("operator did not say what became of the SIM; asking again", "response", r.ID, "cause", answer)
-		return true, nil
+		return false, nil
 	}
-	return false, c.turn(ctx, org, func(t *turn) error { return t.simAnswered(r, undo, answer) })
+	// A restore that was refused is asked for again: the card is still cut off.
+	return answer == nil || !undo, c.turn(ctx, org, func(t *turn) error { return t.simAnswered(r, undo, answer) })
 }
 
 func ask(ctx context.Context, sims simPort, card operatorport.Card, r api.Response, undo bool) error {
 	if sims == nil {
 		return ringwall.Errorf(ringwall.Unavailable, "no operator is configured")
 	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	var err error
 	if undo {
 		_, err = sims.Restore(ctx, card, r.Reason, r.ID)
@@ -90,8 +98,14 @@ func (t *turn) simAnswered(r api.Response, undo bool, answer error) error {
 	default:
 		next, err = incident.Finish(r, "", t.at)
 	}
+	if isCode(err, ringwall.Conflict) {
+		return nil // it was decided otherwise meanwhile; the next round does that
+	}
 	if err != nil {
 		return err
+	}
+	if next.Status == r.Status && next.Error == r.Error {
+		return nil // refused as before: told already
 	}
 	if err := t.record(scope, next); err != nil || answer != nil {
 		return err

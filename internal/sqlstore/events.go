@@ -102,7 +102,7 @@ func Entry(e ringwall.Event) api.TimelineEntry {
 	if err := json.Unmarshal(e.Data, &t); err != nil || t.Text == "" {
 		t = Telling{Key: "event." + e.Kind, Text: e.Kind}
 	}
-	return api.TimelineEntry{Time: e.Time, Kind: e.Kind, Key: t.Key, Params: t.Params, Text: t.Text, Actor: e.Actor, Ref: t.Ref, Event: e.ID}
+	return api.TimelineEntry{Time: e.Time, Kind: e.Kind, Key: t.Key, Params: t.Params, Text: t.Text, Actor: e.Actor, Ref: t.Ref, Event: e.ID, Subject: e.Subject}
 }
 
 // Waiting is an event in the outbox.

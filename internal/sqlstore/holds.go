@@ -109,3 +109,69 @@ func (tx *Tx) HoldsOf(scope audit.Scope, gw ringwall.GatewayID, now time.Time) (
 		})
 	return holds, releases, err
 }
+
+// HoldEnd returns when a hold was released and when the gateway reported it
+// lifted; zero times for what has not happened.
+func (tx *Tx) HoldEnd(scope audit.Scope, id ringwall.HoldID) (released, lifted time.Time, err error) {
+	o, err := tx.HoldOrigin(scope, id)
+	return o.Released, o.Lifted, err
+}
+
+// HoldOrigin is what is kept of a hold.
+type HoldOrigin struct {
+	Hold             api.Hold
+	Gateway          ringwall.GatewayID
+	Local            bool // made by the gateway itself
+	Released, Lifted time.Time
+}
+
+// HoldOrigin returns a hold with where it is in force and how it ended.
+func (tx *Tx) HoldOrigin(scope audit.Scope, id ringwall.HoldID) (o HoldOrigin, err error) {
+	org, err := need(scope, audit.DeviceRead)
+	if err != nil {
+		return o, err
+	}
+	var doc string
+	var local, released, lifted int64
+	if err := tx.row("hold", string(id), `SELECT doc, gateway, local, released, lifted FROM holds WHERE org = $1 AND id = $2`,
+		[]any{org, string(id)}, &doc, &o.Gateway, &local, &released, &lifted); err != nil {
+		return o, err
+	}
+	o.Hold, err = decode[api.Hold](doc)
+	o.Local, o.Released, o.Lifted = local != 0, at(released), at(lifted)
+	return o, err
+}
+
+// LiftReleased notes that all holds of a gateway that were released are gone,
+// once it has the document that says so, and returns how many there were.
+func (tx *Tx) LiftReleased(scope audit.Scope, gw ringwall.GatewayID, now time.Time) (int, error) {
+	org, err := need(scope, audit.DeviceRespond)
+	if err != nil {
+		return 0, err
+	}
+	n, err := tx.exec(`UPDATE holds SET lifted = $1 WHERE org = $2 AND gateway = $3 AND released > 0 AND lifted = 0`, micros(now), org, string(gw))
+	return int(n), err
+}
+
+// StandingHolds returns the holds in force on a device, with their origin.
+func (tx *Tx) StandingHolds(scope audit.Scope, device ringwall.DeviceID) ([]HoldOrigin, error) {
+	org, err := need(scope, audit.DeviceRead)
+	if err != nil {
+		return nil, err
+	}
+	var all []HoldOrigin
+	err = tx.rows(`SELECT doc, gateway, local FROM holds WHERE org = $1 AND device = $2 AND lifted = 0 AND released = 0 AND (expires = 0 OR expires > $3) ORDER BY id`,
+		[]any{org, string(device), micros(tx.now())}, func(scan func(...any) error) error {
+			var o HoldOrigin
+			var doc string
+			var local int64
+			if err := scan(&doc, &o.Gateway, &local); err != nil {
+				return fail(err)
+			}
+			h, err := decode[api.Hold](doc)
+			o.Hold, o.Local = h, local != 0
+			all = append(all, o)
+			return err
+		})
+	return all, err
+}
