@@ -76,11 +76,19 @@ func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, erro
 	fresh := slices.DeleteFunc(slices.Clone(a.Findings), func(f ringwall.Finding) bool {
 		return f.Indicator == ringwall.ObservedCompromise // only an incident writes it, only Clear ends it
 	})
-	failed := 0
+	failed, standing, said := 0, map[string]ringwall.Finding{}, map[string]ringwall.Finding{}
+	for _, f := range old {
+		standing[f.Indicator] = f
+	}
 	for _, f := range fresh {
 		if f.Outcome == ringwall.Fail {
 			failed++
 		}
+		// Of two answers in one assessment the failure stands.
+		if a := said[f.Indicator]; a.Outcome == ringwall.Fail && f.Outcome != ringwall.Fail || !displaces(standing[f.Indicator], f) {
+			continue
+		}
+		said[f.Indicator] = f
 		if err := t.tx.PutFinding(scope, a.Device, f); err != nil {
 			return a, err
 		}
@@ -90,13 +98,13 @@ func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, erro
 			return a, err
 		}
 	}
-	standing, err := t.tx.Findings(scope, a.Device)
+	now, err := t.tx.Findings(scope, a.Device)
 	if err != nil {
 		return a, err
 	}
-	res := assess.Grade(assess.Default(), standing, t.at)
+	res := assess.Grade(assess.Default(), now, t.at)
 	a.Grade, a.Class, a.Best, a.Worst, a.Risk, a.Coverage = res.Grade, res.Class, res.Best, res.Worst, res.Risk, res.Coverage
-	a.Modules, a.Reasons, a.Rubric, a.Findings = res.Modules, res.Reasons, res.Rubric, standing
+	a.Modules, a.Reasons, a.Rubric, a.Findings = res.Modules, res.Reasons, res.Rubric, now
 	if err := t.tx.PutAssessment(run, a); err != nil {
 		return a, err
 	}
@@ -124,7 +132,7 @@ func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, erro
 	if err != nil {
 		return a, err
 	}
-	posture, _ := posture(d, standing)
+	posture, _ := posture(d, now)
 	_, err = t.carryOn(scope, aboutDevice(d), string(a.ID), incident.Input{Assessed: &incident.Assessed{
 		ID: a.ID, Started: a.Started, Ended: a.Ended, Grade: a.Grade, Clean: posture == trust.PostureClean,
 	}})

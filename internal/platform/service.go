@@ -51,11 +51,3 @@ func on(kind string, id string) audit.Target { return audit.Target{Kind: kind, I
 func paging(p httpapi.Paging) sqlstore.Paging {
 	return sqlstore.Paging{Cursor: p.Cursor, Limit: p.Limit}
 }
-
-// Events tells of the organisation's events as they are published.
-func (s *service) Events(ctx context.Context, a audit.Actor) (<-chan ringwall.Event, error) {
-	if _, err := s.auditor.Authorise(ctx, a, audit.DeviceRead, audit.Target{Kind: "events", Org: a.Org}); err != nil {
-		return nil, err
-	}
-	return s.hub.watch(ctx, a.Org), nil
-}

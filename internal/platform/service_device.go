@@ -20,6 +20,16 @@ func (s *service) Devices(ctx context.Context, a audit.Actor, f httpapi.DeviceFi
 		page, err = tx.Devices(scope, sqlstore.DeviceFilter(f), paging(p))
 		return err
 	})
+	if v := sightOf(a); !v.whole {
+		shown := []api.Device{}
+		for _, d := range page.Items {
+			// Who does not see an address must not find by it.
+			if d = v.device(d); f.Text == "" || finds(d, f.Text) {
+				shown = append(shown, d)
+			}
+		}
+		page.Items = shown
+	}
 	return page, err
 }
 
@@ -29,7 +39,7 @@ func (s *service) Device(ctx context.Context, a audit.Actor, id ringwall.DeviceI
 		d, err = tx.Device(scope, id)
 		return err
 	})
-	return d, err
+	return sightOf(a).device(d), err
 }
 
 // maxName bounds what a person may call a thing.
@@ -54,8 +64,8 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 		if version != 0 && old.Version != version {
 			return ringwall.Errorf(ringwall.Conflict, "the device has changed since version %d", version)
 		}
-		if p.SIM != nil && *p.SIM != "" {
-			if _, err := t.tx.SIM(scope, *p.SIM); err != nil {
+		if p.SIM != nil && *p.SIM != old.SIM {
+			if err := t.bindSIM(old, *p.SIM); err != nil {
 				return err
 			}
 		}
@@ -86,6 +96,35 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 		return d, err
 	}
 	return s.Device(ctx, a, id) // as it is once trust and policy have followed
+}
+
+// bindSIM makes the card's side of a device's card true: the one it had is
+// free, the one it gets sits in no other device. "" is no card.
+func (t *turn) bindSIM(d api.Device, card ringwall.SIMID) error {
+	scope, err := t.as(audit.SysUsage, audit.SystemUsage)
+	if err != nil {
+		return err
+	}
+	if card != "" {
+		s, err := t.tx.SIM(scope, card)
+		if err != nil {
+			return err
+		}
+		if s.Device != "" && s.Device != d.ID {
+			return ringwall.Errorf(ringwall.Conflict, "the SIM is that of device %q; take it out there first", s.Device)
+		}
+		if _, err := t.tx.UpdateSIM(scope, card, func(s *api.SIM) error { s.Device = d.ID; return nil }); err != nil {
+			return err
+		}
+	}
+	if d.SIM == "" {
+		return nil
+	}
+	_, err = t.tx.UpdateSIM(scope, d.SIM, func(s *api.SIM) error { s.Device = ""; return nil })
+	if isCode(err, ringwall.NotFound) {
+		return nil
+	}
+	return err
 }
 
 // pin binds a device to where it was last seen.
@@ -147,6 +186,9 @@ func (s *service) Flows(ctx context.Context, a audit.Actor, id ringwall.DeviceID
 	if _, err := s.Device(ctx, a, id); err != nil {
 		return nil, err
 	}
+	if !sightOf(a).whole {
+		return nil, ringwall.Errorf(ringwall.Forbidden, "whom a device talked to is not shown to your parts")
+	}
 	if q.Limit <= 0 {
 		q.Limit = httpapi.DefaultPage
 	}
@@ -191,6 +233,9 @@ func (s *service) Assessments(ctx context.Context, a audit.Actor, id ringwall.De
 		page, err = tx.Assessments(scope, id, paging(p))
 		return err
 	})
+	for i, v := 0, sightOf(a); i < len(page.Items); i++ {
+		page.Items[i] = v.assessment(page.Items[i])
+	}
 	return page, err
 }
 
@@ -208,30 +253,25 @@ func (s *service) Assessment(ctx context.Context, a audit.Actor, id ringwall.Ass
 		}
 		return err
 	})
-	return out, err
+	return sightOf(a).assessment(out), err
 }
 
-// maxSubmitted bounds the findings of an assessment made elsewhere: more than
-// the rubric has indicators, with room for several sources.
-const maxSubmitted = 500
-
-// SubmitAssessment keeps an assessment that was made elsewhere. Its findings
-// are taken as observed by the one who submits; a device it does not name is
-// found by its MAC or, failing that, is left open.
+// SubmitAssessment keeps an assessment that was made elsewhere, as far as the
+// one who submits it can vouch for it. A device it does not name is found by
+// its MAC or, failing that, is left open.
 func (s *service) SubmitAssessment(ctx context.Context, a audit.Actor, in api.Assessment) (out api.Assessment, err error) {
-	if len(in.Findings) > maxSubmitted {
-		return out, ringwall.Errorf(ringwall.Invalid, "an assessment has at most %d findings", maxSubmitted)
+	in, err = submitted(a, in, s.now().UTC())
+	if err != nil {
+		return out, err
 	}
 	err = s.change(ctx, a, audit.AssessRun, on("device", string(in.Device)), func(t *turn, scope audit.Scope) error {
 		in.ID, in.Org = ringwall.AssessID(ringwall.NewID(ringwall.PrefixAssess, t.at)), a.Org
-		if in.Started.IsZero() || in.Started.After(t.at) {
-			in.Started = t.at
-		}
-		in.Ended = t.at // when it became known here; nothing is backdated
-		if in.Device != "" {
-			if _, err := t.tx.Device(scope, in.Device); err != nil {
+		if in.Device == "" {
+			if in.Device, err = t.byMAC(in.MAC); err != nil {
 				return err
 			}
+		} else if _, err := t.tx.Device(scope, in.Device); err != nil {
+			return err
 		}
 		if in.Device == "" {
 			res := assess.Grade(assess.Default(), in.Findings, t.at)

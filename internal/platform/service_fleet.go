@@ -15,7 +15,6 @@ import (
 const (
 	overviewIncidents = 10
 	overviewRecent    = 15
-	maxGateways       = 500
 )
 
 // Overview is the fleet at a glance.
@@ -25,7 +24,14 @@ func (s *service) Overview(ctx context.Context, a audit.Actor) (api.Overview, er
 		if o.Devices, o.ByGrade, o.ByTrust, o.ByPresent, err = tx.CountDevices(scope); err != nil {
 			return err
 		}
-		o.Recent, err = tx.Timeline(scope, ringwall.Subject{}, time.Time{}, overviewRecent)
+		recent, err := tx.Timeline(scope, ringwall.Subject{}, time.Time{}, overviewRecent)
+		v := sightOf(a)
+		for _, e := range v.timeline(recent) {
+			// Who sees no names reads devices and nothing else.
+			if v.names || e.Subject.Kind == ringwall.SubjectDevice {
+				o.Recent = append(o.Recent, e)
+			}
+		}
 		return err
 	})
 	if err != nil {
@@ -34,14 +40,24 @@ func (s *service) Overview(ctx context.Context, a audit.Actor) (api.Overview, er
 	// The rest is shown to whom it is open; a part that may not see it sees the
 	// fleet without it.
 	if err := optional(s.view(ctx, a, audit.GatewayRead, on("fleet", ""), func(tx *sqlstore.Tx, scope audit.Scope) error {
-		page, err := tx.Gateways(scope, sqlstore.Paging{Limit: maxGateways})
-		o.Gateways = len(page.Items)
-		for _, g := range page.Items {
-			if g.Online {
-				o.Online++
+		for p := (sqlstore.Paging{}); ; {
+			page, err := tx.Gateways(scope, p)
+			if err != nil {
+				return err
+			}
+			for _, g := range page.Items {
+				if !g.Revoked.IsZero() {
+					continue
+				}
+				o.Gateways++
+				if g.Online {
+					o.Online++
+				}
+			}
+			if p.Cursor = page.Next; p.Cursor == "" {
+				return nil
 			}
 		}
-		return err
 	})); err != nil {
 		return o, err
 	}
@@ -62,7 +78,7 @@ func (s *service) Overview(ctx context.Context, a audit.Actor) (api.Overview, er
 			}
 		}
 		waiting, err := tx.Responses(scope, sqlstore.ResponseFilter{Status: incident.Proposed}, sqlstore.Paging{})
-		o.Waiting = waiting.Items
+		o.Waiting = showResponses(a, waiting.Items)
 		return err
 	})); err != nil {
 		return o, err
@@ -106,6 +122,7 @@ func (s *service) Timeline(ctx context.Context, a audit.Actor, subject ringwall.
 			return err
 		}
 		entries, err = tx.Timeline(scope, subject, before, min(limit, httpapi.MaxPage))
+		entries = sightOf(a).timeline(entries)
 		return err
 	})
 	return entries, err

@@ -118,6 +118,7 @@ func (s *service) PatchIncident(ctx context.Context, a audit.Actor, id ringwall.
 func (s *service) Responses(ctx context.Context, a audit.Actor, f httpapi.ResponseFilter, p httpapi.Paging) (page api.Page[api.Response], err error) {
 	err = s.view(ctx, a, audit.IncidentRead, on("response", ""), func(tx *sqlstore.Tx, scope audit.Scope) (err error) {
 		page, err = tx.Responses(scope, sqlstore.ResponseFilter(f), paging(p))
+		page.Items = showResponses(a, page.Items)
 		return err
 	})
 	return page, err
@@ -148,8 +149,14 @@ func (s *service) DecideResponse(ctx context.Context, a audit.Actor, id ringwall
 	var target ringwall.Subject
 	if err := s.view(ctx, a, audit.IncidentRead, on("response", string(id)), func(tx *sqlstore.Tx, scope audit.Scope) error {
 		r, err := tx.Response(scope, id)
+		if err != nil {
+			return err
+		}
+		if _, ok := showResponse(a, r); !ok {
+			return ringwall.Errorf(ringwall.NotFound, "no response %q", id)
+		}
 		target = r.Target
-		return err
+		return nil
 	}); err != nil {
 		return out, err
 	}
@@ -173,5 +180,8 @@ func (s *service) DecideResponse(ctx context.Context, a audit.Actor, id ringwall
 		}
 		return t.record(scope, out)
 	})
+	if err == nil {
+		out, _ = showResponse(a, out) // who may do it may see it
+	}
 	return out, err
 }

@@ -18,6 +18,9 @@ func (s *service) SIMs(ctx context.Context, a audit.Actor, p httpapi.Paging) (pa
 		page, err = tx.SIMs(scope, paging(p))
 		return err
 	})
+	for i, v := 0, sightOf(a); i < len(page.Items); i++ {
+		page.Items[i] = v.sim(page.Items[i])
+	}
 	return page, err
 }
 
@@ -27,7 +30,7 @@ func (s *service) SIM(ctx context.Context, a audit.Actor, id ringwall.SIMID) (ou
 		out, err = tx.SIM(scope, id)
 		return err
 	})
-	return out, err
+	return sightOf(a).sim(out), err
 }
 
 // CreateSIM registers a card.
