@@ -79,6 +79,9 @@ func (k *conn) pick(flag, variable, otherwise string) string {
 	return otherwise
 }
 
+// defaultServer is where a platform listens unless told otherwise.
+const defaultServer = "127.0.0.1:8080"
+
 // maxTokenFile bounds a token's file; the real ones are much shorter.
 const maxTokenFile = 4096
 
@@ -90,7 +93,7 @@ func (k *conn) open() (*client.Client, error) {
 	if err != nil {
 		return nil, &ringwall.Error{Code: ringwall.Invalid, Text: "no API token is at hand", Err: err, Hint: "name its file with --token-file, or the platform's directory with --data"}
 	}
-	cfg := client.Config{Server: k.pick(k.server, "RINGWALL_SERVER", "127.0.0.1:8080"), Token: strings.TrimSpace(token), AllowPlain: k.plain}
+	cfg := client.Config{Server: k.pick(k.server, "RINGWALL_SERVER", defaultServer), Token: strings.TrimSpace(token), AllowPlain: k.plain}
 	named := k.pick(k.ca, "RINGWALL_CA_FILE", "")
 	ca := named
 	if ca == "" {

@@ -18,8 +18,8 @@ import (
 type pager[T any] = func(context.Context, client.Paging) (api.Page[T], error)
 
 func newDevice(env Env) *cobra.Command {
-	return noun(env, "device", "Devices: list, show, mode, enrol, assess, quarantine", []string{"devices"},
-		deviceList, deviceShow, deviceMode, deviceEnrol, deviceAssess, deviceRestrict("quarantine", "Put a device into quarantine: only the remediation set passes"),
+	return noun(env, "device", "Devices: list, show, mode, enrol, pin, assess, quarantine", []string{"devices"},
+		deviceList, deviceShow, deviceMode, deviceEnrol, devicePin, deviceAssess, deviceRestrict("quarantine", "Put a device into quarantine: only the remediation set passes"),
 		deviceRestrict("cutoff", "Cut a device off: nothing passes"), deviceTimeline, deviceFlows)
 }
 
@@ -202,6 +202,20 @@ func deviceEnrol(k *conn) *cobra.Command {
 	}
 	c.Flags().BoolVar(&revoke, "revoke", false, "take the enrolment back")
 	return c
+}
+
+func devicePin(k *conn) *cobra.Command {
+	return &cobra.Command{
+		Use: "pin DEVICE", Short: "Bind a device to where it was last seen, after it was moved", Args: exactArgs(1),
+		RunE: ask(k, func(ctx context.Context, c *client.Client, args []string) (api.Device, error) {
+			id, err := deviceID(ctx, c, args[0])
+			if err != nil {
+				return api.Device{}, err
+			}
+			yes := true
+			return c.PatchDevice(ctx, id, 0, api.DevicePatch{Pin: &yes})
+		}, func(io.Writer, api.Device) {}),
+	}
 }
 
 func deviceAssess(k *conn) *cobra.Command {

@@ -13,7 +13,7 @@ import (
 )
 
 func newGateway(env Env) *cobra.Command {
-	return noun(env, "gateway", "Gateways: list, show, token", []string{"gateways"}, gatewayList, gatewayShow, gatewayToken)
+	return noun(env, "gateway", "Gateways: list, show, token, revoke", []string{"gateways"}, gatewayList, gatewayShow, gatewayToken, gatewayRevoke)
 }
 
 func gatewayList(k *conn) *cobra.Command {
@@ -28,6 +28,9 @@ func gatewayList(k *conn) *cobra.Command {
 					state := "away"
 					if g.Online {
 						state = "on line"
+					}
+					if !g.Revoked.IsZero() {
+						state = "revoked"
 					}
 					row(w, g.Name, state, when(g.Seen), g.InForce, g.Desired, g.Devices, g.ID)
 				}
@@ -49,6 +52,9 @@ func gatewayShow(k *conn) *cobra.Command {
 			row(w, "resolver", g.Resolver)
 			row(w, "networks", g.LocalNets)
 			row(w, "certificate", "until "+when(g.CertExpiry))
+			if !g.Revoked.IsZero() {
+				row(w, "revoked", when(g.Revoked))
+			}
 			for _, t := range g.Remediate {
 				row(w, "remediation", termText(t))
 			}
@@ -79,5 +85,18 @@ The gateway reads it from a file or its standard input, never from its arguments
 					fmt.Fprintf(k.env.Stderr, "ringwall: hint: the platform's authority has the pin %s (ringwall-agent enrol -pin)\n", t.CAPin)
 				}
 			}),
+	}
+}
+
+func gatewayRevoke(k *conn) *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke GATEWAY", Short: "End a gateway's identity for good", Args: exactArgs(1),
+		Long: `End a gateway's identity for good: it is refused from now on, whatever certificate it shows.
+
+What is behind it keeps its last policy and is vouched for by nobody. To come back it has to enrol anew, as another gateway.`,
+		RunE: ask(k, func(ctx context.Context, c *client.Client, args []string) (api.Gateway, error) {
+			yes := true
+			return c.PatchGateway(ctx, ringwall.GatewayID(args[0]), api.GatewayPatch{Revoked: &yes})
+		}, func(io.Writer, api.Gateway) {}),
 	}
 }

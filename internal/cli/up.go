@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -91,6 +92,18 @@ func (f upFlags) operatorClient() (*operatorport.Client, error) {
 	return operatorport.New(operatorport.Config{URL: f.operator, Token: strings.TrimSpace(string(token)), Plain: f.operatorPlain})
 }
 
+// shellHint is how the command line finds this platform from another shell.
+func shellHint(dir, addr string) string {
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	hint := "export RINGWALL_DATA='" + strings.ReplaceAll(dir, "'", `'\''`) + "'"
+	if addr != defaultServer {
+		hint += " RINGWALL_SERVER=" + addr
+	}
+	return hint + "; then \"ringwall device list\" and the like find it"
+}
+
 // defaultData is where the platform keeps its data unless told otherwise.
 const defaultData = "ringwall-data"
 
@@ -150,6 +163,11 @@ func runUp(ctx context.Context, env Env, f upFlags) error {
 	}
 	return p.Run(ctx, func() {
 		fmt.Fprintf(env.Stderr, "ringwall: the console is at %s\n", p.URL())
+		if f.data == "" {
+			// Whoever named no directory has to be told where another shell finds
+			// the token, which lies in it.
+			fmt.Fprintf(env.Stderr, "ringwall: hint: from another shell, %s\n", shellHint(cfg.DataDir, p.Addr().String()))
+		}
 		if d := p.DemoState(); d != nil {
 			if !d.Live {
 				fmt.Fprintf(env.Stderr, "ringwall: the range cannot run here (%s); recordings of it are played instead\n", d.Why)

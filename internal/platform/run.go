@@ -213,7 +213,8 @@ func (p *Platform) runDemo(ctx context.Context, ready func()) error {
 func (p *Platform) serveHTTP(ctx context.Context, ready func()) error {
 	plain := p.cfg.Plain || loopback(p.listen.Addr())
 	throttle := httpapi.NewThrottle(p.core.now)
-	pages, err := console.New(console.Config{Service: p.service, Log: p.core.log, Now: p.core.now, Throttle: throttle, Secure: !plain})
+	pages, err := console.New(console.Config{Service: p.service, Log: p.core.log, Now: p.core.now, Throttle: throttle, Secure: !plain,
+		EnrolAddress: enrolAddress(p.cfg.Names, p.EnrolAddr())})
 	if err != nil {
 		return err
 	}

@@ -86,6 +86,33 @@ func hosts(addr string) []string {
 	return all
 }
 
+// enrolAddress returns where gateways enrol, as people are told: by the first
+// name that the platform goes by, else by the address it listens on; "" when it
+// listens on all of them and the one that a browser came by is as good.
+func enrolAddress(names []string, addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return ""
+	}
+	switch ip := net.ParseIP(host); {
+	case len(names) > 0:
+		host = names[0]
+	case ip != nil && ip.IsUnspecified():
+		if port == usualDoor {
+			return ""
+		}
+		all := hosts(addr.String())
+		if len(all) == 0 {
+			return ""
+		}
+		host = all[0]
+	}
+	return "https://" + net.JoinHostPort(host, port)
+}
+
+// usualDoor is the port that the console names by itself.
+const usualDoor = "8443"
+
 // advertised lists the addresses of the spine that gateways are given.
 func advertised(cfg Config, addr net.Addr) []string {
 	if cfg.Demo != nil {

@@ -185,6 +185,12 @@ func (m *Mem) PatchDevice(_ context.Context, a audit.Actor, id ringwall.DeviceID
 		}
 		d.SIM = *p.SIM
 	}
+	if p.Pin != nil && *p.Pin {
+		if d.Elsewhere == nil {
+			return d, ringwall.Errorf(ringwall.Conflict, "the device was not seen elsewhere than where it is bound")
+		}
+		d.Binding, d.Elsewhere = *d.Elsewhere, nil
+	}
 	if p.Name != nil {
 		d.Name = *p.Name
 	}
@@ -337,6 +343,9 @@ func (m *Mem) PatchGateway(_ context.Context, a audit.Actor, id ringwall.Gateway
 	}
 	if p.Name != nil {
 		g.Name = *p.Name
+	}
+	if p.Revoked != nil && *p.Revoked {
+		g.Revoked, g.Online = m.now(), false
 	}
 	if p.Arrival != nil {
 		g.Arrival = *p.Arrival
