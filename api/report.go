@@ -64,7 +64,7 @@ type BatchAck struct {
 // Limits of a batch.
 const (
 	MaxBatchRecords = 1000
-	MaxBatchBytes   = 900 << 10 // below the broker's largest message of 1 MiB
+	MaxBatchBytes   = 900 << 10 // well below the broker's largest message
 )
 
 // HoldReport tells that a hold came into force or was lifted on the gateway.

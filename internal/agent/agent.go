@@ -96,7 +96,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 
 func (a *Agent) open(ctx context.Context) (err error) {
 	f, err := nft.Open(nft.Config{
-		Bridge: a.cfg.Bridge, LAN: a.cfg.LAN, Uplink: a.cfg.Uplink, Masquerade: a.cfg.Masquerade, Now: a.cfg.Now,
+		Bridge: a.cfg.Bridge, LAN: a.cfg.LAN, Uplink: a.cfg.Uplink, Masquerade: a.cfg.Masquerade, Manage: a.cfg.Manage, Now: a.cfg.Now,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the packet filter: %w", err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/internal/durable"
+	"github.com/ringwall/ringwall/internal/nft"
 )
 
 // Config says how a gateway runs. Each field is a flag of "ringwall-agent run".
@@ -21,6 +22,9 @@ type Config struct {
 	LAN []string
 	// Uplink is the interface towards the world.
 	Uplink string
+	// Manage are ports of the gateway that stay open on the uplink, whatever the
+	// policy, such as that of SSH. None means that nobody reaches it from there.
+	Manage []nft.Service
 	// Masquerade hides the devices behind the uplink's address.
 	Masquerade bool
 
@@ -44,6 +48,9 @@ type Config struct {
 	// Silent and Gone are when a device that was heard is reported silent and
 	// gone at the earliest; 0 means 2 and 30 minutes.
 	Silent, Gone time.Duration
+	// Probation is how long what a device in mode learn was seen to need must
+	// have been known, without an alert, before it is reported; 0 means 2 minutes.
+	Probation time.Duration
 
 	Log *slog.Logger     // nil drops everything
 	Now func() time.Time // nil means time.Now
@@ -79,6 +86,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.Drift, time.Minute)
 	def(&c.Silent, 2*time.Minute)
 	def(&c.Gone, 30*time.Minute)
+	def(&c.Probation, 2*time.Minute)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

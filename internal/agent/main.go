@@ -10,12 +10,15 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/internal/nft"
+	"github.com/ringwall/ringwall/internal/policy"
 )
 
 const usage = `ringwall-agent is the gateway of Ringwall.
@@ -124,6 +127,24 @@ func (l *list) Set(s string) error {
 	return nil
 }
 
+// services is a flag of ports such as "tcp/22,udp/161".
+type services []nft.Service
+
+func (l *services) String() string { return fmt.Sprint(*l) }
+func (l *services) Set(s string) error {
+	*l = nil
+	for _, e := range strings.Split(s, ",") {
+		proto, port, _ := strings.Cut(strings.TrimSpace(e), "/")
+		n, err := strconv.ParseUint(port, 10, 16)
+		number, known := map[string]uint8{"tcp": policy.ProtoTCP, "udp": policy.ProtoUDP}[proto]
+		if err != nil || n == 0 || !known {
+			return fmt.Errorf("%q is not of the form tcp/22", e)
+		}
+		*l = append(*l, nft.Service{Proto: number, Port: uint16(n)})
+	}
+	return nil
+}
+
 // place adds the flags that say where the gateway stands.
 func place(fs *flag.FlagSet, c *Config) {
 	fs.StringVar(&c.Bridge, "bridge", "", "`bridge` whose ports are the cables of devices; made if need be")
@@ -148,6 +169,7 @@ func mainRun(ctx context.Context, self, args []string, stderr io.Writer) error {
 	fs := flags("run", &c, stderr)
 	place(fs, &c)
 	fs.Var((*list)(&c.Ports), "ports", "`interfaces` that are ports of the bridge, with commas between")
+	fs.Var((*services)(&c.Manage), "manage", "`ports` of the gateway that stay open on the uplink, such as tcp/22; none = nobody reaches it from there")
 	fs.BoolVar(&c.Masquerade, "masquerade", false, "hide devices behind the uplink's address")
 	fs.Var((*list)(&c.DNS), "dns", "`addresses` at which the DNS guard answers, such as 10.77.0.1:53; none = no guard")
 	fs.IntVar(&c.RingBytes, "ring", 4<<20, "`bytes` of memory of all capture rings together")
@@ -156,6 +178,7 @@ func mainRun(ctx context.Context, self, args []string, stderr io.Writer) error {
 	fs.DurationVar(&c.Drift, "drift", time.Minute, "how often the kernel is compared with what should be in it")
 	fs.DurationVar(&c.Silent, "silent", 2*time.Minute, "a host unheard for less is never reported silent")
 	fs.DurationVar(&c.Gone, "gone", 30*time.Minute, "a host unheard for so long is gone")
+	fs.DurationVar(&c.Probation, "probation", 2*time.Minute, "how long a peer must have been known, without an alert, before it is learned")
 	fs.BoolVar(&asJSON, "log-json", false, "write the log as JSON")
 	fs.BoolVar(&verbose, "v", false, "log more")
 	if err := parse(fs, args); err != nil {

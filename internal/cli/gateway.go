@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +14,7 @@ import (
 )
 
 func newGateway(env Env) *cobra.Command {
-	return noun(env, "gateway", "Gateways: list, show, token, revoke", []string{"gateways"}, gatewayList, gatewayShow, gatewayToken, gatewayRevoke)
+	return noun(env, "gateway", "Gateways: list, show, set, token, revoke", []string{"gateways"}, gatewayList, gatewayShow, gatewaySet, gatewayToken, gatewayRevoke)
 }
 
 func gatewayList(k *conn) *cobra.Command {
@@ -66,6 +67,73 @@ func gatewayShow(k *conn) *cobra.Command {
 			}
 		}),
 	}
+}
+
+// gatewaySetFlags are what of a gateway can be set.
+type gatewaySetFlags struct {
+	name, arrival, resolver string
+	nets, repair            []string
+}
+
+func gatewaySet(k *conn) *cobra.Command {
+	var f gatewaySetFlags
+	var c *cobra.Command
+	c = &cobra.Command{
+		Use: "set GATEWAY", Short: "Set a gateway's name, resolver, networks, new devices, repair servers", Args: exactArgs(1),
+		Example: "  ringwall gateway set gw_... --resolver 192.0.2.53:53 --net 10.77.0.0/24 --repair update.vendor.example",
+		RunE: ask(k, func(ctx context.Context, cl *client.Client, args []string) (api.Gateway, error) {
+			p, err := f.patch(c)
+			if err != nil {
+				return api.Gateway{}, err
+			}
+			return cl.PatchGateway(ctx, ringwall.GatewayID(args[0]), p)
+		}, func(w io.Writer, g api.Gateway) { row(w, "set", g.Name, "generation", g.Desired) }),
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.name, "name", "", "what people call it")
+	fl.StringVar(&f.arrival, "arrival", "", "mode of devices that appear: learn or enforce")
+	fl.StringVar(&f.resolver, "resolver", "", "where its DNS guard asks, as address:port")
+	fl.StringSliceVar(&f.nets, "net", nil, "network behind it, such as 10.77.0.0/24; repeat")
+	fl.StringSliceVar(&f.repair, "repair", nil, "name of a server that a quarantined device may reach over TLS; repeat")
+	return c
+}
+
+func (f gatewaySetFlags) patch(c *cobra.Command) (p api.GatewayPatch, err error) {
+	fl := c.Flags()
+	if fl.Changed("name") {
+		p.Name = &f.name
+	}
+	if fl.Changed("arrival") {
+		p.Arrival = new(ringwall.Mode)
+		if err := p.Arrival.UnmarshalText([]byte(f.arrival)); err != nil {
+			return p, usageError{err}
+		}
+	}
+	if fl.Changed("resolver") {
+		p.Resolver = &f.resolver
+	}
+	if fl.Changed("net") {
+		nets := []netip.Prefix{}
+		for _, n := range f.nets {
+			v, err := netip.ParsePrefix(n)
+			if err != nil {
+				return p, usagef("network %q is not of the form 10.77.0.0/24", n)
+			}
+			nets = append(nets, v.Masked())
+		}
+		p.LocalNets = &nets
+	}
+	if fl.Changed("repair") {
+		terms := []api.Term{}
+		for _, name := range f.repair {
+			terms = append(terms, api.Term{
+				ID: "repair-" + name, Action: api.Allow, Direction: api.FromDevice, Domain: name, Proto: "tcp",
+				Ports: []api.PortRange{{First: 443, Last: 443}}, Why: "remediation",
+			})
+		}
+		p.Remediate = &terms
+	}
+	return p, nil
 }
 
 func gatewayToken(k *conn) *cobra.Command {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,7 @@ type upFlags struct {
 	data, listen, spine, enrol string
 	names, advertise, usage    []string
 	org                        string
+	keep                       time.Duration
 	operator, operatorToken    string
 	demo, plain, verbose       bool
 	noAssess, operatorPlain    bool
@@ -55,6 +57,7 @@ elsewhere recordings of it are played through the same code. Nothing on the host
 	fl.StringVar(&f.operator, "operator", "", "address of the telecom operator that suspends and restores SIMs, such as https://operator.example")
 	fl.StringVar(&f.operatorToken, "operator-token-file", "", "file with the operator's token")
 	fl.BoolVar(&f.operatorPlain, "operator-plain", false, "let the operator's address be without TLS: a test bench, or a private network")
+	fl.DurationVar(&f.keep, "keep", 90*24*time.Hour, "how long evidence is kept")
 	fl.StringVar(&f.org, "org", "Home", "name of the first organisation")
 	fl.BoolVar(&f.demo, "demo", false, "run the range beside the platform")
 	fl.BoolVar(&f.plain, "plain", false, "speak plain HTTP beyond loopback: behind a proxy that does TLS")
@@ -115,7 +118,7 @@ func runUp(ctx context.Context, env Env, f upFlags) error {
 	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: level}))
 	cfg := platform.Config{
 		DataDir: f.data, Listen: f.listen, Plain: f.plain, SpineListen: f.spine, EnrolListen: f.enrol, Names: f.names, Advertise: f.advertise,
-		Org: f.org, Terminal: env.Stderr, Log: log, Now: env.Now,
+		Org: f.org, Keep: f.keep, Terminal: env.Stderr, Log: log, Now: env.Now,
 	}
 	operator, err := f.operatorClient()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -127,7 +128,19 @@ func (p *projector) cursor(ctx context.Context) (segment.Cursor, error) {
 	if err != nil {
 		return segment.Cursor{}, err
 	}
-	return segment.ParseCursor(text)
+	store, place, found := strings.Cut(text, "/")
+	if text != "" && (!found || store != p.segments.ID()) {
+		// The evidence was replaced: the place in what was there means nothing in
+		// what is. Alerts are known by their ids, so reading anew repeats none.
+		p.log.Error("the evidence store is another one than was read from; reading it from its beginning")
+		return segment.Cursor{}, nil
+	}
+	return segment.ParseCursor(place)
+}
+
+// keepCursor notes how far was read, and in which store.
+func (p *projector) keepCursor(tx *sqlstore.Tx, to segment.Cursor) error {
+	return tx.PutCursor(p.scope, cursorName, p.segments.ID()+"/"+to.String())
 }
 
 func (p *projector) project(ctx context.Context, org ringwall.OrgID, items []item, to segment.Cursor) error {
@@ -137,7 +150,7 @@ func (p *projector) project(ctx context.Context, org ringwall.OrgID, items []ite
 				return err
 			}
 		}
-		return t.tx.PutCursor(p.scope, cursorName, to.String())
+		return p.keepCursor(t.tx, to)
 	})
 	if err == nil {
 		p.failed = 0
@@ -159,7 +172,7 @@ func (p *projector) project(ctx context.Context, org ringwall.OrgID, items []ite
 	p.log.Error("record cannot be turned into state and is passed over; it stays in the segments",
 		"org", org, "gateway", items[0].gw, "seq", items[0].r.Seq, "kind", items[0].r.Kind, "cause", err)
 	p.failed = 0
-	return p.store.Update(ctx, func(tx *sqlstore.Tx) error { return tx.PutCursor(p.scope, cursorName, to.String()) })
+	return p.store.Update(ctx, func(tx *sqlstore.Tx) error { return p.keepCursor(tx, to) })
 }
 
 // take applies one record; a minute of traffic is a sign of life too.

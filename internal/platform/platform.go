@@ -80,6 +80,9 @@ type Config struct {
 	Incident incident.Config
 	Registry registry.Config
 
+	// Keep is how long evidence is kept in the segments; 0 = 90 days.
+	Keep time.Duration
+
 	// Runner assesses devices; nil where the platform reaches none.
 	Runner *assess.Runner
 	// Operator is the way to the telecom operator of the SIMs; nil = none.
@@ -111,6 +114,9 @@ func (c Config) defaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Keep <= 0 {
+		c.Keep = defaultKeep
 	}
 	return c
 }
@@ -193,13 +199,18 @@ func (p *Platform) openStores(ctx context.Context) (err error) {
 	if c.auditor, err = audit.New(audit.Config{Recorder: p.trail, Now: c.now}); err != nil {
 		return err
 	}
-	if c.store, err = sqlstore.Open(ctx, filepath.Join(p.dir, stateDir)); err != nil {
+	if err := keysPresent(p.dir); err != nil {
 		return err
 	}
 	if c.authority, err = identity.OpenAuthority(filepath.Join(p.dir, keysDir), c.now); err != nil {
 		return err
 	}
 	if c.signer, err = identity.OpenSigner(filepath.Join(p.dir, keysDir)); err != nil {
+		return err
+	}
+	// State comes after the keys, so that state without keys is never a first
+	// start that was cut short.
+	if c.store, err = sqlstore.Open(ctx, filepath.Join(p.dir, stateDir)); err != nil {
 		return err
 	}
 	if p.segments, err = segment.Open(filepath.Join(p.dir, evidenceDir), segment.Config{Now: c.now}); err != nil {

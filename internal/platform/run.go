@@ -48,6 +48,7 @@ func (p *Platform) tasks() []task.Task {
 		task.Func("responder", p.respondAll),
 		task.Func("operators", p.respondAllSIMs),
 		task.Func("presence", p.lookAround),
+		task.Func("evidence", p.expireEvidence),
 		task.Func("api", p.serveHTTP),
 	}
 	for _, u := range p.cfg.Usage {
@@ -152,6 +153,36 @@ func (p *Platform) respondAllSIMs(ctx context.Context, ready func()) error {
 		}
 		return p.respondSIMs(ctx, scope, sims)
 	})
+}
+
+const (
+	// defaultKeep is how long evidence is kept unless told otherwise: a quarter
+	// of a year, within which an attack is usually found out.
+	defaultKeep = 90 * 24 * time.Hour
+	// expireEvery is the round that removes older evidence.
+	expireEvery = time.Hour
+)
+
+// expireEvidence removes evidence that is older than it is kept, as far as it
+// has been turned into state.
+func (p *Platform) expireEvidence(ctx context.Context, ready func()) error {
+	ready()
+	tick := time.NewTicker(expireEvery)
+	defer tick.Stop()
+	for {
+		read, err := p.proj.cursor(ctx)
+		if err == nil {
+			err = p.segments.Expire(p.core.now().Add(-p.cfg.Keep), read)
+		}
+		if err != nil && ctx.Err() == nil {
+			p.core.log.Error("old evidence is not removed", "cause", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 // follow judges one file of usage records.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -67,6 +68,7 @@ type gateway struct {
 // Store is the evidence store.
 type Store struct {
 	dir     string
+	id      string
 	cfg     Config
 	changed chan struct{}
 	j       *durable.Journal
@@ -99,6 +101,7 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
+	s.id = strconv.FormatUint(m.Tag, 36)
 	if err := s.loadBase(); err != nil {
 		return err
 	}
@@ -296,6 +299,10 @@ type Stats struct {
 	Gateways int
 	Lost     uint64 // records that gateways declared lost, since Open
 }
+
+// ID names this store: another one, put in its place, has another. A Cursor is
+// of one store and means nothing in another.
+func (s *Store) ID() string { return s.id }
 
 // Stats returns figures for metrics.
 func (s *Store) Stats() Stats {
