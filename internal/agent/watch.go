@@ -38,8 +38,9 @@ type watch struct {
 	number uint64 // of the last packet
 	failed uint64 // packets that could not be decoded
 	ports  map[packet.MAC]string
-	self   map[packet.MAC]bool // of the gateway's interfaces
-	own    map[netip.Addr]bool // addresses of the gateway
+	self   map[packet.MAC]bool        // of the gateway's interfaces
+	own    map[netip.Addr]bool        // addresses of the gateway
+	fell   map[ringwall.DeviceID]bool // tainted devices whose trust has fallen since
 }
 
 // listener is one tap.
@@ -141,6 +142,7 @@ func (w *watch) adopt() {
 	}
 	w.engine.SetDevices(seen)
 	w.meter.SetDevices(counted)
+	w.cleanse(v.desired.Devices)
 }
 
 // taint ends learning for a device. The detectors call it by way of an alert,
