@@ -562,6 +562,13 @@ func (t *turn) expire() error {
 			if err != nil {
 				return err
 			}
+			// What failed is not in force, and there is nothing to lift: an operator is
+			// not asked to restore what it refused to suspend.
+			if status == incident.Failed {
+				if r, err = incident.Lifted(r, t.at); err != nil {
+					return err
+				}
+			}
 			if err := t.record(act, r); err != nil {
 				return err
 			}

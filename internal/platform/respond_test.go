@@ -315,6 +315,20 @@ func TestASIMIsSuspendedWhateverTheOperatorAnswers(t *testing.T) {
 	if r := h.becomes(ask(), incident.Failed); r.Error != "no such card" {
 		t.Errorf("refused: the error is %q", r.Error)
 	}
+	op.say(func(int) error { return ringwall.Errorf(ringwall.NotFound, "no such card") })
+	brief, err := h.Service().CreateResponse(t.Context(), h.owner(), api.ResponseCreate{
+		Kind: incident.SIMSuspend, Target: ringwall.Subject{Kind: ringwall.SubjectSIM, ID: string(sim.ID)}, Expiry: api.Duration(1500 * time.Millisecond),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.becomes(brief.ID, incident.Failed)
+	h.becomes(brief.ID, incident.Expired)
+	op.mu.Lock()
+	if op.asked != 1 {
+		t.Errorf("an operator that refused was asked %d times until it expired", op.asked)
+	}
+	op.mu.Unlock()
 	op.say(func(n int) error {
 		if n < 3 {
 			return ringwall.Errorf(ringwall.Unavailable, "a page of HTML")
