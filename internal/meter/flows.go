@@ -54,6 +54,7 @@ type entry struct {
 	up         bool    // the opener is the record's device
 	answered   bool
 	learned    bool // its peer was noted
+	spoke      bool // its opener was heard
 	done       bool // its end was seen; the last packets of either side may follow
 	prev, next *entry
 	in         *list
@@ -120,6 +121,11 @@ func (m *Meter) begin(p *packet.Packet, t tuple, fromA bool) *entry {
 	from, to := netip.AddrPortFrom(p.Src, t.port(fromA)), netip.AddrPortFrom(p.Dst, t.port(!fromA))
 	if !opener {
 		from, to, src, dst, fromA = to, from, dst, src, !fromA
+	}
+	if !opener && src == nil {
+		// A reply that was read before what it answers, since two interfaces are
+		// two rings: it bears the router's MAC, and its address says whose it is.
+		src = m.byIP[from.Addr()]
 	}
 	e.key, e.fromA = t, fromA
 	e.up = src != nil || dst == nil && (m.local(from.Addr()) || !m.local(to.Addr()))
@@ -188,7 +194,17 @@ func (m *Meter) count(p *packet.Packet, t tuple, e *entry, fromA bool) {
 		e.unlink()
 		l.push(e)
 	}
-	if !e.learned && (e.answered || p.Has(packet.UDP) && e.rec.PacketsUp+e.rec.PacketsDown >= oneWay) {
+	if byOpener && p.Flags&packet.RST == 0 && !e.spoke {
+		e.spoke = true
+		if e.answered && e.rec.Name == "" { // the reply was read first, perhaps before the name was
+			if e.rec.Name = m.names.Names(e.rec.Remote.Addr(), p.Time)[0]; e.rec.Name != "" {
+				m.decide(e)
+			}
+		}
+	}
+	// Whoever sends a device what looks like an answer is not what it needs: the
+	// opener itself must have been heard.
+	if !e.learned && e.spoke && (e.answered || p.Has(packet.UDP) && e.rec.PacketsUp+e.rec.PacketsDown >= oneWay) {
 		e.learned = true
 		m.learn(e)
 	}

@@ -212,6 +212,34 @@ func TestMeter_learnsPeersByNameAfterProbation(t *testing.T) {
 	}
 }
 
+// Two interfaces are two rings: the reply may be read, at the uplink and with
+// the routers' MACs, before what it answers.
+func TestMeter_aReplyReadFirstIsOfItsDevice(t *testing.T) {
+	b := newBench(meter.Config{})
+	late := func(src netip.Addr, sport uint16, dst netip.Addr, dport uint16, f packet.Flags) {
+		b.send(packet.Packet{Layers: packet.Link | packet.IPv4 | packet.TCP, Proto: 6, Src: src, Dst: dst, SrcPort: sport, DstPort: dport, Flags: f,
+			SrcMAC: packet.MAC{2, 9, 9, 9, 9, 1}, DstMAC: packet.MAC{2, 9, 9, 9, 9, 2}})
+	}
+	late(cloud, 443, cam, 41000, packet.SYN|packet.ACK)
+	b.lookup("cloud", cloud)
+	b.tcp(cam, 41000, cloud, 443, packet.SYN)
+	b.tcp(cam, 41000, cloud, 443, packet.ACK)
+	// What only looks like a reply is no need, even where the device refuses it.
+	late(evil, 443, cam, 41001, packet.SYN|packet.ACK)
+	b.tcp(cam, 41001, evil, 443, packet.RST)
+	late(evil, 443, cam, 41001, packet.SYN|packet.ACK)
+	b.now = b.now.Add(3 * time.Minute)
+	b.Tick(b.now)
+	if got := peerText(b.TakePeers("dev_cam")); len(got) != 2 || got[0] != "from 10.77.0.1 udp" && got[1] != "from 10.77.0.1 udp" || got[0] != "from cloud tcp" && got[1] != "from cloud tcp" {
+		t.Errorf("peers %q, want the cloud by its name, the name server, and nobody else", got)
+	}
+	for _, r := range b.recs {
+		if r.Remote.Addr() == cloud && (r.Device != "dev_cam" || r.Name != "cloud" || r.Direction != flow.FromDevice) {
+			t.Errorf("the flow to the cloud is reported as %+v", r)
+		}
+	}
+}
+
 func TestMeter_neverLearnsWhatCameWithAnAlert(t *testing.T) {
 	b := newBench(meter.Config{})
 	b.talk(cam, 41000, cloud, 443)
