@@ -117,7 +117,7 @@ func (w *watch) rebuild(nets []netip.Prefix) {
 	}
 	w.nets = nets
 	w.engine = detect.New(detect.Config{Now: w.agent.cfg.Now, Local: nets, Alert: w.agent.alerted})
-	w.meter = meter.New(meter.Config{Local: nets, Verdict: w.verdict, Emit: w.emit})
+	w.meter = meter.New(meter.Config{Local: nets, Probation: w.agent.cfg.Probation, Verdict: w.verdict, Emit: w.emit})
 	debug.FreeOSMemory() // the tables that were there before are large
 }
 
