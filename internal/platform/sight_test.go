@@ -217,12 +217,12 @@ func TestASubmitterCannotForge(t *testing.T) {
 	if d := h.devices()[0]; d.Type != h.dev.Type || d.Grade != ringwall.HighRisk {
 		t.Errorf("the device is a %.20q of %v risk", d.Type, d.Grade)
 	}
-	unknown := pass("probe/telnet", ringwall.Observed, time.Time{})
+	unknown := pass("me", ringwall.Observed, time.Time{})
 	unknown.Outcome = ringwall.Unknown
 	for name, f := range map[string]ringwall.Finding{
 		"the device's agent": pass("agent/1", ringwall.Confirmed, time.Now()), "an incident": pass("incident/inc_1", ringwall.Confirmed, future),
 		"nobody": pass("", ringwall.Confirmed, time.Now()), "a declaration": pass("declaration/me", ringwall.Declared, future), "a gateway": pass("inline/gw", ringwall.Confirmed, time.Now()),
-		"a probe that found nothing out": unknown,
+		"somebody who does not know": unknown,
 	} {
 		a, err := submit(f)
 		if err != nil {

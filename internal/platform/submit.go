@@ -103,14 +103,13 @@ func lines(s []string) []string {
 	return out
 }
 
-// displaces reports whether an answer takes the place of one that stands. That
-// nothing was found out, or that somebody says so, ends no failure that was
-// proven: a device that cannot be reached is not clean for it.
+// displaces reports whether an answer takes the place of one that stands: that
+// somebody says so ends no failure that was proven. Of what is measured the
+// newest assessment speaks, and what it could not see it shows as unknown.
 func displaces(old, f ringwall.Finding) bool {
-	if old.Outcome != ringwall.Fail || old.Confidence != ringwall.Confirmed {
-		return true
-	}
-	return f.Outcome != ringwall.Unknown && f.Confidence > ringwall.Declared
+	proven := old.Outcome == ringwall.Fail && old.Confidence == ringwall.Confirmed
+	measured := f.Confidence > ringwall.Declared || f.Outcome == ringwall.Unknown
+	return !proven || measured && !strings.HasPrefix(f.Source, assess.SourceDeclaration)
 }
 
 // byMAC returns the device of a MAC; "" when there is none.

@@ -142,14 +142,15 @@ func (tx *Tx) HoldOrigin(scope audit.Scope, id ringwall.HoldID) (o HoldOrigin, e
 	return o, err
 }
 
-// LiftReleased notes that all holds of a gateway that were released are gone,
-// once it has the document that says so, and returns how many there were.
+// LiftReleased notes that all holds of a gateway that were released before now
+// are gone, once it has the document that says so, and returns how many there
+// were. What is released at this very instant no document says yet.
 func (tx *Tx) LiftReleased(scope audit.Scope, gw ringwall.GatewayID, now time.Time) (int, error) {
 	org, err := need(scope, audit.DeviceRespond)
 	if err != nil {
 		return 0, err
 	}
-	n, err := tx.exec(`UPDATE holds SET lifted = $1 WHERE org = $2 AND gateway = $3 AND released > 0 AND lifted = 0`, micros(now), org, string(gw))
+	n, err := tx.exec(`UPDATE holds SET lifted = $1 WHERE org = $2 AND gateway = $3 AND released > 0 AND released < $1 AND lifted = 0`, micros(now), org, string(gw))
 	return int(n), err
 }
 
