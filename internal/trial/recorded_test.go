@@ -106,10 +106,10 @@ func TestRecorded_tellsTheStoryWithoutPrivilege(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v; incident: stage %v, rules %q", err, in.Stage, rulesOf(in))
 	}
-	sims, err := x.Client.SIMs(ctx, client.Paging{})
-	if err != nil || len(sims.Items) != 1 || sims.Items[0].Separated.IsZero() || sims.Items[0].Device != meter.ID {
-		t.Errorf("cards = %+v, %v, want the meter's, separated", sims.Items, err)
-	}
+	wait("the meter's card is shown as separated", func() (bool, error) {
+		sims, err := x.Client.SIMs(ctx, client.Paging{})
+		return len(sims.Items) == 1 && !sims.Items[0].Separated.IsZero() && sims.Items[0].Device == meter.ID && sims.Items[0].SeenIMEI != sims.Items[0].BoundIMEI, err
+	})
 	// Nobody else is accused.
 	for _, actor := range []string{lab.GoodCam, lab.Phone} {
 		d, err := x.Device(ctx, actor)
