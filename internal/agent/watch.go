@@ -219,16 +219,21 @@ func (w *watch) packet(l *listener, link packet.LinkType, p *packet.Packet, data
 	w.meter.Packet(p)
 }
 
-// comesIn reports whether p is seen here for the first time. What leaves by an
-// interface was seen when it came in by another, unless the gateway itself says
-// it: its DNS answers tell by which names devices call. Its proxy ARP is no
-// claim of a stranger's. Behind a masquerade the uplink is not watched, and
-// what comes from the world is seen when it leaves towards its device.
+// comesIn reports whether p is judged where it is seen now. Each packet is
+// judged once: where it comes in, ahead of the packet filter, but for two.
+// What goes on in a TCP connection from the world is judged where it leaves
+// towards its device, on the port where the device's answers come in: the two
+// directions then stand in one ring and so in order, which inspection needs.
+// What such a connection begins with, which is what the filter refuses, is
+// judged at the uplink. And what the gateway says itself is judged: its DNS
+// answers tell by which names devices call. Its proxy ARP is no claim of a
+// stranger's. Behind a masquerade the uplink is not watched.
 func (w *watch) comesIn(l *listener, p *packet.Packet) bool {
 	ours := w.self[p.SrcMAC]
+	goesOn := p.Has(packet.TCP) && p.Flags&packet.ACK != 0
 	switch {
 	case l.uplink:
-		return !ours && p.IP() && w.local(p.Dst)
+		return !ours && p.IP() && w.local(p.Dst) && !goesOn
 	case !ours:
 		return true
 	case !p.IP():
@@ -236,7 +241,7 @@ func (w *watch) comesIn(l *listener, p *packet.Packet) bool {
 	case w.own[p.Src]:
 		return true
 	}
-	return w.agent.cfg.Masquerade && !w.local(p.Src)
+	return !w.local(p.Src) && (goesOn || w.agent.cfg.Masquerade)
 }
 
 func (w *watch) local(a netip.Addr) bool {
