@@ -25,6 +25,7 @@ type (
 	TokenID    string
 	ResponseID string
 	AssessID   string
+	ExamID     string
 )
 
 // crockford is base32 without the letters that are misread, in lower case.
@@ -83,4 +84,5 @@ const (
 	PrefixToken    = "tok"
 	PrefixResponse = "rsp"
 	PrefixAssess   = "asm"
+	PrefixExam     = "exm"
 )

@@ -178,6 +178,14 @@ type Assessment struct {
 	Services []Service          `json:"services"`
 	Rubric   string             `json:"rubric"`         // its version
 	Next     []string           `json:"next,omitempty"` // the cheapest measurements that would narrow Best to Worst
+	Profile  Profile            `json:"profile,omitzero"`
+	Impact   string             `json:"impact,omitempty"` // what harm such a device can do, in plain words
+	// Prescribed is what the device must be given because of what failed.
+	Prescribed []Prescription `json:"prescribed,omitempty"`
+	// Examinations are what the grade follows from, by source; Findings are settled
+	// from them, one an indicator.
+	Examinations    []Examination   `json:"examinations,omitempty"`
+	Vulnerabilities []Vulnerability `json:"vulnerabilities,omitempty"`
 }
 
 // ModuleScore is the risk of one module, 0 to 1, at best, expected and worst.

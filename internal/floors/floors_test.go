@@ -26,17 +26,17 @@ const module = "github.com/ringwall/ringwall"
 var floorOf = [][]string{
 	0: {"."},
 	1: {
-		"api", "cdr", "flow", "internal/audit", "internal/task", "internal/durable", "internal/retry",
+		"api", "cdr", "flow", "firmware/...", "mud", "internal/audit", "internal/task", "internal/durable", "internal/retry",
 		"internal/packet", "internal/capture", "internal/sharedtest", "internal/passivedns", "internal/zeeklog", "internal/powercut/...", "internal/floors", "internal/netns/...", "internal/i18n", "internal/digest",
 	},
 	2: {
 		"internal/meter/...", "internal/registry/...", "internal/assess/...", "internal/identity/...", "internal/trust/...", "internal/policy/...",
-		"internal/enforce/...", "internal/usage/...", "internal/detect/...", "internal/incident/...",
+		"internal/enforce/...", "internal/usage/...", "internal/detect/...", "internal/incident/...", "internal/vuln/...", "internal/declare/...",
 	},
 	3: {
 		"internal/sqlstore/...", "internal/spine/...", "internal/broker/...", "internal/segment/...", "internal/nft/...",
 		"internal/dnsguard/...", "internal/tap/...", "internal/probe/...", "internal/onvif/...", "internal/rtsp/...",
-		"internal/operatorport/...", "internal/webhook/...", "internal/wal/...",
+		"internal/operatorport/...", "internal/webhook/...", "internal/wal/...", "internal/inspect/...", "internal/posture/...", "internal/report/...",
 	},
 	4: {"internal/httpapi/...", "internal/console/...", "client/..."},
 	5: {"internal/trial/...", "internal/platform/...", "internal/agent/...", "internal/lab/..."},

@@ -37,4 +37,5 @@ func registerIDs(reg huma.Registry) {
 	id[ringwall.TokenID](reg)
 	id[ringwall.ResponseID](reg)
 	id[ringwall.AssessID](reg)
+	id[ringwall.ExamID](reg)
 }
