@@ -26,6 +26,7 @@ type (
 	ResponseID string
 	AssessID   string
 	ExamID     string
+	RemedialID string
 )
 
 // crockford is base32 without the letters that are misread, in lower case.
@@ -85,4 +86,5 @@ const (
 	PrefixResponse = "rsp"
 	PrefixAssess   = "asm"
 	PrefixExam     = "exm"
+	PrefixRemedial = "rem"
 )

@@ -123,14 +123,14 @@ type Prescription struct {
 
 // Remedial is a task that would better a grade, for the party who can do it.
 type Remedial struct {
-	ID        string            `json:"id"` // of the device and indicator: the same finding never makes two
-	Device    ringwall.DeviceID `json:"device"`
-	Indicator string            `json:"indicator"`
-	Party     ringwall.Part     `json:"party"`
-	Title     string            `json:"title"`
-	Remedy    string            `json:"remedy"`
-	Effort    string            `json:"effort"`
-	Status    string            `json:"status"` // "open", "doing", "done" (measured to be), "accepted" (a person took the risk)
+	ID        ringwall.RemedialID `json:"id"` // derived from the device and indicator: the same finding never makes two
+	Device    ringwall.DeviceID   `json:"device"`
+	Indicator string              `json:"indicator"`
+	Party     ringwall.Part       `json:"party"`
+	Title     string              `json:"title"`
+	Remedy    string              `json:"remedy"`
+	Effort    string              `json:"effort"`
+	Status    string              `json:"status"` // "open", "doing", "done" (measured to be), "accepted" (a person took the risk)
 	// Do names what Ringwall can do itself with one act: "change-password",
 	// "close-port", "" for nothing.
 	Do      string    `json:"do,omitempty"`

@@ -38,4 +38,5 @@ func registerIDs(reg huma.Registry) {
 	id[ringwall.ResponseID](reg)
 	id[ringwall.AssessID](reg)
 	id[ringwall.ExamID](reg)
+	id[ringwall.RemedialID](reg)
 }

@@ -179,7 +179,8 @@ func TestNoMethodReachesAnotherOrganisation(t *testing.T) {
 		reflect.TypeFor[ringwall.IncidentID](): string(b.incident), reflect.TypeFor[ringwall.HoldID](): string(b.hold),
 		reflect.TypeFor[ringwall.EventID](): string(b.event), reflect.TypeFor[ringwall.UserID](): string(b.user),
 		reflect.TypeFor[ringwall.TokenID](): string(b.enrol), reflect.TypeFor[ringwall.ResponseID](): string(b.response),
-		reflect.TypeFor[ringwall.AssessID](): string(b.assess), reflect.TypeFor[ringwall.IMSI](): testIMSI,
+		reflect.TypeFor[ringwall.AssessID](): string(b.assess), reflect.TypeFor[ringwall.ExamID](): string(b.exam), reflect.TypeFor[ringwall.RemedialID](): string(b.remedial),
+		reflect.TypeFor[ringwall.IMSI](): testIMSI,
 	}
 	before := w.dump(b.org)
 	if strings.Count(before, "\n") < 20 {

@@ -129,48 +129,6 @@ func (tx *Tx) Terms(scope audit.Scope, id ringwall.DeviceID) ([]api.Term, error)
 	return all[0], nil
 }
 
-// PutFinding keeps one answer about a device; a newer one of the same
-// indicator replaces it.
-func (tx *Tx) PutFinding(scope audit.Scope, id ringwall.DeviceID, f ringwall.Finding) error {
-	org, err := need(scope, audit.DeviceWrite)
-	if err != nil {
-		return err
-	}
-	if err := tx.exists(org, id); err != nil {
-		return err
-	}
-	doc, err := encode(f)
-	if err != nil {
-		return err
-	}
-	_, err = tx.exec(`INSERT INTO findings (org, device, indicator, time, doc) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (org, device, indicator) DO UPDATE SET time = excluded.time, doc = excluded.doc WHERE excluded.time >= findings.time`,
-		org, string(id), f.Indicator, micros(f.Time), doc)
-	return err
-}
-
-// Findings returns the standing answers about a device, by indicator.
-func (tx *Tx) Findings(scope audit.Scope, id ringwall.DeviceID) ([]ringwall.Finding, error) {
-	org, err := need(scope, audit.DeviceRead)
-	if err != nil {
-		return nil, err
-	}
-	return docs[ringwall.Finding](tx, `SELECT doc FROM findings WHERE org = $1 AND device = $2 ORDER BY indicator`, org, string(id))
-}
-
-// ClearFinding removes one answer; it is no error when there was none.
-func (tx *Tx) ClearFinding(scope audit.Scope, id ringwall.DeviceID, indicator string) error {
-	org, err := need(scope, audit.DeviceWrite)
-	if err != nil {
-		return err
-	}
-	if err := tx.exists(org, id); err != nil {
-		return err
-	}
-	_, err = tx.exec(`DELETE FROM findings WHERE org = $1 AND device = $2 AND indicator = $3`, org, string(id), indicator)
-	return err
-}
-
 // RecoveringDevices returns the devices whose trust state holds debts: they
 // have to be looked at while nothing happens, or they would never recover. It
 // reads every device of the organisation.

@@ -115,6 +115,8 @@ type things struct {
 	enrol    ringwall.TokenID
 	response ringwall.ResponseID
 	assess   ringwall.AssessID
+	exam     ringwall.ExamID
+	remedial ringwall.RemedialID
 }
 
 const (
@@ -141,6 +143,7 @@ func (w *world) fill(org ringwall.OrgID) things {
 		org: org, gateway: ringwall.GatewayID("gw_" + tail), device: ringwall.DeviceID("dev_" + tail), sim: ringwall.SIMID("sim_" + tail),
 		alert: ringwall.AlertID("alt_" + tail), incident: ringwall.IncidentID("inc_" + tail), hold: ringwall.HoldID("hld_" + tail),
 		event: ringwall.EventID("evt_" + tail), user: ringwall.UserID("usr_" + tail), response: ringwall.ResponseID("rsp_" + tail), assess: ringwall.AssessID("asm_" + tail),
+		exam: ringwall.ExamID("exm_" + tail), remedial: ringwall.RemedialID("rem_" + tail),
 	}
 	mark := "of " + string(org)
 	boot, project, policy := w.system(audit.SysBootstrap, org), w.system(audit.SysProject, org), w.system(audit.SysPolicy, org)
@@ -173,11 +176,19 @@ func (w *world) fill(org ringwall.OrgID) things {
 		must(tx.PutTrustState(project, th.device, []byte("state "+mark)))
 		_, err = tx.LearnPeers(project, th.device, []api.Peer{{Direction: api.FromDevice, Domain: "peer-" + tail + ".example", Proto: "tcp", Port: 443}})
 		must(err, tx.PutTerms(policyWrite, th.device, []api.Term{{ID: "term " + mark, Action: api.Allow}}))
-		must(tx.PutFinding(project, th.device, ringwall.Finding{Indicator: "AP-01", Title: "finding " + mark, Time: clock()}))
+		must(tx.PutFinding(project, th.device, "incident", ringwall.Finding{Indicator: "AP-01", Title: "finding " + mark, Time: clock()}))
 		_, err = tx.CreateSIM(simWrite, api.SIM{ID: th.sim, Org: org, State: "active", Device: th.device, Peers: []string{"sim " + mark}},
 			sqlstore.Numbers{ICCID: testICCID, IMSI: testIMSI, BoundIMEI: testIMEI})
 		must(err, tx.PutUsageState(simWrite, th.sim, []byte("usage "+mark)))
 		must(tx.PutAssessment(assess, api.Assessment{ID: th.assess, Org: org, Device: th.device, Started: clock(), Ended: clock(), Target: "target " + mark}))
+		must(tx.PutExamination(assess, api.Examination{
+			ID: th.exam, Org: org, Device: th.device, Kind: api.ExamFirmware, Source: "firmware/" + tail, Made: clock(), Notes: []string{"note " + mark},
+			Findings: []ringwall.Finding{{Indicator: "FS-01", Title: "image finding " + mark, Time: clock()}},
+			Secrets:  []api.SecretMark{{Kind: "private-key", Mark: "the same", Path: "key " + mark}},
+		}))
+		must(tx.PutRemedial(assess, api.Remedial{ID: th.remedial, Device: th.device, Indicator: "AP-01", Status: "open", Party: ringwall.PartOwner, Title: "task " + mark, Opened: clock()}))
+		must(tx.PutDraft(assess, th.device, "questionnaire", "draft "+mark, clock()))
+		must(tx.PutOrgSetting(policyWrite, "gate", "setting "+mark))
 		must(tx.PutIncident(project, api.Incident{ID: th.incident, Org: org, Subject: dev, Name: "incident " + mark, Status: "new", Opened: clock(), Updated: clock()}, []byte("state "+mark)))
 		_, err = tx.PutAlert(project, ringwall.Alert{ID: th.alert, Org: org, Subject: dev, Time: clock(), Title: "alert " + mark, Severity: ringwall.High}, th.incident)
 		must(err)
