@@ -3,6 +3,7 @@ package assess
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -20,6 +21,10 @@ type Budget struct {
 	// PerTelnet is the same for telnet, whose login(1) knows no lock by address
 	// but only hangs up. 0 means 12.
 	PerTelnet int
+	// PerAddress is how many failed tries the services of the camera's
+	// application (web, ONVIF, RTSP) may see from us together in Window: many
+	// cameras lock an address out of all of them at once. 0 means 4.
+	PerAddress int
 	// Window is how long a try counts. 0 means one hour: twice the half hour
 	// for which the common cameras lock.
 	Window time.Duration
@@ -34,6 +39,9 @@ func (b Budget) withDefaults() Budget {
 	}
 	if b.PerTelnet == 0 {
 		b.PerTelnet = 12
+	}
+	if b.PerAddress == 0 {
+		b.PerAddress = max(4, b.PerService) // who allows one service more allows all of them as much
 	}
 	if b.Window == 0 {
 		b.Window = time.Hour
@@ -60,6 +68,7 @@ type Ledger struct {
 
 	mu       sync.Mutex
 	accounts map[string][]time.Time // failed tries per realm and account
+	address  []time.Time            // failed tries at the camera's application
 	services map[string][]time.Time // failed tries per service
 	stopped  map[string]stop        // services that must be left alone
 	refused  map[refusal]time.Time  // pairs refused, by realm and service
@@ -94,11 +103,9 @@ func (l *Ledger) Spend(realm Realm, service, account string) (ok bool, why strin
 	if s, stopped := l.stopped[service]; stopped && now.Sub(s.at) < l.budget.Window {
 		return false, s.why
 	}
-	perService := l.budget.PerService
-	if realm == SystemAccounts {
-		perService = l.budget.PerTelnet
-	}
+	perService := l.perService(service)
 	key := string(realm) + "\x00" + account
+	l.address = l.recent(l.address, now)
 	l.accounts[key] = l.recent(l.accounts[key], now)
 	l.services[service] = l.recent(l.services[service], now)
 	if n := len(l.services[service]); n >= perService {
@@ -107,9 +114,24 @@ func (l *Ledger) Spend(realm Realm, service, account string) (ok bool, why strin
 	if n := len(l.accounts[key]); n >= l.budget.PerAccount {
 		return false, fmt.Sprintf("%d wrong passwords are all that one account may see in %v", l.budget.PerAccount, l.budget.Window)
 	}
+	if realm == CameraAccounts {
+		if len(l.address) >= l.budget.PerAddress {
+			return false, fmt.Sprintf("%d wrong passwords are all that its services together may see in %v", l.budget.PerAddress, l.budget.Window)
+		}
+		l.address = append(l.address, now)
+	}
 	l.accounts[key] = append(l.accounts[key], now)
 	l.services[service] = append(l.services[service], now)
 	return true, ""
+}
+
+// perService is what one service may see. Telnet alone has no lock by address;
+// an SSH server on the same accounts may.
+func (l *Ledger) perService(service string) int {
+	if strings.HasPrefix(service, "telnet/") {
+		return l.budget.PerTelnet
+	}
+	return l.budget.PerService
 }
 
 // Refund gives the newest try back, since it was not a wrong password.
@@ -120,6 +142,9 @@ func (l *Ledger) Refund(realm Realm, service, account string) {
 		if n := len((*m)[k]); n > 0 {
 			(*m)[k] = (*m)[k][:n-1]
 		}
+	}
+	if n := len(l.address); realm == CameraAccounts && n > 0 {
+		l.address = l.address[:n-1]
 	}
 }
 
@@ -138,12 +163,12 @@ func (l *Ledger) Left(realm Realm, service, account string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	perService := l.budget.PerService
-	if realm == SystemAccounts {
-		perService = l.budget.PerTelnet
-	}
+	perService := l.perService(service)
 	a := l.budget.PerAccount - len(l.recent(append([]time.Time(nil), l.accounts[string(realm)+"\x00"+account]...), now))
 	s := perService - len(l.recent(append([]time.Time(nil), l.services[service]...), now))
+	if realm == CameraAccounts {
+		s = min(s, l.budget.PerAddress-len(l.recent(append([]time.Time(nil), l.address...), now)))
+	}
 	return max(0, min(a, s))
 }
 
@@ -197,6 +222,9 @@ func (l *Ledger) Proven(realm Realm, service, account string, n int) {
 	now := l.now()
 	l.accounts[string(realm)+"\x00"+account] = []time.Time{now}
 	l.services[service] = []time.Time{now}
+	if realm == CameraAccounts {
+		l.address = []time.Time{now}
+	}
 	if !slices.Contains(l.hits[realm], n) {
 		l.hits[realm] = append(l.hits[realm], n)
 	}

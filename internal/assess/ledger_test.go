@@ -1,6 +1,7 @@
 package assess
 
 import (
+	"crypto/rand"
 	"sync"
 	"testing"
 	"time"
@@ -8,7 +9,7 @@ import (
 
 func TestLedger_bounds(t *testing.T) {
 	now := noon
-	l := NewLedger(Budget{}, func() time.Time { return now })
+	l := NewLedger(Budget{PerAddress: 8}, func() time.Time { return now })
 	spend := func(realm Realm, service, account string) bool { ok, _ := l.Spend(realm, service, account); return ok }
 	for i := range 4 {
 		if !spend(CameraAccounts, "http/80", "admin") {
@@ -38,6 +39,32 @@ func TestLedger_bounds(t *testing.T) {
 	now = now.Add(time.Hour + time.Second)
 	if !spend(CameraAccounts, "http/80", "admin") || !spend(CameraAccounts, "rtsp/554", "guest") {
 		t.Error("after the window nothing may be tried")
+	}
+}
+
+func TestLedger_servicesShareALockByAddress(t *testing.T) {
+	l := NewLedger(Budget{}, func() time.Time { return noon })
+	for i, s := range []string{"onvif/80", "http/80", "rtsp/554", "rtsp/8554"} {
+		if ok, why := l.Spend(CameraAccounts, s, "user"+s); !ok {
+			t.Fatalf("try %d of 4 is refused: %s", i+1, why)
+		}
+	}
+	if ok, _ := l.Spend(CameraAccounts, "https/443", "other"); ok || l.Left(CameraAccounts, "https/443", "other") != 0 {
+		t.Error("a fifth wrong password is allowed at one camera")
+	}
+	if ok, _ := l.Spend(SystemAccounts, "telnet/23", "root"); !ok {
+		t.Error("the camera's lock stands before its telnet")
+	}
+	l.Refund(CameraAccounts, "http/80", "userhttp/80")
+	if ok, _ := l.Spend(CameraAccounts, "https/443", "other"); !ok {
+		t.Error("a refunded try cannot be spent elsewhere")
+	}
+	// telnet has no lock by address, SSH may have one.
+	for range 4 {
+		l.Spend(SystemAccounts, "ssh/22", rand.Text())
+	}
+	if ok, _ := l.Spend(SystemAccounts, "ssh/22", "x"); ok {
+		t.Error("a fifth wrong password is allowed at SSH")
 	}
 }
 

@@ -66,6 +66,12 @@ type Target struct {
 	// incident) that count beside what the probes find. Earlier answers of
 	// probes are ignored: this assessment replaces them.
 	Prior []ringwall.Finding
+	// Declared are the services that somebody says the device offers; nil means
+	// that nobody has said anything, an empty list that it offers none.
+	Declared []api.Service
+	// Outside are where the world would look for the device: the public address
+	// of its site. Only the exposure probe dials them, from Env.Outside.
+	Outside []netip.Addr
 }
 
 // AddrPort returns the target's address with port.
@@ -74,6 +80,7 @@ func (t Target) AddrPort(port uint16) string { return netip.AddrPortFrom(t.Addr,
 // Env is what a probe works with: the world, and what earlier probes found.
 type Env struct {
 	Net      Network
+	Outside  Network // the world's side of the site's border; nil when there is no vantage there
 	Now      func() time.Time
 	Ledger   *Ledger       // tries at logins of this device
 	Services []api.Service // open ports found so far
@@ -81,7 +88,10 @@ type Env struct {
 	Known    Identity      // gathered so far
 	Paths    []string      // RTSP paths worth trying
 	Alive    bool          // it has answered somehow: its silence elsewhere means something
-	Say      func(format string, args ...any)
+	Secrets  []api.SecretMark
+	// Components are what the device has named of its software.
+	Components []api.Component
+	Say        func(format string, args ...any)
 }
 
 // Named returns the open services with one of these names.
@@ -119,6 +129,10 @@ type Answer struct {
 	Known    Identity
 	Paths    []string
 	Alive    bool // the device answered, be it with a refusal
+	// Secrets are marks of keys that it showed (Path says where, such as
+	// "tcp/22"): the same mark on another device means the same key there.
+	Secrets    []api.SecretMark
+	Components []api.Component // software that it names
 }
 
 // Sighting is one device that discovery saw.

@@ -23,6 +23,9 @@ import (
 // remembered, so that two assessments in a row do not double the tries.
 type Runner struct {
 	Network Network
+	// Outside is a vantage on the world's side of the site's border, for what is
+	// seen from there; nil when there is none.
+	Outside Network
 	Probes  []Probe
 	Finders []Finder
 	Rubric  *Rubric // nil means Default()
@@ -54,6 +57,8 @@ const (
 	maxLedgers = 65536
 	// maxFindings bounds what one probe may answer.
 	maxFindings = 64
+	// maxMarks bounds the keys and components that one probe may name.
+	maxMarks = 64
 )
 
 func (r *Runner) progress(e Event) {
@@ -188,7 +193,7 @@ func (r *Runner) one(ctx context.Context, rubric *Rubric, t Target) (a api.Asses
 	own, cancel := context.WithTimeout(ctx, cmp.Or(r.PerDevice, defaultPerDevice))
 	defer cancel()
 	env := &Env{
-		Net: r.Network, Now: r.Now, Ledger: r.ledger(t), Ports: r.Ports, Known: Identity{Vendor: t.Vendor, Model: t.Model, Type: t.Type, MAC: t.MAC},
+		Net: r.Network, Outside: r.Outside, Now: r.Now, Ledger: r.ledger(t), Ports: r.Ports, Known: Identity{Vendor: t.Vendor, Model: t.Model, Type: t.Type, MAC: t.MAC},
 		Say: func(format string, args ...any) {
 			r.progress(Event{Kind: EventNote, Target: t.Name, Text: fmt.Sprintf(format, args...)})
 		},
@@ -268,6 +273,16 @@ func (e *Env) take(a Answer) {
 	slices.SortFunc(e.Services, func(a, b api.Service) int {
 		return cmp.Or(strings.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port))
 	})
+	for _, m := range a.Secrets[:min(len(a.Secrets), maxMarks)] {
+		if !slices.Contains(e.Secrets, m) {
+			e.Secrets = append(e.Secrets, m)
+		}
+	}
+	for _, c := range a.Components[:min(len(a.Components), maxMarks)] {
+		if !slices.ContainsFunc(e.Components, func(o api.Component) bool { return o.Name == c.Name && o.Version == c.Version }) {
+			e.Components = append(e.Components, c)
+		}
+	}
 	for _, p := range a.Paths {
 		if !slices.Contains(e.Paths, p) {
 			e.Paths = append(e.Paths, p)
