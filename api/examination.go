@@ -18,6 +18,7 @@ const (
 	ExamAgent       ExamKind = "agent"       // it says so itself, signed
 	ExamDeclaration ExamKind = "declaration" // a party says so
 	ExamLaboratory  ExamKind = "laboratory"  // a laboratory measured it, signed
+	ExamIncident    ExamKind = "incident"    // it was seen to take part in an attack
 )
 
 // Examination is all that one source found out about one device at one time. A

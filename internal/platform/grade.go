@@ -18,7 +18,7 @@ import (
 
 // writeFinding keeps a finding about a device and grades it anew.
 func (t *turn) writeFinding(scope audit.Scope, id ringwall.DeviceID, f ringwall.Finding, cause string) error {
-	if err := t.tx.PutFinding(scope, id, f); err != nil {
+	if err := t.tx.PutFinding(scope, id, originIncident, f); err != nil {
 		return err
 	}
 	if err := t.tell(scope, ringwall.EventAssessment, deviceSubject(id), cause, note{Key: "timeline.device.compromise", Ref: cause}); err != nil {
@@ -57,9 +57,9 @@ func (t *turn) regrade(scope audit.Scope, id ringwall.DeviceID, cause string) er
 	}})
 }
 
-// assessed keeps a finished assessment: its findings replace the probes'
-// earlier ones, the grade is reckoned again here whatever the assessment says,
-// and the device's incident hears of it.
+// assessed keeps a finished assessment: what its probes answered replaces their
+// earlier answers, the grade is reckoned again here from all standing evidence
+// whatever the assessment says, and the device's incident hears of it.
 // run is the scope in which it was asked for.
 func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, error) {
 	scope, err := t.projector()
@@ -69,42 +69,30 @@ func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, erro
 	if a.Device == "" {
 		return a, t.tx.PutAssessment(run, a)
 	}
-	old, err := t.tx.Findings(scope, a.Device)
+	before, err := t.tx.Findings(scope, a.Device)
 	if err != nil {
 		return a, err
 	}
-	fresh := slices.DeleteFunc(slices.Clone(a.Findings), func(f ringwall.Finding) bool {
+	fresh := slices.DeleteFunc(answers(a), func(f ringwall.Finding) bool {
 		return f.Indicator == ringwall.ObservedCompromise // only an incident writes it, only Clear ends it
 	})
-	failed, standing, said := 0, map[string]ringwall.Finding{}, map[string]ringwall.Finding{}
-	for _, f := range old {
-		standing[f.Indicator] = f
+	if err := t.keepAnswers(run, a, fresh); err != nil {
+		return a, err
 	}
+	if cleared, ok := assess.Clear(assess.Default(), before, fresh, t.at); ok {
+		if err := t.tx.ReplaceFindings(scope, a.Device, originIncident, []ringwall.Finding{cleared}); err != nil {
+			return a, err
+		}
+	}
+	if a, err = t.reckon(scope, a); err != nil {
+		return a, err
+	}
+	failed := 0
 	for _, f := range fresh {
 		if f.Outcome == ringwall.Fail {
 			failed++
 		}
-		// Of two answers in one assessment the failure stands.
-		if a := said[f.Indicator]; a.Outcome == ringwall.Fail && f.Outcome != ringwall.Fail || !displaces(standing[f.Indicator], f) {
-			continue
-		}
-		said[f.Indicator] = f
-		if err := t.tx.PutFinding(scope, a.Device, f); err != nil {
-			return a, err
-		}
 	}
-	if cleared, ok := assess.Clear(assess.Default(), old, fresh, t.at); ok {
-		if err := t.tx.PutFinding(scope, a.Device, cleared); err != nil {
-			return a, err
-		}
-	}
-	now, err := t.tx.Findings(scope, a.Device)
-	if err != nil {
-		return a, err
-	}
-	res := assess.Grade(assess.Default(), now, t.at)
-	a.Grade, a.Class, a.Best, a.Worst, a.Risk, a.Coverage = res.Grade, res.Class, res.Best, res.Worst, res.Risk, res.Coverage
-	a.Modules, a.Reasons, a.Rubric, a.Findings = res.Modules, res.Reasons, res.Rubric, now
 	if err := t.tx.PutAssessment(run, a); err != nil {
 		return a, err
 	}
@@ -132,7 +120,7 @@ func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, erro
 	if err != nil {
 		return a, err
 	}
-	posture, _ := posture(d, now)
+	posture, _ := posture(d, a.Findings)
 	_, err = t.carryOn(scope, aboutDevice(d), string(a.ID), incident.Input{Assessed: &incident.Assessed{
 		ID: a.ID, Started: a.Started, Ended: a.Ended, Grade: a.Grade, Clean: posture == trust.PostureClean,
 	}})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/assess"
 	"github.com/ringwall/ringwall/internal/audit"
 	"github.com/ringwall/ringwall/internal/incident"
 	"github.com/ringwall/ringwall/internal/sqlstore"
@@ -99,7 +100,7 @@ func (t *turn) inputs(scope audit.Scope, d api.Device) (trust.Inputs, error) {
 	if err != nil {
 		return in, err
 	}
-	in.Posture, in.PostureEvidence = posture(d, findings)
+	in.Posture, in.PostureEvidence = posture(d, assess.Default().Settled(findings, t.at))
 	in.Assessed, in.Clean = d.Graded, in.Posture == trust.PostureClean
 	for _, h := range d.Holds {
 		if h.Do > in.Hold {

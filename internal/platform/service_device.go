@@ -260,6 +260,11 @@ func (s *service) Assessment(ctx context.Context, a audit.Actor, id ringwall.Ass
 // one who submits it can vouch for it. A device it does not name is found by
 // its MAC or, failing that, is left open.
 func (s *service) SubmitAssessment(ctx context.Context, a audit.Actor, in api.Assessment) (out api.Assessment, err error) {
+	for _, x := range in.Examinations {
+		if x.Device != "" && x.Device != in.Device {
+			return out, ringwall.Errorf(ringwall.NotFound, "no device %.60q in this assessment", x.Device)
+		}
+	}
 	in, err = submitted(a, in, s.now().UTC())
 	if err != nil {
 		return out, err

@@ -194,6 +194,16 @@ func TestWhatIsToldExists(t *testing.T) {
 	}
 }
 
+// answered returns the settled answer of an assessment to one indicator.
+func answered(t *testing.T, a api.Assessment, indicator string) ringwall.Finding {
+	t.Helper()
+	i := slices.IndexFunc(a.Findings, func(f ringwall.Finding) bool { return f.Indicator == indicator })
+	if i < 0 {
+		t.Fatalf("the assessment does not answer %s: %+v", indicator, a)
+	}
+	return a.Findings[i]
+}
+
 func TestASubmitterCannotForge(t *testing.T) {
 	h := newHouse(t)
 	future := time.Now().Add(1000 * time.Hour)
@@ -211,7 +221,7 @@ func TestASubmitterCannotForge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f := a.Findings[0]; f.Time.After(time.Now()) || f.Time.IsZero() || len(f.Title) > maxSaid || len(f.Evidence[0]) > maxLine || len(a.Vendor) > maxName || a.Started.After(time.Now()) || slices.Contains(a.Reasons, "forged") {
+	if f := answered(t, a, "AP-01"); f.Time.After(time.Now()) || f.Time.IsZero() || len(f.Title) > maxSaid || len(f.Evidence[0]) > maxLine || len(a.Vendor) > maxName || a.Started.After(time.Now()) || slices.Contains(a.Reasons, "forged") {
 		t.Errorf("kept is %.300v", a)
 	}
 	if d := h.devices()[0]; d.Type != h.dev.Type || d.Grade != ringwall.HighRisk {
@@ -228,13 +238,13 @@ func TestASubmitterCannotForge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if g := a.Findings[0]; g.Outcome != ringwall.Fail || g.Source != "probe/telnet" {
+		if g := answered(t, a, "AP-01"); g.Outcome != ringwall.Fail || g.Source != "probe/telnet" {
 			t.Errorf("in the name of %s the failure became %v by %q", name, g.Outcome, g.Source)
 		}
 	}
 	// A probe that measured it does, also when somebody had dated an answer ahead.
-	if a, err = submit(pass("probe/telnet", ringwall.Observed, time.Now())); err != nil || a.Findings[0].Outcome != ringwall.Pass {
-		t.Errorf("measured again it is %v, %v", a.Findings[0].Outcome, err)
+	if a, err = submit(pass("probe/telnet", ringwall.Observed, time.Now())); err != nil || answered(t, a, "AP-01").Outcome != ringwall.Pass {
+		t.Errorf("measured again it is %v, %v", answered(t, a, "AP-01").Outcome, err)
 	}
 	for name, fs := range map[string][]ringwall.Finding{
 		"an indicator that is none": {{Indicator: "XX-99"}}, "too many": make([]ringwall.Finding, maxSubmitted+1),

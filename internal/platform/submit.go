@@ -26,6 +26,7 @@ const (
 // may speak in the name of a device's agent, of a gateway or of an incident,
 // nor date an answer later than it is given. Texts are cut, not refused.
 func submitted(a audit.Actor, in api.Assessment, now time.Time) (api.Assessment, error) {
+	in.Findings, in.Examinations = answers(in), nil
 	if len(in.Findings) > maxSubmitted {
 		return in, ringwall.Errorf(ringwall.Invalid, "an assessment has at most %d findings", maxSubmitted)
 	}
@@ -51,7 +52,7 @@ func submitted(a audit.Actor, in api.Assessment, now time.Time) (api.Assessment,
 	}
 	// What is reckoned from the findings is reckoned here.
 	in.Grade, in.Class, in.Best, in.Worst, in.Risk, in.Coverage = 0, 0, 0, 0, 0, 0
-	in.Modules, in.Reasons, in.Rubric = nil, []string{}, ""
+	in.Modules, in.Reasons, in.Rubric, in.Prescribed, in.Impact = nil, []string{}, "", nil, ""
 	findings := make([]ringwall.Finding, 0, len(in.Findings))
 	for _, f := range in.Findings {
 		if f.Indicator == ringwall.ObservedCompromise {
@@ -101,15 +102,6 @@ func lines(s []string) []string {
 		out = append(out, clip(l, maxLine))
 	}
 	return out
-}
-
-// displaces reports whether an answer takes the place of one that stands: that
-// somebody says so ends no failure that was proven. Of what is measured the
-// newest assessment speaks, and what it could not see it shows as unknown.
-func displaces(old, f ringwall.Finding) bool {
-	proven := old.Outcome == ringwall.Fail && old.Confidence == ringwall.Confirmed
-	measured := f.Confidence > ringwall.Declared || f.Outcome == ringwall.Unknown
-	return !proven || measured && !strings.HasPrefix(f.Source, assess.SourceDeclaration)
 }
 
 // byMAC returns the device of a MAC; "" when there is none.

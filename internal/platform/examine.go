@@ -1,0 +1,120 @@
+package platform
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/assess"
+	"github.com/ringwall/ringwall/internal/audit"
+)
+
+// Origins of answers that no examination brings.
+const (
+	originProbe    = "probe"    // of the network probes' examination
+	originIncident = "incident" // what an incident wrote, and what ended that
+)
+
+// answers returns what an assessment's probes and its submitter said, without
+// what nobody measured.
+func answers(a api.Assessment) (out []ringwall.Finding) {
+	all := a.Findings
+	for _, x := range a.Examinations {
+		if x.Kind == api.ExamNetwork {
+			all = x.Findings
+		}
+	}
+	for _, f := range all {
+		if f.Source != assess.SourceAssess || f.Outcome != ringwall.Unknown {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// keepAnswers puts the fresh answers of an assessment in the place of the
+// earlier ones of the same origins, as examinations.
+func (t *turn) keepAnswers(run audit.Scope, a api.Assessment, fresh []ringwall.Finding) error {
+	probe := api.Examination{
+		ID: ringwall.ExamID(ringwall.NewID(ringwall.PrefixExam, t.at)), Org: a.Org, Device: a.Device, Kind: api.ExamNetwork, Source: originProbe,
+		By: run.Actor().String(), Made: a.Ended, Services: a.Services,
+		Identity: api.Identity{Vendor: a.Vendor, Model: a.Model, Firmware: a.Firmware, MAC: a.MAC, Type: a.Type},
+		Findings: []ringwall.Finding{},
+	}
+	declared := map[string][]ringwall.Finding{}
+	for _, f := range fresh {
+		if strings.HasPrefix(f.Source, assess.SourceDeclaration) {
+			declared[f.Source] = append(declared[f.Source], f)
+			continue
+		}
+		probe.Findings = append(probe.Findings, f)
+	}
+	if len(probe.Findings) > 0 { // that somebody only declares replaces nothing that was measured
+		old, err := t.tx.FindingsOf(run, a.Device, originProbe)
+		if err != nil {
+			return err
+		}
+		probe.Findings = append(probe.Findings, unchecked(old, probe.Findings)...)
+		if err := t.tx.PutExamination(run, probe); err != nil {
+			return err
+		}
+	}
+	for source, fs := range declared {
+		x := api.Examination{
+			ID: ringwall.ExamID(ringwall.NewID(ringwall.PrefixExam, t.at)), Org: a.Org, Device: a.Device, Kind: api.ExamDeclaration, Source: source,
+			By: run.Actor().String(), Made: a.Ended, Findings: fs,
+		}
+		if err := t.tx.PutExamination(run, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unchecked returns the proven failures of an earlier run that the newer one
+// tried to check and could not: that a login is locked, or a budget is used up,
+// repairs nothing. Where nothing was there to check any more, they end.
+func unchecked(old, fresh []ringwall.Finding) (out []ringwall.Finding) {
+	for _, f := range old {
+		if f.Outcome != ringwall.Fail || f.Confidence != ringwall.Confirmed {
+			continue
+		}
+		tried, told := false, false
+		for _, n := range fresh {
+			if n.Indicator == f.Indicator {
+				tried = tried || n.Outcome == ringwall.Unknown
+				told = told || n.Outcome != ringwall.Unknown
+			}
+		}
+		same := func(o ringwall.Finding) bool { return o.Indicator == f.Indicator && o.Source == f.Source }
+		if tried && !told && !slices.ContainsFunc(out, same) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// reckon fills in what follows from all standing evidence about the device of
+// an assessment.
+func (t *turn) reckon(scope audit.Scope, a api.Assessment) (api.Assessment, error) {
+	findings, err := t.tx.Findings(scope, a.Device)
+	if err != nil {
+		return a, err
+	}
+	rubric := assess.Default()
+	res := assess.Grade(rubric, findings, t.at)
+	a.Grade, a.Class, a.Best, a.Worst, a.Risk, a.Coverage = res.Grade, res.Class, res.Best, res.Worst, res.Risk, res.Coverage
+	a.Modules, a.Reasons, a.Rubric, a.Findings = res.Modules, res.Reasons, res.Rubric, rubric.Settled(findings, t.at)
+	if a.Examinations, err = t.tx.Examinations(scope, a.Device); err != nil {
+		return a, err
+	}
+	seen, err := t.tx.FindingsOf(scope, a.Device, originIncident)
+	if err == nil && len(seen) > 0 {
+		// Written by incidents, one by one; to the evidence they are one source.
+		a.Examinations = append(a.Examinations, api.Examination{
+			Org: a.Org, Device: a.Device, Kind: api.ExamIncident, Source: originIncident, By: scope.Actor().String(), Made: seen[len(seen)-1].Time, Findings: seen,
+		})
+	}
+	return a, err
+}
