@@ -158,6 +158,18 @@ func (l *Ledger) recent(ts []time.Time, now time.Time) []time.Time {
 	return keep
 }
 
+// LeftAt is how many tries a service may still see, over all accounts.
+func (l *Ledger) LeftAt(realm Realm, service string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	n := l.perService(service) - len(l.recent(append([]time.Time(nil), l.services[service]...), now))
+	if realm == CameraAccounts {
+		n = min(n, l.budget.PerAddress-len(l.recent(append([]time.Time(nil), l.address...), now)))
+	}
+	return max(0, n)
+}
+
 // Left is how many tries an account still has at a service.
 func (l *Ledger) Left(realm Realm, service, account string) int {
 	l.mu.Lock()

@@ -49,7 +49,7 @@ func TestLedger_servicesShareALockByAddress(t *testing.T) {
 			t.Fatalf("try %d of 4 is refused: %s", i+1, why)
 		}
 	}
-	if ok, _ := l.Spend(CameraAccounts, "https/443", "other"); ok || l.Left(CameraAccounts, "https/443", "other") != 0 {
+	if ok, _ := l.Spend(CameraAccounts, "https/443", "other"); ok || l.Left(CameraAccounts, "https/443", "other") != 0 || l.LeftAt(CameraAccounts, "https/443") != 0 {
 		t.Error("a fifth wrong password is allowed at one camera")
 	}
 	if ok, _ := l.Spend(SystemAccounts, "telnet/23", "root"); !ok {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/internal/assess"
 )
 
@@ -23,36 +23,64 @@ const (
 	Hollow   // said yes, but showed no proof
 	Locked   // said that the account or we are locked, or asked to wait
 	Dropped  // hung up, or stopped listening
+	Forced   // let in, with proof, but only to set a new password
 )
 
 // Login presents one credential once. proof is a line of evidence when the
-// outcome is Accepted; it must not hold the password.
+// outcome is Accepted or Forced; it must not hold the password.
 type Login func(ctx context.Context, user, password string) (o Outcome, proof string)
+
+// Many presents many credentials as fast as the service takes them and tells
+// what came of each, in any order, from one goroutine at a time; seen returns
+// false to end it. Accepted means here that the login was passed: Check has
+// Login prove it. What is not told was not presented, or not answered.
+type Many func(ctx context.Context, pairs []Pair, seen func(n int, o Outcome) (more bool))
 
 // Service is what credentials are tried at.
 type Service struct {
 	Name  string // for people, such as "RTSP on port 554"
 	Key   string // in the ledger, such as assess.ServiceKey("rtsp", 554)
 	Realm assess.Realm
+	Many  Many // nil: one at a time. Used only where the budget allows more than a handful
+	// Stranger asks for what the login protects without presenting anything; it
+	// costs no try. Refused is the honest answer. nil: there is no such question.
+	Stranger func(context.Context) Outcome
+	// Alone is the only user that can be told, such as where a form has no field
+	// for one; "" means any.
+	Alone string
 }
 
 // Report is what came of Check.
 type Report struct {
 	Service  Service
 	Hit      *Pair
+	Forced   bool     // Hit opens only a change of itself
 	Tried    int      // known pairs presented and answered
 	Earlier  int      // known pairs that it refused earlier in the ledger's window
 	Of       int      // known pairs for this kind of account
 	Decoy    bool     // lets in what it must not: its answers say nothing
 	Locked   bool     // it locked us out or asked us to wait
+	Slowed   bool     // its refusals grew slow
 	Shaky    bool     // it changed its manner, or a proven pair could not be tried again
 	Stopped  string   // why no more were tried, "" when the list was finished
 	Evidence []string // a line per step that matters
 }
 
-// enough is how many refused pairs, the likeliest of their kind, make a pass:
-// what the lowest budget leaves after the negative control.
-const enough = 3
+const (
+	// enough is how many refused pairs, the likeliest of their kind, make a pass:
+	// what the lowest budget leaves after the negative control.
+	enough = 3
+	// batch is how many pairs are handed to Many at once: a lock that shows ends
+	// the tries within so many.
+	batch = 64
+	// handful is how many a purse must hold before Many is worth its haste.
+	handful = 8
+	// slowFactor and slowBy are when a refusal counts as held back: four times the
+	// quickest one and two seconds more. A PAM delay varies by half of itself, a
+	// lost packet costs a second.
+	slowFactor = 4
+	slowBy     = 2 * time.Second
+)
 
 // Check tries known credentials at one service.
 func Check(ctx context.Context, env *assess.Env, s Service, login Login) Report {
@@ -61,6 +89,10 @@ func Check(ctx context.Context, env *assess.Env, s Service, login Login) Report 
 	c.r.Of = len(pairs)
 	c.r.Earlier = env.Ledger.RefusedBy(s.Realm, s.Key)
 	if !c.control(ctx) {
+		return c.r
+	}
+	if s.Many != nil && c.left(pairs) > handful {
+		c.all(ctx, pairs)
 		return c.r
 	}
 	for _, p := range pairs {
@@ -88,9 +120,11 @@ type check struct {
 	s     Service
 	login Login
 	r     Report
+	quick time.Duration // of the quickest refusal; 0 before the first
 }
 
-// order puts proven pairs first and refused ones last, each in list order.
+// order puts proven pairs first and refused ones last, each in list order, and
+// leaves out whom the service cannot be told.
 func (c *check) order(pairs []Pair) []Pair {
 	hits := c.env.Ledger.Hits(c.s.Realm)
 	class := func(p Pair) int {
@@ -102,6 +136,9 @@ func (c *check) order(pairs []Pair) []Pair {
 		}
 		return 1
 	}
+	if c.s.Alone != "" {
+		pairs = slices.DeleteFunc(pairs, func(p Pair) bool { return p.User != c.s.Alone })
+	}
 	slices.SortStableFunc(pairs, func(a, b Pair) int { return class(a) - class(b) })
 	return pairs
 }
@@ -110,21 +147,41 @@ func (c *check) say(format string, args ...any) {
 	c.r.Evidence = append(c.r.Evidence, fmt.Sprintf(format, args...))
 }
 
+// present is one try. A refusal that takes far longer than the quickest one is
+// a lock in the making: it ends the tries as a lock does.
+func (c *check) present(ctx context.Context, user, password string) (Outcome, string) {
+	began := c.env.Now()
+	o, proof := c.login(ctx, user, password)
+	took := c.env.Now().Sub(began)
+	if o == Refused {
+		if c.quick > 0 && took > slowFactor*c.quick && took > c.quick+slowBy {
+			c.r.Slowed = true
+		}
+		if c.quick == 0 || took < c.quick {
+			c.quick = max(took, time.Nanosecond)
+		}
+	}
+	return o, proof
+}
+
 // control presents a random credential; true means that it was refused.
 func (c *check) control(ctx context.Context) bool {
-	user := "rw" + strings.ToLower(rand.Text()[:6])
+	user := c.s.Alone
+	if user == "" {
+		user = "rw" + strings.ToLower(rand.Text()[:6])
+	}
 	if ok, why := c.env.Ledger.Spend(c.s.Realm, c.s.Key, user); !ok {
 		c.r.Stopped = why
 		// What was proven here before may still open it.
 		c.r.Shaky = len(c.env.Ledger.Hits(c.s.Realm)) > 0
 		return false
 	}
-	o, _ := c.login(ctx, user, rand.Text()[:10])
+	o, _ := c.present(ctx, user, rand.Text()[:10])
 	switch o {
 	case Refused:
 		c.say("negative control: a random user and password were refused")
 		return true
-	case Accepted, Hollow:
+	case Accepted, Hollow, Forced:
 		c.env.Ledger.Refund(c.s.Realm, c.s.Key, user)
 		c.decoy("a random user with a random password was let in: it says yes to everything")
 	default:
@@ -139,17 +196,21 @@ func (c *check) pair(ctx context.Context, p Pair) (more bool, blocked string) {
 	if ok, why := c.env.Ledger.Spend(c.s.Realm, c.s.Key, p.User); !ok {
 		return true, why
 	}
-	o, proof := c.login(ctx, p.User, p.password)
-	if o == Refused || o == Accepted || o == Hollow {
+	o, proof := c.present(ctx, p.User, p.password)
+	if o == Refused || o == Accepted || o == Hollow || o == Forced {
 		c.r.Tried++
 	}
 	switch o {
 	case Refused:
 		c.env.Ledger.Refused(c.s.Realm, c.s.Key, p.N)
+		if c.r.Slowed {
+			c.slowed()
+			return false, ""
+		}
 		return true, ""
-	case Accepted:
+	case Accepted, Forced:
 		c.env.Ledger.Refund(c.s.Realm, c.s.Key, p.User)
-		c.confirm(ctx, p, proof)
+		c.confirm(ctx, p, o, proof)
 	case Hollow:
 		c.decoy("it said yes to %v, but showed nothing that only a user sees", p)
 	default:
@@ -158,28 +219,61 @@ func (c *check) pair(ctx context.Context, p Pair) (more bool, blocked string) {
 	return false, ""
 }
 
-// confirm asks again with a wrong password for the same user.
-func (c *check) confirm(ctx context.Context, p Pair, proof string) {
-	c.say("%v was accepted", p)
-	if proof != "" {
-		c.say("proof: %s", proof)
+// all presents the pairs in batches, each paid for before, and proves one by
+// one what was let past.
+func (c *check) all(ctx context.Context, pairs []Pair) {
+	for len(pairs) > 0 && ctx.Err() == nil {
+		var now []Pair
+		for len(pairs) > 0 && len(now) < batch {
+			p := pairs[0]
+			pairs = pairs[1:]
+			ok, why := c.env.Ledger.Spend(c.s.Realm, c.s.Key, p.User)
+			if !ok {
+				c.r.Stopped = why
+				continue
+			}
+			now = append(now, p)
+		}
+		if len(now) == 0 {
+			return
+		}
+		var passed []Pair
+		bad := Refused
+		told := 0
+		c.s.Many(ctx, now, func(n int, o Outcome) bool {
+			told++
+			switch o {
+			case Refused:
+				c.r.Tried++
+				c.env.Ledger.Refused(c.s.Realm, c.s.Key, now[n].N)
+			case Accepted:
+				passed = append(passed, now[n])
+			default:
+				bad = o
+				return false
+			}
+			return len(passed) < enough // more than one default is rare, more than a few a liar
+		})
+		for _, p := range passed {
+			c.env.Ledger.Refund(c.s.Realm, c.s.Key, p.User)
+			if more, _ := c.pair(ctx, p); !more {
+				return
+			}
+		}
+		switch {
+		case bad != Refused:
+			c.end(bad)
+			return
+		case len(passed) >= enough:
+			c.decoy("it let %d known credentials pass, and proved none of them", len(passed))
+			return
+		case told < len(now):
+			c.end(Dropped)
+			return
+		}
 	}
-	if ok, why := c.env.Ledger.Spend(c.s.Realm, c.s.Key, p.User); !ok {
-		c.r.Stopped = "the second negative control could not be made: " + why
-		return
-	}
-	o, _ := c.login(ctx, p.User, rand.Text()[:10])
-	switch o {
-	case Refused:
-		c.say("negative control: the same user with a random password was refused")
-		c.env.Ledger.Proven(c.s.Realm, c.s.Key, p.User, p.N)
-		c.r.Hit = &p
-	case Accepted, Hollow:
-		c.env.Ledger.Refund(c.s.Realm, c.s.Key, p.User)
-		c.decoy("user %q was let in with a random password too: it does not check passwords", p.User)
-	default:
-		c.end(o)
-		c.r.Stopped = "the second negative control was not answered: " + c.r.Stopped
+	if len(pairs) > 0 {
+		c.r.Stopped = "time is up"
 	}
 }
 
@@ -187,6 +281,13 @@ func (c *check) decoy(format string, args ...any) {
 	c.r.Decoy = true
 	c.r.Stopped = fmt.Sprintf(format, args...)
 	c.say("%s", c.r.Stopped)
+	c.env.Ledger.Stop(c.s.Key, c.r.Stopped)
+}
+
+func (c *check) slowed() {
+	c.r.Shaky = true
+	c.r.Stopped = "its refusals grew slow, as before a lock"
+	c.say("after %d answers on known credentials %s", c.r.Tried, c.r.Stopped)
 	c.env.Ledger.Stop(c.s.Key, c.r.Stopped)
 }
 
@@ -207,61 +308,23 @@ func (c *check) end(o Outcome) {
 	c.env.Ledger.Stop(c.s.Key, c.r.Stopped)
 }
 
+// left is how many of the pairs the purse pays for.
+func (c *check) left(pairs []Pair) int {
+	users, n := map[string]int{}, 0
+	for _, p := range pairs {
+		l, seen := users[p.User]
+		if !seen {
+			l = c.env.Ledger.Left(c.s.Realm, c.s.Key, p.User)
+		}
+		if l > 0 {
+			n++
+		}
+		users[p.User] = l - 1
+	}
+	return min(n, c.env.Ledger.LeftAt(c.s.Realm, c.s.Key))
+}
+
 // exhausted reports whether no account of the list may be tried any more.
 func (c *check) exhausted(pairs []Pair) bool {
 	return !slices.ContainsFunc(pairs, func(p Pair) bool { return c.env.Ledger.Left(c.s.Realm, c.s.Key, p.User) > 0 })
-}
-
-// Findings turns a report into answers on known credentials (AP-01), on a
-// forced change (AP-02) and, when it was seen, on resistance to guessing
-// (AP-03).
-func (r Report) Findings() []ringwall.Finding {
-	out := []ringwall.Finding{r.known()}
-	if r.Hit != nil {
-		out = append(out, ringwall.Finding{
-			Indicator: "AP-02", Outcome: ringwall.Fail, Confidence: ringwall.Observed,
-			Title:    r.Service.Name + " works with a default password: nothing forces its change",
-			Evidence: []string{r.Hit.String() + " is in use"},
-		})
-	}
-	if r.Locked {
-		out = append(out, ringwall.Finding{
-			Indicator: "AP-03", Outcome: ringwall.Pass, Confidence: ringwall.Observed,
-			Title:    r.Service.Name + " stops guessing",
-			Evidence: []string{fmt.Sprintf("it locked or asked to wait after the control and %d known credentials", r.Tried)},
-		})
-	}
-	return out
-}
-
-func (r Report) known() ringwall.Finding {
-	f := ringwall.Finding{Indicator: "AP-01", Evidence: slices.Clone(r.Evidence), Facts: map[string]string{
-		"service": r.Service.Key, "tried": fmt.Sprint(r.Tried), "of": fmt.Sprint(r.Of),
-	}}
-	switch {
-	case r.Hit != nil:
-		f.Outcome, f.Confidence = ringwall.Fail, ringwall.Confirmed
-		f.Title = fmt.Sprintf("%s lets in %v", r.Service.Name, *r.Hit)
-		f.Facts["pair"] = fmt.Sprint(r.Hit.N)
-		f.Facts["user"] = r.Hit.User
-	case r.Decoy:
-		f.Title = r.Service.Name + " lets in what it must not, so its answers on credentials say nothing"
-		f.Confidence = ringwall.Observed
-	case r.Tried+r.Earlier >= min(enough, r.Of) && !r.Locked && !r.Shaky:
-		f.Outcome, f.Confidence = ringwall.Pass, ringwall.Observed
-		f.Title = fmt.Sprintf("%s refused the %d likeliest default credentials", r.Service.Name, r.Tried+r.Earlier)
-	default:
-		f.Title = fmt.Sprintf("%s: too few default credentials could be tried to say", r.Service.Name)
-		f.Confidence = ringwall.Observed
-	}
-	if r.Hit == nil && !r.Decoy {
-		f.Evidence = append(f.Evidence, fmt.Sprintf("%d of %d known credentials were tried", r.Tried, r.Of))
-		if r.Earlier > 0 {
-			f.Evidence = append(f.Evidence, fmt.Sprintf("%d were refused earlier, and are not tried again so soon", r.Earlier))
-		}
-		if r.Stopped != "" {
-			f.Evidence = append(f.Evidence, "no more, because "+r.Stopped)
-		}
-	}
-	return f
 }

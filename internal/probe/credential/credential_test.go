@@ -40,6 +40,7 @@ func (d *device) login(_ context.Context, user, password string) (Outcome, strin
 		return Locked, ""
 	}
 	if user == d.user && password == d.password {
+		delete(d.byAccount, user) // failures in a row are what locks count
 		if d.hollow {
 			return Hollow, ""
 		}
@@ -243,6 +244,7 @@ func TestCheck_provenAndOutOfTriesIsNoPass(t *testing.T) {
 
 func TestCheck_servicesShareTheList(t *testing.T) {
 	env := newEnv("")
+	env.Ledger = assess.NewLedger(assess.Budget{PerAddress: 12}, time.Now)
 	seen := map[string]int{}
 	for _, key := range []string{"http/80", "onvif/80", "rtsp/554"} {
 		s := camera
