@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/netip"
 	"time"
 
@@ -47,6 +48,17 @@ type Examination struct {
 	// package writes it). Key names the key; who trusts it is another matter.
 	Key       string `json:"key,omitempty"`
 	Signature []byte `json:"signature,omitempty"`
+}
+
+// Signed returns what a source signs: the examination as JSON without its
+// signature, and without what only the platform that keeps it says of it.
+func (x Examination) Signed() ([]byte, error) {
+	x.ID, x.Org, x.Device, x.By, x.Signature = "", "", "", "", nil
+	b, err := json.Marshal(x)
+	if err != nil {
+		return nil, ringwall.Errorf(ringwall.Invalid, "writing an examination to be signed: %w", err)
+	}
+	return b, nil
 }
 
 // Identity is what a device or an image says it is.

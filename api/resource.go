@@ -49,7 +49,14 @@ type Device struct {
 	// or address; what is sent from there is refused.
 	Elsewhere *Binding `json:"elsewhere,omitempty"`
 	Incident  string   `json:"incident,omitempty"` // the open one
-	Version   uint64   `json:"version"`            // for If-Match
+	// Profile is how the rubric is applied to it; Use is the owner's to say.
+	Profile Profile `json:"profile,omitzero"`
+	// Gate is its own, in the place of the organisation's.
+	Gate *Gate `json:"gate,omitempty"`
+	// Due is when it is to be assessed again, and why; zero when never.
+	Due       time.Time `json:"due,omitzero"`
+	DueReason string    `json:"dueReason,omitempty"`
+	Version   uint64    `json:"version"` // for If-Match
 }
 
 // TrustReason is one input to a device's trust, with the level it allows.
@@ -73,6 +80,10 @@ type DevicePatch struct {
 	Enrolled *bool           `json:"enrolled,omitempty"`
 	SIM      *ringwall.SIMID `json:"sim,omitempty"`
 	Assessor *bool           `json:"assessor,omitempty"`
+	Use      *string         `json:"use,omitempty"` // "consumer", "public", "production"
+	// Gate becomes the device's own; one without a grade goes back to the
+	// organisation's.
+	Gate *Gate `json:"gate,omitempty"`
 	// Pin true binds the device to where it was last seen (Elsewhere).
 	Pin *bool `json:"pin,omitempty"`
 }

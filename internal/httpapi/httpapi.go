@@ -100,6 +100,7 @@ func newFace(cfg Config) *face {
 	f.fleetRoutes()
 	f.deviceRoutes()
 	f.assessmentRoutes()
+	f.evidenceRoutes()
 	f.gatewayRoutes()
 	f.simRoutes()
 	f.incidentRoutes()

@@ -25,6 +25,7 @@ type Service interface {
 	Fleet
 	Devices
 	Assessments
+	Remedials
 	Gateways
 	SIMs
 	Incidents
@@ -100,6 +101,28 @@ type Assessments interface {
 	// SubmitAssessment stores an assessment that was made elsewhere, such as by
 	// "ringwall assess". Findings are taken, the grade is reckoned again.
 	SubmitAssessment(ctx context.Context, a audit.Actor, in api.Assessment) (api.Assessment, error)
+	// SubmitExamination keeps what one source found out about a device and
+	// answers the assessment that follows from all that stands.
+	SubmitExamination(ctx context.Context, a audit.Actor, id ringwall.DeviceID, x api.Examination) (api.Assessment, error)
+	// Examinations lists the standing examinations of a device, by source.
+	Examinations(ctx context.Context, a audit.Actor, id ringwall.DeviceID) ([]api.Examination, error)
+	// DropExamination takes back what one source said.
+	DropExamination(ctx context.Context, a audit.Actor, id ringwall.DeviceID, source string) error
+	AssessSettings(ctx context.Context, a audit.Actor) (api.AssessSettings, error)
+	PutAssessSettings(ctx context.Context, a audit.Actor, in api.AssessSettings) (api.AssessSettings, error)
+}
+
+// RemedialFilter narrows a list of tasks; zero fields do not.
+type RemedialFilter struct {
+	Device ringwall.DeviceID
+	Status string
+	Party  ringwall.Part
+}
+
+// Remedials are the tasks that would better grades.
+type Remedials interface {
+	Remedials(ctx context.Context, a audit.Actor, f RemedialFilter, p Paging) (api.Page[api.Remedial], error)
+	PatchRemedial(ctx context.Context, a audit.Actor, id ringwall.RemedialID, p api.RemedialPatch) (api.Remedial, error)
 }
 
 // Gateways are the enforcement points.

@@ -55,7 +55,10 @@ func (t *turn) keepAnswers(run audit.Scope, a api.Assessment, fresh []ringwall.F
 		if err != nil {
 			return err
 		}
-		probe.Findings = append(probe.Findings, unchecked(old, probe.Findings)...)
+		for _, f := range unchecked(old, probe.Findings) {
+			probe.Findings = slices.DeleteFunc(probe.Findings, func(n ringwall.Finding) bool { return n.Indicator == f.Indicator && n.Source == f.Source })
+			probe.Findings = append(probe.Findings, f)
+		}
 		if err := t.tx.PutExamination(run, probe); err != nil {
 			return err
 		}
@@ -117,4 +120,86 @@ func (t *turn) reckon(scope audit.Scope, a api.Assessment) (api.Assessment, erro
 		})
 	}
 	return a, err
+}
+
+// sourceLaboratory stands before the name of a laboratory.
+const sourceLaboratory = "laboratory/"
+
+// examined keeps an examination and grades its device anew.
+func (t *turn) examined(run audit.Scope, x api.Examination) (api.Assessment, error) {
+	d, err := t.tx.Device(run, x.Device)
+	if err != nil {
+		return api.Assessment{}, err
+	}
+	if x.Kind == api.ExamLaboratory {
+		// A signature is worth nothing on another thing than the one that was signed for.
+		if x.Identity.Model == "" || !strings.EqualFold(x.Identity.Model, d.Model) || x.Identity.Firmware != "" && x.Identity.Firmware != d.Firmware {
+			return api.Assessment{}, ringwall.Errorf(ringwall.Conflict, "the laboratory examined model %.60q with firmware %.60q; the device is of model %.60q with firmware %.60q",
+				x.Identity.Model, x.Identity.Firmware, d.Model, d.Firmware)
+		}
+	}
+	if err := t.tx.PutExamination(run, x); err != nil {
+		return api.Assessment{}, err
+	}
+	if x.Kind == api.ExamFirmware || x.Kind == api.ExamAgent {
+		own, err := t.projector()
+		if err != nil {
+			return api.Assessment{}, err
+		}
+		if _, err := t.tx.UpdateDevice(own, d.ID, func(d *api.Device) error {
+			if d.Vendor == "" {
+				d.Vendor = x.Identity.Vendor
+			}
+			if d.Model == "" {
+				d.Model = x.Identity.Model
+			}
+			if d.Firmware == "" {
+				d.Firmware = x.Identity.Firmware
+			}
+			return nil
+		}); err != nil {
+			return api.Assessment{}, err
+		}
+	}
+	return t.reassess(run, x.Device, string(x.ID))
+}
+
+// reassess writes the assessment that follows from what stands, with nothing
+// measured anew, and grades the device by it.
+func (t *turn) reassess(run audit.Scope, id ringwall.DeviceID, cause string) (api.Assessment, error) {
+	scope, err := t.projector()
+	if err != nil {
+		return api.Assessment{}, err
+	}
+	d, err := t.tx.Device(scope, id)
+	if err != nil {
+		return api.Assessment{}, err
+	}
+	a := api.Assessment{
+		ID: ringwall.AssessID(ringwall.NewID(ringwall.PrefixAssess, t.at)), Org: t.org, Device: id, Target: d.Name, Started: t.at, Ended: t.at,
+		Vendor: d.Vendor, Model: d.Model, Firmware: d.Firmware, MAC: d.Binding.MAC, Type: d.Type, Services: []api.Service{},
+	}
+	if a, err = t.reckon(scope, a); err != nil {
+		return a, err
+	}
+	for _, x := range a.Examinations {
+		if x.Kind == api.ExamNetwork {
+			a.Services = append(a.Services, x.Services...)
+		}
+	}
+	if err := t.tx.PutAssessment(run, a); err != nil {
+		return a, err
+	}
+	if err := t.syncRemedials(scope, a); err != nil {
+		return a, err
+	}
+	if _, err := t.tx.UpdateDevice(scope, id, func(d *api.Device) error { d.Assess = a.ID; return nil }); err != nil {
+		return a, err
+	}
+	if err := t.tell(scope, ringwall.EventAssessment, deviceSubject(id), cause, note{
+		Key: "timeline.assessment.evidence", Ref: string(a.ID), Params: map[string]string{"grade": a.Grade.String()},
+	}); err != nil {
+		return a, err
+	}
+	return a, t.regrade(scope, id, string(a.ID))
 }

@@ -96,6 +96,9 @@ func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, erro
 	if err := t.tx.PutAssessment(run, a); err != nil {
 		return a, err
 	}
+	if err := t.syncRemedials(scope, a); err != nil {
+		return a, err
+	}
 	if _, err := t.tx.UpdateDevice(scope, a.Device, func(d *api.Device) error {
 		d.Graded, d.Assess = a.Ended, a.ID
 		known(&d.Vendor, a.Vendor)

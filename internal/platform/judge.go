@@ -102,6 +102,10 @@ func (t *turn) inputs(scope audit.Scope, d api.Device) (trust.Inputs, error) {
 	}
 	in.Posture, in.PostureEvidence = posture(d, assess.Default().Settled(findings, t.at))
 	in.Assessed, in.Clean = d.Graded, in.Posture == trust.PostureClean
+	if in.Gate, err = t.gate(scope, d); err != nil {
+		return in, err
+	}
+	in.GateEvidence = string(d.Assess)
 	for _, h := range d.Holds {
 		if h.Do > in.Hold {
 			in.Hold, in.HoldID = h.Do, h.ID
@@ -123,6 +127,26 @@ func (t *turn) inputs(scope audit.Scope, d api.Device) (trust.Inputs, error) {
 		}
 	}
 	return in, nil
+}
+
+// gate says whether a device passes the deployment gate: its own, or else the
+// organisation's. Its grade is the one it has now.
+func (t *turn) gate(scope audit.Scope, d api.Device) (trust.Gate, error) {
+	set, err := t.assessSettings(scope)
+	if err != nil {
+		return trust.GateNone, err
+	}
+	g := set.Gate
+	if d.Gate != nil {
+		g = *d.Gate
+	}
+	switch {
+	case g.Worst == ringwall.Ungraded:
+		return trust.GateNone, nil
+	case d.Grade == ringwall.Ungraded && !g.Ungraded, d.Grade > g.Worst:
+		return trust.GateClosed, nil
+	}
+	return trust.GateOpen, nil
 }
 
 // vouches says whether a gateway may vouch for what is behind it.

@@ -42,6 +42,7 @@ var messages = map[string]string{
 	"timeline.device.hold.declined": "the gateway did not act alone: {reason}",
 	"timeline.device.compromise":    "finding written: seen in an attack",
 	"timeline.assessment":           "assessed: {findings} findings, {failed} of them failed",
+	"timeline.assessment.evidence":  "new evidence: {grade} risk",
 	"timeline.assessment.failed":    "the assessment did not run: {reason}",
 	"timeline.alert":                "{title}",
 	"timeline.incident.opened":      "incident opened: severity {severity}[, stage {stage}]",

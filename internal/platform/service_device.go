@@ -56,6 +56,9 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 	if p.Type != nil && !slices.Contains(deviceTypes, *p.Type) {
 		return d, ringwall.Errorf(ringwall.Invalid, "a device's type is one of %s", strings.Join(deviceTypes, ", "))
 	}
+	if p.Use != nil && !slices.Contains([]string{"", "consumer", "public", "production"}, *p.Use) {
+		return d, ringwall.Errorf(ringwall.Invalid, "a device's use is consumer, public or production")
+	}
 	err = s.change(ctx, a, audit.DeviceWrite, on("device", string(id)), func(t *turn, scope audit.Scope) error {
 		old, err := t.tx.Device(scope, id)
 		if err != nil {
@@ -81,6 +84,12 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 			set(&d.Enrolled, p.Enrolled)
 			set(&d.SIM, p.SIM)
 			set(&d.Assessor, p.Assessor)
+			set(&d.Profile.Use, p.Use)
+			if p.Gate != nil {
+				if d.Gate = p.Gate; p.Gate.Worst == ringwall.Ungraded {
+					d.Gate = nil
+				}
+			}
 			return nil
 		}); err != nil {
 			return err

@@ -78,6 +78,11 @@ func submittedFinding(a audit.Actor, f ringwall.Finding, now time.Time) ringwall
 	if f.Time.IsZero() || f.Time.After(now) {
 		f.Time = now
 	}
+	return clipped(f)
+}
+
+// clipped cuts a finding's texts to what is kept.
+func clipped(f ringwall.Finding) ringwall.Finding {
 	f.Title, f.Remedy, f.Evidence = clip(f.Title, maxSaid), clip(f.Remedy, maxLine), lines(f.Evidence)
 	facts := map[string]string{}
 	for k, v := range f.Facts {

@@ -101,6 +101,11 @@ func (r *running) settle(name string, n int) (ids []string, token string) {
 	for _, p := range page.Items {
 		ids = append(ids, string(p.ID))
 	}
+	tasks, err := svc.Remedials(t.Context(), who, httpapi.RemedialFilter{}, httpapi.Paging{})
+	must(err)
+	for _, r := range tasks.Items {
+		ids = append(ids, string(r.ID))
+	}
 	return ids, walker.Token
 }
 

@@ -12,6 +12,7 @@ package httpapitest
 import (
 	"context"
 	"crypto/rand"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,18 +54,21 @@ type watcher struct {
 
 // holdings is what belongs to one organisation.
 type holdings struct {
-	devices     map[ringwall.DeviceID]api.Device
-	gateways    map[ringwall.GatewayID]api.Gateway
-	sims        map[ringwall.SIMID]api.SIM
-	incidents   map[ringwall.IncidentID]api.Incident
-	responses   map[ringwall.ResponseID]api.Response
-	assessments map[ringwall.AssessID]api.Assessment
-	users       []api.User
-	tokens      []api.APIToken
-	timeline    map[ringwall.Subject][]api.TimelineEntry // newest first
-	flows       map[ringwall.DeviceID][]api.FlowRow
-	audit       []api.AuditEntry // newest first
-	demo        *api.DemoState
+	devices      map[ringwall.DeviceID]api.Device
+	gateways     map[ringwall.GatewayID]api.Gateway
+	sims         map[ringwall.SIMID]api.SIM
+	incidents    map[ringwall.IncidentID]api.Incident
+	responses    map[ringwall.ResponseID]api.Response
+	assessments  map[ringwall.AssessID]api.Assessment
+	examinations map[ringwall.DeviceID][]api.Examination
+	remedials    map[ringwall.RemedialID]api.Remedial
+	settings     api.AssessSettings
+	users        []api.User
+	tokens       []api.APIToken
+	timeline     map[ringwall.Subject][]api.TimelineEntry // newest first
+	flows        map[ringwall.DeviceID][]api.FlowRow
+	audit        []api.AuditEntry // newest first
+	demo         *api.DemoState
 }
 
 var _ httpapi.Service = (*Mem)(nil)
@@ -101,7 +105,9 @@ func (m *Mem) org(id ringwall.OrgID) *holdings {
 			devices: map[ringwall.DeviceID]api.Device{}, gateways: map[ringwall.GatewayID]api.Gateway{}, sims: map[ringwall.SIMID]api.SIM{},
 			incidents: map[ringwall.IncidentID]api.Incident{}, responses: map[ringwall.ResponseID]api.Response{},
 			assessments: map[ringwall.AssessID]api.Assessment{}, timeline: map[ringwall.Subject][]api.TimelineEntry{},
-			flows: map[ringwall.DeviceID][]api.FlowRow{},
+			flows:        map[ringwall.DeviceID][]api.FlowRow{},
+			examinations: map[ringwall.DeviceID][]api.Examination{}, remedials: map[ringwall.RemedialID]api.Remedial{},
+			settings: api.AssessSettings{Ranges: api.Ranges{Prefixes: []netip.Prefix{}}, Laboratories: []api.Laboratory{}},
 		}
 		m.orgs[id] = h
 	}

@@ -33,6 +33,7 @@ func of(ids []string, kind string) []string {
 		"org": ringwall.PrefixOrg, "device": ringwall.PrefixDevice, "gateway": ringwall.PrefixGateway, "sim": ringwall.PrefixSIM,
 		"alert": ringwall.PrefixAlert, "incident": ringwall.PrefixIncident, "hold": ringwall.PrefixHold, "event": ringwall.PrefixEvent,
 		"user": ringwall.PrefixUser, "token": ringwall.PrefixToken, "response": ringwall.PrefixResponse, "assess": ringwall.PrefixAssess,
+		"exam": ringwall.PrefixExam, "remedial": ringwall.PrefixRemedial,
 	}[kind]
 	var out []string
 	for _, id := range ids {

@@ -87,6 +87,9 @@ func (m *Mem) idsOf(org ringwall.OrgID) []string {
 	for k := range h.assessments {
 		ids = append(ids, string(k))
 	}
+	for k := range h.remedials {
+		ids = append(ids, string(k))
+	}
 	for _, u := range h.users {
 		ids = append(ids, string(u.ID))
 	}
@@ -196,6 +199,20 @@ func (w *World) posture(h *holdings, org ringwall.OrgID, t time.Time) {
 		},
 		Services: []api.Service{{Proto: "tcp", Port: 23, Name: "telnet"}, {Proto: "tcp", Port: 80, Name: "http", Info: "GoAhead-Webs"}, {Proto: "tcp", Port: 554, Name: "rtsp"}, {Proto: "tcp", Port: 8899, Name: "onvif"}},
 	}
+	password := id[ringwall.RemedialID](ringwall.PrefixRemedial, "password")
+	h.remedials[password] = api.Remedial{
+		ID: password, Device: w.BadCamera, Indicator: "AP-01", Party: ringwall.PartOwner, Title: "A default password opens the device",
+		Remedy: "Set a password of its own.", Effort: "low", Status: "open", Do: "change-password", Target: "onvif", Opened: t.Add(-7 * time.Minute),
+	}
+	signing := id[ringwall.RemedialID](ringwall.PrefixRemedial, "signing")
+	h.remedials[signing] = api.Remedial{
+		ID: signing, Device: w.BadCamera, Indicator: "FS-09", Party: ringwall.PartManufacturer, Title: "Updates are checked by checksum only",
+		Remedy: "Sign updates and verify them on the device.", Effort: "high", Status: "doing", Opened: t.Add(-90 * time.Hour), Due: t.Add(60 * 24 * time.Hour),
+	}
+	h.examinations[w.BadCamera] = []api.Examination{{
+		ID: id[ringwall.ExamID](ringwall.PrefixExam, "front-door"), Org: org, Device: w.BadCamera, Kind: api.ExamNetwork, Source: "probe", By: "usr_owner",
+		Made: t.Add(-7 * time.Minute), Findings: h.assessments[w.Assessed].Findings, Services: h.assessments[w.Assessed].Services,
+	}}
 	garage := id[ringwall.AssessID]("asm", "garage")
 	h.assessments[garage] = api.Assessment{
 		ID: garage, Org: org, Device: w.GoodCamera, Target: "10.77.0.11", Started: t.Add(-91 * time.Hour), Ended: t.Add(-90 * time.Hour), Type: "camera",
@@ -242,6 +259,9 @@ func (w *World) abroad(h *holdings, org ringwall.OrgID, t time.Time) {
 	h.incidents[inc] = api.Incident{ID: inc, Org: org, Subject: s, Name: "Foreign camera", Severity: ringwall.High, Stage: ringwall.Command, Status: "new", Opened: t, Updated: t}
 	h.responses[rsp] = api.Response{ID: rsp, Org: org, Incident: inc, Kind: "quarantine", Target: s, Do: "ask", Status: "proposed", Made: t}
 	h.assessments[asm] = api.Assessment{ID: asm, Org: org, Device: dev, Target: "10.9.0.1", Started: t, Ended: t}
+	rem := id[ringwall.RemedialID](ringwall.PrefixRemedial, "foreign")
+	h.remedials[rem] = api.Remedial{ID: rem, Device: dev, Indicator: "AP-01", Party: ringwall.PartOwner, Title: "Foreign task", Status: "open", Opened: t}
+	h.examinations[dev] = []api.Examination{{ID: id[ringwall.ExamID](ringwall.PrefixExam, "foreign"), Org: org, Device: dev, Kind: api.ExamFirmware, Source: "firmware/foreign", Made: t}}
 	h.tokens = []api.APIToken{{ID: id[ringwall.TokenID]("tok", "foreign"), Name: "foreign token", Created: t}}
 	h.timeline[s] = []api.TimelineEntry{{Time: t, Kind: ringwall.EventDeviceSeen, Text: "Foreign camera appeared", Actor: string(gw), Event: id[ringwall.EventID]("evt", "foreign")}}
 	h.flows[dev] = []api.FlowRow{{Time: t, Gateway: string(gw), Device: dev, Verdict: "allowed"}}

@@ -1,0 +1,58 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+)
+
+// Examinations lists what each source found out about a device.
+func (c *Client) Examinations(ctx context.Context, id ringwall.DeviceID) ([]api.Examination, error) {
+	return get[[]api.Examination](ctx, c, path("devices", string(id), "examinations"), nil)
+}
+
+// SubmitExamination hands in what one source found out about a device, and
+// answers the assessment that follows.
+func (c *Client) SubmitExamination(ctx context.Context, id ringwall.DeviceID, x api.Examination) (api.Assessment, error) {
+	return post[api.Assessment](ctx, c, path("devices", string(id), "examinations"), x)
+}
+
+// DropExamination takes back what one source said.
+func (c *Client) DropExamination(ctx context.Context, id ringwall.DeviceID, source string) error {
+	return c.send(ctx, call{method: http.MethodDelete, path: path("devices", string(id), "examinations"), query: url.Values{"source": {source}}}, nil)
+}
+
+// AssessSettings answers what the organisation has laid down about assessing.
+func (c *Client) AssessSettings(ctx context.Context) (api.AssessSettings, error) {
+	return get[api.AssessSettings](ctx, c, path("assess", "settings"), nil)
+}
+
+// PutAssessSettings lays it down anew.
+func (c *Client) PutAssessSettings(ctx context.Context, in api.AssessSettings) (out api.AssessSettings, err error) {
+	err = c.send(ctx, call{method: http.MethodPut, path: path("assess", "settings"), in: in}, &out)
+	return out, err
+}
+
+// RemedialFilter narrows a list of tasks; zero fields do not.
+type RemedialFilter struct {
+	Device ringwall.DeviceID
+	Status string // "open", "doing", "done", "accepted"
+	Party  ringwall.Part
+}
+
+// Remedials lists tasks, newest first.
+func (c *Client) Remedials(ctx context.Context, f RemedialFilter, p Paging) (api.Page[api.Remedial], error) {
+	q := url.Values{}
+	set(q, "device", string(f.Device))
+	set(q, "status", f.Status)
+	set(q, "party", string(f.Party))
+	return get[api.Page[api.Remedial]](ctx, c, path("remedials"), p.into(q))
+}
+
+// PatchRemedial changes what people say of a task.
+func (c *Client) PatchRemedial(ctx context.Context, id ringwall.RemedialID, in api.RemedialPatch) (api.Remedial, error) {
+	return patch[api.Remedial](ctx, c, path("remedials", string(id)), in)
+}

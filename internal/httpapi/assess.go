@@ -1,0 +1,59 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/audit"
+)
+
+// evidenceRoutes are what a device's grade follows from, and what follows from
+// its grade.
+func (f *face) evidenceRoutes() {
+	route(f, op(http.MethodGet, "/v1/devices/{id}/examinations", "list-examinations", "assessments", "What each source found out about a device; of each source the newest"),
+		func(ctx context.Context, a audit.Actor, in *DevicePath) (*body[[]api.Examination], error) {
+			return answer(f.svc.Examinations(ctx, a, in.ID))
+		})
+	route(f, status(op(http.MethodPost, "/v1/devices/{id}/examinations", "submit-examination", "assessments",
+		"Hand in what an image, a capture, a declaration or a laboratory says of a device; the answer is the assessment that follows"), http.StatusCreated),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			DevicePath
+			Body api.Examination
+		}) (*body[api.Assessment], error) {
+			return answer(f.svc.SubmitExamination(ctx, a, in.ID, in.Body))
+		})
+	drop := status(op(http.MethodDelete, "/v1/devices/{id}/examinations", "drop-examination", "assessments", "Take back what one source said"), http.StatusNoContent)
+	route(f, drop,
+		func(ctx context.Context, a audit.Actor, in *struct {
+			DevicePath
+			Source string `query:"source" maxLength:"200" doc:"as the examination names it"`
+		}) (*struct{}, error) {
+			return nil, f.svc.DropExamination(ctx, a, in.ID, in.Source)
+		})
+	route(f, op(http.MethodGet, "/v1/assess/settings", "get-assess-settings", "assessments", "The deployment gate, the registered ranges and the laboratories that are believed"),
+		func(ctx context.Context, a audit.Actor, _ *struct{}) (*body[api.AssessSettings], error) {
+			return answer(f.svc.AssessSettings(ctx, a))
+		})
+	route(f, op(http.MethodPut, "/v1/assess/settings", "put-assess-settings", "assessments", "Lay them down anew"),
+		func(ctx context.Context, a audit.Actor, in *struct{ Body api.AssessSettings }) (*body[api.AssessSettings], error) {
+			return answer(f.svc.PutAssessSettings(ctx, a, in.Body))
+		})
+	route(f, op(http.MethodGet, "/v1/remedials", "list-remedials", "assessments", "Tasks that would better grades, newest first"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			Paged
+			Device ringwall.DeviceID `query:"device" maxLength:"64"`
+			Status string            `query:"status" enum:"open,doing,done,accepted"`
+			Party  ringwall.Part     `query:"party" maxLength:"32"`
+		}) (*body[api.Page[api.Remedial]], error) {
+			return answer(f.svc.Remedials(ctx, a, RemedialFilter{Device: in.Device, Status: in.Status, Party: in.Party}, in.paging()))
+		})
+	route(f, op(http.MethodPatch, "/v1/remedials/{id}", "patch-remedial", "assessments", "Say who is at it, by when, or that the risk is taken"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			ID   ringwall.RemedialID `path:"id" maxLength:"64"`
+			Body api.RemedialPatch
+		}) (*body[api.Remedial], error) {
+			return answer(f.svc.PatchRemedial(ctx, a, in.ID, in.Body))
+		})
+}
