@@ -49,5 +49,13 @@ func signatures() []signature {
 		{0, "070702", openCPIO},
 		{0, "070707", openCPIO},
 		{257, "ustar", openTar},
+		{0, "hsqs", openSquashFS},
+		{0, "sqsh", openSquashFS},
+		{0, "shsq", openSquashFS},
+		{0, "qshs", openSquashFS},
+		{0, "hsqt", openSquashFS},
+		{0, "tqsh", openSquashFS},
+		{0, "sqlz", openSquashFS},
+		{0, "zlqs", openSquashFS},
 	}
 }

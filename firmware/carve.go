@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/ringwall/ringwall/firmware/internal/codec"
 	"github.com/ringwall/ringwall/firmware/internal/unpack"
 )
 
@@ -56,6 +57,7 @@ type unpacker struct {
 	options Options
 	image   *Image
 	budget  *unpack.Budget
+	codec   codec.Decoder
 	trials  int // candidates that were looked at closely and were none
 	parts   int
 }
