@@ -35,6 +35,12 @@ require (
 )
 
 require (
+	github.com/GehirnInc/crypt v0.0.0-20230320061759-8cc1b52080c5 // indirect
+	github.com/go-pdf/fpdf v0.9.0 // indirect
+	golang.org/x/image v0.36.0 // indirect
+)
+
+require (
 	github.com/BurntSushi/toml v1.6.0 // indirect
 	github.com/anchore/go-lzo v0.1.1
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
