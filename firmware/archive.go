@@ -38,24 +38,3 @@ func openTar(u *unpacker, v view, off int64, head []byte, s scope) *Part {
 	u.within(p, off, s)
 	return p
 }
-
-func (u *unpacker) within(p *Part, off int64, s scope) {}
-
-func (u *unpacker) gap(parts []Part, v view, from, to int64, s scope) []Part { return parts }
-
-func signatures() []signature {
-	return []signature{
-		{0, "070701", openCPIO},
-		{0, "070702", openCPIO},
-		{0, "070707", openCPIO},
-		{257, "ustar", openTar},
-		{0, "hsqs", openSquashFS},
-		{0, "sqsh", openSquashFS},
-		{0, "shsq", openSquashFS},
-		{0, "qshs", openSquashFS},
-		{0, "hsqt", openSquashFS},
-		{0, "tqsh", openSquashFS},
-		{0, "sqlz", openSquashFS},
-		{0, "zlqs", openSquashFS},
-	}
-}

@@ -1,0 +1,28 @@
+package firmware
+
+// signatures lists what the carver looks for. Where several formats share the
+// first bytes the more telling one stands first.
+func signatures() []signature {
+	all := []signature{
+		{0, "\x27\x05\x19\x56", openUImage},
+		{0x24, "\x18\x28\x6f\x01", openZImage},
+		{0x24, "\x01\x6f\x28\x18", openZImage},
+		{0x38, "ARMd", openArm64},
+		{0, "070701", openCPIO}, {0, "070702", openCPIO}, {0, "070707", openCPIO},
+		{257, "ustar", openTar},
+		{0, "PK\x03\x04", openZip},
+		{0, "\x1f\x8b\x08", streamOpener("gzip")},
+		{0, "\xfd7zXZ\x00", streamOpener("xz")},
+		{0, "BZh", streamOpener("bzip2")},
+		{0, "\x28\xb5\x2f\xfd", streamOpener("zstd")},
+		{0, "\x04\x22\x4d\x18", streamOpener("lz4")},
+		{0, "\x02\x21\x4c\x18", streamOpener("lz4-legacy")},
+		{0, "\x89LZO\x00\r\n\x1a\n", streamOpener("lzop")},
+		{0, "\x5d\x00\x00", streamOpener("lzma")},
+		{0, "\x6d\x00\x00", streamOpener("lzma")},
+	}
+	for _, magic := range []string{"hsqs", "sqsh", "shsq", "qshs", "hsqt", "tqsh", "sqlz", "zlqs"} {
+		all = append(all, signature{0, magic, openSquashFS})
+	}
+	return all
+}

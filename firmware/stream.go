@@ -1,0 +1,190 @@
+package firmware
+
+import (
+	"bufio"
+	"compress/gzip"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/bits"
+	"time"
+
+	"github.com/ringwall/ringwall/firmware/internal/codec"
+	"github.com/ringwall/ringwall/firmware/internal/unpack"
+)
+
+// trialBytes is how much a stream must yield before it is believed: three
+// bytes of magic occur by chance once in sixteen megabytes.
+const trialBytes = 512
+
+// counting counts what is taken from a stream.
+type counting struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// streamOpener returns the opener for a compressed stream.
+func streamOpener(kind string) func(*unpacker, view, int64, []byte, scope) *Part {
+	return func(u *unpacker, v view, off int64, head []byte, s scope) *Part {
+		if !plausible(kind, head) {
+			return nil
+		}
+		return u.stream(kind, v, off, s)
+	}
+}
+
+// plausible looks at the header of a stream before it is tried.
+func plausible(kind string, h []byte) bool {
+	if len(h) < 18 {
+		return false
+	}
+	switch kind {
+	case "gzip":
+		return h[3]&0xe0 == 0 && (h[8] == 0 || h[8] == 2 || h[8] == 4) && (h[9] <= 13 || h[9] == 255)
+	case "bzip2":
+		return h[3] >= '1' && h[3] <= '9' && string(h[4:10]) == "1AY&SY"
+	case "xz":
+		return h[6] == 0 && h[7]&0xf0 == 0 && crc32.ChecksumIEEE(h[6:8]) == binary.LittleEndian.Uint32(h[8:])
+	case "lzma":
+		dict := binary.LittleEndian.Uint32(h[1:])
+		size := binary.LittleEndian.Uint64(h[5:])
+		return h[0] < 9*5*5 && dict >= 4096 && dict <= 128<<20 && (bits.OnesCount32(dict) == 1 || bits.OnesCount32(dict) == 2 && dict&(dict>>1) != 0) &&
+			(size == 1<<64-1 || size >= trialBytes && size < 1<<32) && h[13] == 0
+	case "lz4":
+		return h[4]>>6 == 1 && h[5]&0x8f == 0
+	case "lz4-legacy":
+		return binary.LittleEndian.Uint32(h[4:]) < 9<<20 && binary.LittleEndian.Uint32(h[4:]) > 8
+	}
+	return true
+}
+
+// decompress opens the stream at off. The count tells how much of the view is
+// taken, as exactly as the decoder allows.
+func decompress(kind string, v view, off int64) (r io.Reader, taken func() int64, facts map[string]string, err error) {
+	c := &counting{r: v.sub(off, v.size).section()}
+	b := bufio.NewReaderSize(c, 16<<10)
+	taken = func() int64 { return c.n - int64(b.Buffered()) }
+	facts = map[string]string{}
+	if kind != "gzip" {
+		r, err = codec.Stream(kind, b)
+		return r, taken, facts, err
+	}
+	z, err := gzip.NewReader(b)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	z.Multistream(false)
+	if !z.ModTime.IsZero() {
+		facts[FactMade] = z.ModTime.UTC().Format(time.RFC3339)
+	}
+	if z.Name != "" {
+		facts["name"] = z.Name
+	}
+	return z, taken, facts, nil
+}
+
+// stream opens a compressed stream, believing it when it yields trialBytes or
+// ends well before that.
+func (u *unpacker) stream(kind string, v view, off int64, s scope) *Part {
+	r, taken, facts, err := decompress(kind, v, off)
+	if err != nil {
+		return nil
+	}
+	trial := make([]byte, trialBytes)
+	n, err := io.ReadFull(r, trial)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF || n == 0 {
+		return nil
+	}
+	short := err != nil
+	if short && kind == "lzma" || err == io.ErrUnexpectedEOF && n < 16 {
+		return nil
+	}
+	p := &Part{Format: kind, Name: facts["name"], Facts: facts}
+	delete(facts, "name")
+	out := trial[:n]
+	if !short {
+		if out, err = u.budget.ReadAll(io.MultiReader(bytesReader(trial), r), v.size-off); err != nil {
+			p.Err = fmt.Sprintf("after %d bytes: %v", len(out), err)
+		}
+		// A kind with a weak magic that breaks soon was chance.
+		if p.Err != "" && len(out) < 16<<10 && (kind == "lzma" || kind == "gzip" || kind == "lz4-legacy") {
+			u.budget.Give(int64(len(out)))
+			return nil
+		}
+	}
+	p.Length = length(kind, v, off, taken())
+	data := view{unpack.Bytes(out), int64(len(out))}
+	p.data = data.section()
+	u.banners(p, data)
+	p.Parts = u.carve(data, s.into(kind, off))
+	return p
+}
+
+func bytesReader(b []byte) io.Reader {
+	return io.NewSectionReader(unpack.Bytes(b), 0, int64(len(b)))
+}
+
+// length corrects the count of bytes taken for decoders that read ahead.
+func length(kind string, v view, off, taken int64) int64 {
+	switch kind {
+	case "xz":
+		// The stream ends with a footer at a multiple of four bytes, within
+		// what the decoder has read.
+		const ahead = 64 << 10
+		from := max(0, taken-ahead) &^ 3
+		b := v.head(off+from, taken-from+16)
+		for i := 0; i+12 <= len(b); i += 4 {
+			if b[i+10] == 'Y' && b[i+11] == 'Z' && crc32.ChecksumIEEE(b[i+4:i+10]) == binary.LittleEndian.Uint32(b[i:]) {
+				return from + int64(i) + 12
+			}
+		}
+	case "zstd":
+		return zstdLength(v, off, taken)
+	}
+	return taken
+}
+
+// zstdLength walks the blocks of one frame (RFC 8878 section 3.1.1).
+func zstdLength(v view, off, fallback int64) int64 {
+	h := v.head(off, 18)
+	if len(h) < 6 {
+		return fallback
+	}
+	d := h[4]
+	at := off + 5
+	if d&0x20 == 0 { // no single segment: a byte for the window
+		at++
+	}
+	at += []int64{0, 1, 2, 4}[d&3]
+	size := []int64{0, 2, 4, 8}[d>>6]
+	if d>>6 == 0 && d&0x20 != 0 {
+		size = 1
+	}
+	at += size
+	for {
+		b := v.head(at, 3)
+		if len(b) < 3 {
+			return fallback
+		}
+		w := uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16
+		n := int64(w >> 3)
+		if w>>1&3 == 1 { // one byte, repeated
+			n = 1
+		}
+		at += 3 + n
+		if w&1 != 0 {
+			break
+		}
+	}
+	if d&4 != 0 {
+		at += 4
+	}
+	return min(at-off, v.size-off)
+}
