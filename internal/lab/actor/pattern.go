@@ -90,3 +90,11 @@ func parameterSets(units [][][]byte) (sps, pps []byte) {
 	}
 	return sps, pps
 }
+
+// Pattern returns the test pattern's pictures, each a list of NAL units, with
+// its parameter sets. Nothing of it is written to.
+func Pattern() (units [][][]byte, sps, pps []byte) {
+	units = accessUnits(patternFile)
+	sps, pps = parameterSets(units)
+	return units, sps, pps
+}
