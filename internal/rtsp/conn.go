@@ -2,7 +2,9 @@ package rtsp
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strconv"
@@ -34,6 +36,7 @@ type Conn struct {
 	br   *bufio.Reader
 	dial Dial
 	host string
+	tls  bool
 	seq  int
 	// spent: a credential was refused on this connection. Many servers close it
 	// then, and a request that meets the closing end may or may not have been
@@ -47,6 +50,29 @@ type Conn struct {
 func Connect(ctx context.Context, dial Dial, address string) (*Conn, error) {
 	c := &Conn{dial: dial, host: address}
 	return c, c.connect(ctx)
+}
+
+// ConnectTLS opens a connection inside TLS (rtsps://).
+func ConnectTLS(ctx context.Context, dial Dial, address string) (*Conn, error) {
+	c := &Conn{dial: Secure(dial), host: address, tls: true}
+	return c, c.connect(ctx)
+}
+
+// Secure wraps what dial opens in TLS of whatever version the peer has: this
+// is a look, not trust. Certificates are judged elsewhere, a device's is its own.
+func Secure(dial Dial) Dial {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		raw, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10})
+		if err := c.HandshakeContext(ctx); err != nil {
+			_ = raw.Close()
+			return nil, fmt.Errorf("opening TLS: %w", err)
+		}
+		return c, nil
+	}
 }
 
 func (c *Conn) connect(ctx context.Context) error {
@@ -135,15 +161,16 @@ func (c *Conn) present(ctx context.Context, path string, cred *Credential) (Repl
 }
 
 func (c *Conn) url(path string) string {
-	return "rtsp://" + c.host + "/" + strings.TrimPrefix(path, "/")
+	scheme := "rtsp://"
+	if c.tls {
+		scheme = "rtsps://"
+	}
+	return scheme + c.host + "/" + strings.TrimPrefix(path, "/")
 }
 
-func (c *Conn) do(ctx context.Context, method, path, authorization string) (Response, error) {
-	if strings.ContainsAny(path, " \r\n") {
-		return Response{}, ringwall.Errorf(ringwall.Invalid, "RTSP path %q holds a blank", shorten(path, 40))
-	}
+// request writes one request with the next sequence number.
+func (c *Conn) request(b *bytes.Buffer, method, path, authorization string) {
 	c.seq++
-	var b strings.Builder
 	b.WriteString(method + " " + c.url(path) + " RTSP/1.0\r\nCSeq: " + strconv.Itoa(c.seq) + "\r\nUser-Agent: " + userAgent + "\r\n")
 	if method == "DESCRIBE" {
 		b.WriteString("Accept: application/sdp\r\n")
@@ -152,6 +179,14 @@ func (c *Conn) do(ctx context.Context, method, path, authorization string) (Resp
 		b.WriteString("Authorization: " + authorization + "\r\n")
 	}
 	b.WriteString("\r\n")
+}
+
+func (c *Conn) do(ctx context.Context, method, path, authorization string) (Response, error) {
+	if strings.ContainsAny(path, " \r\n") {
+		return Response{}, ringwall.Errorf(ringwall.Invalid, "RTSP path %q holds a blank", shorten(path, 40))
+	}
+	var b bytes.Buffer
+	c.request(&b, method, path, authorization)
 	deadline := time.Now().Add(requestTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
@@ -161,7 +196,7 @@ func (c *Conn) do(ctx context.Context, method, path, authorization string) (Resp
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if _, err := c.c.Write([]byte(b.String())); err != nil {
+	if _, err := c.c.Write(b.Bytes()); err != nil {
 		return Response{}, ringwall.Errorf(ringwall.Unavailable, "asking %s: %w", c.host, err)
 	}
 	r, err := ReadResponse(c.br)

@@ -1,7 +1,9 @@
 package rtsp
 
 import (
+	"bytes"
 	"errors"
+	"image/jpeg"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
@@ -9,7 +11,7 @@ import (
 
 // Picture is the proof that video came.
 type Picture struct {
-	Codec         string // "H264", "H265"
+	Codec         string // "H264", "H265", "JPEG"
 	Width, Height int
 	Slices        int // of the picture
 	Bytes         int // of its slices
@@ -126,6 +128,15 @@ func idrSlice(n []byte, frameNumBits uint32, colourPlane bool) (slice, bool) {
 		return s, false
 	}
 	return s, !r.bad && (kind == 2 || kind == 4) && r.at>>3 < len(n)-1
+}
+
+// jpegPicture looks at one JPEG picture (RFC 2435): its header must be one.
+func jpegPicture(b []byte) (Picture, error) {
+	cfg, err := jpeg.DecodeConfig(bytes.NewReader(b))
+	if err != nil || cfg.Width < 16 || cfg.Height < 16 || cfg.Width > maxSide || cfg.Height > maxSide || !bytes.HasSuffix(bytes.TrimRight(b, "\x00"), []byte{0xff, 0xd9}) {
+		return Picture{}, errNoPicture
+	}
+	return Picture{Codec: "JPEG", Width: cfg.Width, Height: cfg.Height, Slices: 1, Bytes: len(b)}, nil
 }
 
 // h265Picture is h264Picture for H.265: a random-access picture (IRAP) whose

@@ -50,6 +50,9 @@ func TestProbe_cameras(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			if tt.cfg.Silent && testing.Short() {
+				t.Skip("SKIPPED, NOT TESTED: silence takes its time")
+			}
 			s := rtsptest.Start(t, tt.cfg)
 			a := probe(t, s.Address)
 			for _, w := range tt.want {

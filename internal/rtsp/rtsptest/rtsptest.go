@@ -9,6 +9,7 @@ package rtsptest
 import (
 	"crypto/tls"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -32,10 +33,12 @@ const (
 type Config struct {
 	User, Password string // "" = no login
 	Path           string // "" = any
+	OpenPath       string // this one asks for no login
 	Basic          bool   // Basic only, instead of Digest (SHA-256 and MD5)
 	Silent         bool   // plays, but no packet ever comes
 	LockAfter      int    // after so many wrong passwords nobody is let in
 	TLS            *tls.Config
+	SEI            []byte // an SEI unit in front of every picture
 }
 
 // Server is a running camera.
@@ -112,7 +115,11 @@ func (s *Server) feed(t testing.TB, forma *format.H264, idr []byte, stop <-chan 
 		if s.cfg.Silent {
 			continue
 		}
-		packets, err := enc.Encode([][]byte{idr})
+		au := [][]byte{idr}
+		if s.cfg.SEI != nil {
+			au = [][]byte{s.cfg.SEI, idr}
+		}
+		packets, err := enc.Encode(au)
 		if err != nil {
 			t.Error(err)
 			return
@@ -140,7 +147,7 @@ func (s *Server) OnPlay(*gortsplib.ServerHandlerOnPlayCtx) (*base.Response, erro
 }
 
 func (s *Server) answer(c *gortsplib.ServerConn, r *base.Request, path string) (*base.Response, *gortsplib.ServerStream, error) {
-	if s.cfg.User != "" {
+	if s.cfg.User != "" && (s.cfg.OpenPath == "" || !strings.HasPrefix(path, s.cfg.OpenPath)) {
 		right := c.VerifyCredentials(r, s.cfg.User, s.cfg.Password)
 		switch {
 		case len(r.Header["Authorization"]) == 0:
