@@ -18,6 +18,7 @@ import (
 	"github.com/ringwall/ringwall/internal/probe/rtsp"
 	"github.com/ringwall/ringwall/internal/probe/snapshot"
 	"github.com/ringwall/ringwall/internal/probe/snmp"
+	"github.com/ringwall/ringwall/internal/probe/ssh"
 	"github.com/ringwall/ringwall/internal/probe/telnet"
 	"github.com/ringwall/ringwall/internal/probe/tlscheck"
 	"github.com/ringwall/ringwall/internal/probe/upnp"
@@ -26,12 +27,12 @@ import (
 // All returns every probe, in the order in which they run.
 func All() []assess.Probe {
 	return []assess.Probe{
-		ports.Probe{}, onvif.Probe{}, httpadmin.Probe{}, rtsp.Probe{}, snapshot.Probe{}, telnet.Probe{}, tlscheck.Probe{}, snmp.Probe{}, upnp.Probe{},
+		ports.Probe{}, onvif.Probe{}, httpadmin.Probe{}, rtsp.Probe{}, snapshot.Probe{}, telnet.Probe{}, tlscheck.Probe{}, ssh.Probe{}, snmp.Probe{}, upnp.Probe{},
 		disclosure.Probe{},
 	}
 }
 
 // Finders returns every way to discover devices.
 func Finders() []assess.Finder {
-	return []assess.Finder{discover.Neighbours{}, discover.WSDiscovery{}, discover.Sweep{}}
+	return []assess.Finder{discover.Neighbours{}, discover.WSDiscovery{}, discover.MDNS{}, discover.SSDP{}, discover.Sweep{}}
 }

@@ -1,6 +1,8 @@
-// Package discover finds devices on networks: by asking cameras to show
-// themselves (WS-Discovery, by multicast and to every address), by a connect
-// scan over a few ports, and by reading this machine's table of neighbours.
+// Package discover finds devices on networks: by asking them to show themselves
+// (WS-Discovery, multicast DNS and UPnP's search, to the group and to every
+// address), by a connect scan over a few ports, and by reading the table of
+// neighbours of the network that it works in. What several ways tell of one
+// address is one target.
 //
 // It never looks outside the prefixes it is given, and refuses prefixes with
 // more than MaxHosts addresses. Nothing it hears is trusted for more than a
@@ -9,13 +11,11 @@
 package discover
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"io"
+	"net"
 	"net/netip"
-	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -124,6 +124,40 @@ func (s Sweep) alive(ctx context.Context, n assess.Network, a netip.Addr) bool {
 	return false
 }
 
+// asker opens a socket for questions to a multicast group and to each IPv4
+// address; nil when there are none. It is bound to the address that the hosts are
+// reached from, since that decides by which interface a group is asked.
+func asker(ctx context.Context, n assess.Network, hosts []netip.Addr, group netip.AddrPort, port uint16) (net.PacketConn, []netip.AddrPort, error) {
+	to := []netip.AddrPort{group}
+	for _, a := range hosts {
+		if a.Is4() {
+			to = append(to, netip.AddrPortFrom(a, port))
+		}
+	}
+	if len(to) == 1 {
+		return nil, nil, nil
+	}
+	from := "0.0.0.0:0"
+	if c, err := n.DialContext(ctx, "udp4", to[1].String()); err == nil { // sends nothing
+		if ua, ok := c.LocalAddr().(*net.UDPAddr); ok {
+			from = net.JoinHostPort(ua.IP.String(), "0")
+		}
+		_ = c.Close()
+	}
+	conn, err := n.ListenPacket(ctx, "udp4", from)
+	if err != nil {
+		return nil, nil, ringwall.Errorf(ringwall.Unavailable, "opening a socket for discovery: %w", err)
+	}
+	return conn, to, nil
+}
+
+// inside returns whether an address is one of those that may be looked at.
+func inside(in []netip.Prefix) func(netip.Addr) bool {
+	return func(a netip.Addr) bool {
+		return slices.ContainsFunc(in, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
+}
+
 // WSDiscovery asks ONVIF cameras to show themselves.
 type WSDiscovery struct {
 	Wait time.Duration // 0 = 1.5 s; cameras delay their answers by up to 0.5 s
@@ -137,17 +171,11 @@ func (w WSDiscovery) Find(ctx context.Context, n assess.Network, in []netip.Pref
 	if err != nil {
 		return err
 	}
-	conn, err := n.ListenPacket(ctx, "udp4", "0.0.0.0:0")
-	if err != nil {
-		return ringwall.Errorf(ringwall.Unavailable, "opening a socket for discovery: %w", err)
+	conn, to, err := asker(ctx, n, hosts, onvif.Multicast, onvif.DiscoveryPort)
+	if err != nil || conn == nil {
+		return err
 	}
 	defer conn.Close()
-	to := []netip.AddrPort{onvif.Multicast}
-	for _, a := range hosts {
-		if a.Is4() {
-			to = append(to, netip.AddrPortFrom(a, onvif.DiscoveryPort))
-		}
-	}
 	if w.Wait == 0 {
 		w.Wait = 1500 * time.Millisecond
 	}
@@ -161,65 +189,4 @@ func (w WSDiscovery) Find(ctx context.Context, n assess.Network, in []netip.Pref
 		return err
 	}
 	return nil
-}
-
-// Neighbours reads a table of neighbours in the format of Linux's
-// /proc/net/arp. On other systems there is none, and it finds nothing.
-type Neighbours struct {
-	Path string // "" = /proc/thread-self/net/arp: that of the caller's namespace
-}
-
-func (Neighbours) String() string { return "neighbour table" }
-
-// Late says that the table is read after the others: their knocking fills it.
-func (Neighbours) Late() {}
-
-// Find reads the table.
-func (nb Neighbours) Find(_ context.Context, _ assess.Network, in []netip.Prefix, seen func(assess.Sighting)) error {
-	if nb.Path == "" {
-		nb.Path = "/proc/thread-self/net/arp"
-	}
-	f, err := os.Open(nb.Path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading the neighbour table: %w", err)
-	}
-	defer f.Close()
-	all, err := ParseNeighbours(f)
-	for _, s := range all {
-		for _, p := range in {
-			if p.Contains(s.Addr) {
-				s.How = nb.String()
-				seen(s)
-				break
-			}
-		}
-	}
-	return err
-}
-
-// maxNeighbours bounds what is read; the kernel keeps 1,024 by default.
-const maxNeighbours = 65536
-
-// ParseNeighbours reads /proc/net/arp: complete entries only.
-func ParseNeighbours(r io.Reader) ([]assess.Sighting, error) {
-	var out []assess.Sighting
-	sc := bufio.NewScanner(r)
-	for n := 0; sc.Scan() && n < maxNeighbours; n++ {
-		f := strings.Fields(sc.Text())
-		if n == 0 || len(f) < 4 {
-			continue // the heading
-		}
-		a, err := netip.ParseAddr(f[0])
-		if err != nil || f[2] == "0x0" || f[3] == "00:00:00:00:00:00" {
-			continue // incomplete: asked for, not answered
-		}
-		out = append(out, assess.Sighting{Addr: a, MAC: strings.ToLower(f[3])})
-	}
-	if err := sc.Err(); err != nil {
-		return out, fmt.Errorf("reading the neighbour table: %w", err)
-	}
-	return out, nil
 }
