@@ -58,14 +58,14 @@ type unpacker struct {
 	image   *Image
 	budget  *unpack.Budget
 	codec   codec.Decoder
-	trials  int // candidates that were looked at closely and were none
+	trials  int // what was spent on streams and archives that were none
 	parts   int
 }
 
 // Limits on what one image may make the carver do. A camera's flash dump has
-// some twenty parts and a few hundred false magics.
+// some twenty parts and a few dozen streams that turn out to be none.
 const (
-	maxTrials = 20_000
+	maxTrials = 4_000
 	maxParts  = 5_000
 	window    = 1 << 20
 	overlap   = 2 << 10 // more than the farthest magic from its start
@@ -165,10 +165,6 @@ func (u *unpacker) try(sigs []signature, v view, base int64, win []byte, i int, 
 		if off < free || off < 0 {
 			continue
 		}
-		if u.trials >= maxTrials {
-			u.note("more than %d false beginnings of formats; later parts may be missing", maxTrials)
-			return nil
-		}
 		var head []byte
 		if i >= sig.at && len(win)-i >= overlap {
 			head = win[i-sig.at : i-sig.at+overlap]
@@ -180,7 +176,6 @@ func (u *unpacker) try(sigs []signature, v view, base int64, win []byte, i int, 
 			p.Length = min(p.Length, v.size-off)
 			return p
 		}
-		u.trials++
 	}
 	return nil
 }

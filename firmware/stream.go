@@ -33,11 +33,27 @@ func (c *counting) Read(p []byte) (int, error) {
 // streamOpener returns the opener for a compressed stream.
 func streamOpener(kind string) func(*unpacker, view, int64, []byte, scope) *Part {
 	return func(u *unpacker, v view, off int64, head []byte, s scope) *Part {
-		if !plausible(kind, head) {
+		if !plausible(kind, head) || !u.mayTry() {
 			return nil
 		}
-		return u.stream(kind, v, off, s)
+		p := u.stream(kind, v, off, s)
+		if p == nil {
+			u.trials++
+			if kind != "gzip" && kind != "lzma" {
+				u.trials += 9 // these decode a whole block before they fail
+			}
+		}
+		return p
 	}
+}
+
+// mayTry reports whether one more candidate may be tried at some cost.
+func (u *unpacker) mayTry() bool {
+	if u.trials < maxTrials {
+		return true
+	}
+	u.note("too many false beginnings of streams and archives; later parts may be missing")
+	return false
 }
 
 // plausible looks at the header of a stream before it is tried.

@@ -16,11 +16,12 @@ import (
 // openZip opens a zip archive that starts at off with the header of its first
 // member, and ends with the record that closes the central directory.
 func openZip(u *unpacker, v view, off int64, head []byte, s scope) *Part {
-	if len(head) < 30 || binary.LittleEndian.Uint16(head[4:]) > 63 {
+	if len(head) < 30 || binary.LittleEndian.Uint16(head[4:]) > 63 || !u.mayTry() {
 		return nil
 	}
 	end := zipEnd(v, off)
 	if end < 0 {
+		u.trials += 50 // the rest of the view was read
 		return nil
 	}
 	sub := v.sub(off, end-off)
