@@ -179,12 +179,22 @@ type Posture struct {
 	Unread    []string          `json:"unread,omitempty"`
 }
 
+// SignedPosture is a posture as its device signed it. Body is the Posture as
+// JSON, byte for byte what the signature covers; internal/posture checks it.
+type SignedPosture struct {
+	Body      []byte `json:"body"`
+	Algorithm string `json:"algorithm"` // "ed25519", "ecdsa-sha256", "rsa-pss-sha256"
+	Key       string `json:"key"`       // SHA-256 of the public key (SubjectPublicKeyInfo), in hex
+	Signature []byte `json:"signature"`
+}
+
 // Listener is one socket that waits for others.
 type Listener struct {
 	Proto   string         `json:"proto"`
 	Addr    netip.AddrPort `json:"addr"`
+	Path    string         `json:"path,omitempty"` // of a unix socket, which has no Addr
 	Program string         `json:"program,omitempty"`
-	UID     int            `json:"uid"`
+	UID     int            `json:"uid"` // of the program, or of who made the socket
 }
 
 // Account is one of the device's, without its secret.
