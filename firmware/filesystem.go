@@ -9,6 +9,8 @@ import (
 	"github.com/ringwall/ringwall/firmware/internal/jffs2"
 	"github.com/ringwall/ringwall/firmware/internal/romfs"
 	"github.com/ringwall/ringwall/firmware/internal/squashfs"
+	"github.com/ringwall/ringwall/firmware/internal/ubi"
+	"github.com/ringwall/ringwall/firmware/internal/ubifs"
 	"github.com/ringwall/ringwall/firmware/internal/unpack"
 )
 
@@ -75,6 +77,61 @@ func openRomFS(u *unpacker, v view, off int64, head []byte, s scope) *Part {
 	sub := v.sub(off, length)
 	p := &Part{Format: "romfs", Name: name, Length: length, Facts: map[string]string{}, data: sub.section()}
 	u.plant(p, off, s, func(yield unpack.Sink) error { return romfs.Walk(sub, sub.size, u.budget, yield) })
+	return p
+}
+
+// openUBI opens a UBI device: each volume is a part of its own.
+func openUBI(u *unpacker, v view, off int64, head []byte, s scope) *Part {
+	if !ubi.Valid(head) {
+		return nil
+	}
+	sub := v.sub(off, v.size)
+	d, err := ubi.Scan(sub, sub.size, u.budget)
+	p := &Part{Format: "ubi", Length: sub.size, Facts: map[string]string{}}
+	if err != nil {
+		p.Err = err.Error()
+		return p
+	}
+	p.Length = d.Length
+	p.data = v.sub(off, d.Length).section()
+	p.Facts[FactBlockSize] = strconv.FormatInt(d.PEBSize, 10)
+	if d.Bad > 0 {
+		p.Err = fmt.Sprintf("%d erase blocks have headers that do not hold", d.Bad)
+	}
+	in := s.into("ubi", off)
+	for _, vol := range d.Volumes {
+		vv := view{vol, vol.Size}
+		q := Part{Format: "ubi-volume", Name: vol.Name, Offset: int64(vol.ID), Length: vol.Size, Facts: map[string]string{FactType: "dynamic"}, data: vv.section()}
+		if vol.Static {
+			q.Facts[FactType] = "static"
+		}
+		if vol.Size > 0 && vol.Size <= maxSpread*sub.size {
+			q.Parts = u.carve(vv, in.into(q.Format, q.Offset))
+		} else if vol.Size > 0 {
+			q.Err = fmt.Sprintf("the volume claims %d bytes, far more than the flash has", vol.Size)
+		}
+		p.Parts = append(p.Parts, q)
+	}
+	return p
+}
+
+// maxSpread bounds how much larger than its flash a volume may claim to be:
+// unmapped erase blocks take no room, but only few of them are plausible.
+const maxSpread = 8
+
+func openUBIFS(u *unpacker, v view, off int64, head []byte, s scope) *Part {
+	if len(head) < 24 || head[20] != 6 {
+		return nil
+	}
+	sb, ok := ubifs.Parse(v.head(off, 4096))
+	if !ok {
+		return nil
+	}
+	sub := v.sub(off, sb.Length)
+	p := &Part{Format: "ubifs", Length: sb.Length, data: sub.section(), Facts: map[string]string{
+		FactVersion: strconv.Itoa(int(sb.Version)), FactCompression: sb.Compression, FactBlockSize: strconv.FormatInt(sb.LEBSize, 10),
+	}}
+	u.plant(p, off, s, func(yield unpack.Sink) error { return sb.Walk(sub, sub.size, &u.codec, u.budget, yield) })
 	return p
 }
 

@@ -15,6 +15,8 @@ func signatures() []signature {
 		{0, "\x45\x3d\xcd\x28", openCramFS},
 		{0, "\x28\xcd\x3d\x45", openCramFS},
 		{0, "-rom1fs-", openRomFS},
+		{0, "UBI#", openUBI},
+		{0, "\x31\x18\x10\x06", openUBIFS},
 		{0, "PK\x03\x04", openZip},
 		{0, "\x1f\x8b\x08", streamOpener("gzip")},
 		{0, "\xfd7zXZ\x00", streamOpener("xz")},
