@@ -87,6 +87,7 @@ type Env struct {
 	Ports    []uint16      // that the port scan looks at
 	Known    Identity      // gathered so far
 	Paths    []string      // RTSP paths worth trying
+	Stills   []string      // paths of still pictures that the device has named
 	Alive    bool          // it has answered somehow: its silence elsewhere means something
 	Secrets  []api.SecretMark
 	// Components are what the device has named of its software.
@@ -128,6 +129,7 @@ type Answer struct {
 	Services []api.Service // open ports, or better names for known ones
 	Known    Identity
 	Paths    []string
+	Stills   []string
 	Alive    bool // the device answered, be it with a refusal
 	// Secrets are marks of keys that it showed (Path says where, such as
 	// "tcp/22"): the same mark on another device means the same key there.

@@ -283,6 +283,11 @@ func (e *Env) take(a Answer) {
 			e.Components = append(e.Components, c)
 		}
 	}
+	for _, p := range a.Stills[:min(len(a.Stills), maxMarks)] {
+		if !slices.Contains(e.Stills, p) {
+			e.Stills = append(e.Stills, p)
+		}
+	}
 	for _, p := range a.Paths {
 		if !slices.Contains(e.Paths, p) {
 			e.Paths = append(e.Paths, p)
