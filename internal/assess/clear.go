@@ -30,22 +30,22 @@ func Clear(r *Rubric, prior, fresh []ringwall.Finding, now time.Time) (ringwall.
 	fresh = slices.DeleteFunc(slices.Clone(fresh), func(f ringwall.Finding) bool {
 		return f.Time.Before(stands.Time) || f.Indicator == ringwall.ObservedCompromise
 	})
-	byID := map[string][]ringwall.Finding{}
-	for _, f := range fresh {
-		byID[f.Indicator] = append(byID[f.Indicator], f)
-	}
-	for _, in := range r.Indicators {
-		if a, ok := r.settle(byID[in.ID], now); ok && strongest(in, a.fails) != "" {
+	by := r.sort(fresh)
+	for i, in := range r.Indicators {
+		if a := r.settle(by.of(i), now); strongest(in, a.fails) != "" {
 			return ringwall.Finding{}, false
 		}
 	}
 	var evidence []string
 	for _, id := range waysIn {
-		a, ok := r.settle(byID[id], now)
+		var a answer
+		if i, ok := r.index[id]; ok {
+			a = r.settle(by.of(i), now)
+		}
 		switch {
-		case ok && a.finding.Outcome == ringwall.Fail:
+		case a.outcome() == ringwall.Fail:
 			return ringwall.Finding{}, false
-		case ok && a.rank > said:
+		case a.rank > said:
 			evidence = append(evidence, id+": "+a.finding.Title)
 		case id == "CO-02", id == "AP-01" && loginFound(fresh):
 			return ringwall.Finding{}, false

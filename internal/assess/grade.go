@@ -10,83 +10,94 @@ import (
 	"github.com/ringwall/ringwall/api"
 )
 
-// Thresholds of the grade rule, in points of 100 and shares of weight.
+// Constants of the grade rule. What may differ by use stands in Thresholds.
 const (
-	highRisk         = 50.0 // expected risk from which a device is high
-	highModule       = 0.70 // expected risk of one module from which it is high
-	mediumRisk       = 20.0
-	mediumModule     = 0.40
-	mediumCoverage   = 0.60 // below, a device is at least medium
-	lowCoverage      = 0.80 // below, it is not low
-	lowUpper         = 35.0 // worst-case risk from which it is not low
-	declaredPass     = 0.25 // a declared pass is worth half an unknown
-	meanShare        = 0.6  // of the mean over modules; the rest is the worst module's
-	nextMeasurements = 3
+	declaredPass = 0.25 // a declared pass is worth half an unknown
+	meanShare    = 0.6  // of the mean over modules; the rest is the worst module's
 )
 
 // Result is what Grade comes to. It is a value; nothing in it is shared.
 type Result struct {
-	Grade    ringwall.Grade
-	Class    ringwall.Class
-	Best     ringwall.Grade // if every unknown were a pass
-	Worst    ringwall.Grade // if every unknown were a fail
-	Risk     float64        // expected, 0 to 100
-	RiskBest float64
-	RiskMax  float64
-	Coverage float64 // share of the applicable weight that was measured
-	Modules  []api.ModuleScore
-	Reasons  []string // plain words, most important first
-	Next     []Next   // the cheapest measurements that would narrow the interval
-	Settled  []ringwall.Finding
-	Rubric   string
+	Grade    ringwall.Grade     `json:"grade"`
+	Class    ringwall.Class     `json:"class"`
+	Best     ringwall.Grade     `json:"best"`  // if every unknown were a pass
+	Worst    ringwall.Grade     `json:"worst"` // if every unknown were a fail, and every fail proven
+	Risk     float64            `json:"risk"`  // expected, 0 to 100
+	RiskBest float64            `json:"riskBest"`
+	RiskMax  float64            `json:"riskMax"`
+	Coverage float64            `json:"coverage"` // share of the applicable weight that was measured
+	Modules  []api.ModuleScore  `json:"modules"`
+	Reasons  []string           `json:"reasons"` // plain words, most important first
+	Next     []Next             `json:"next"`    // the cheapest measurements that would narrow the interval
+	Settled  []ringwall.Finding `json:"settled"`
+	Missing  []string           `json:"missing"` // mandatory indicators that bar low risk
+	Doubted  []Doubt            `json:"doubted"`
+	Rubric   string             `json:"rubric"`
+	Profile  api.Profile        `json:"profile"`
 }
 
-// Next is one measurement worth making.
-type Next struct {
-	Indicator string
-	Channel   Channel
-	Title     string
+// Fill writes the result into an assessment.
+func (res Result) Fill(a *api.Assessment, r *Rubric) {
+	a.Grade, a.Class, a.Best, a.Worst, a.Risk, a.Coverage = res.Grade, res.Class, res.Best, res.Worst, res.Risk, res.Coverage
+	a.Reasons, a.Modules, a.Rubric, a.Next = res.Reasons, res.Modules, res.Rubric, next(res.Next)
+	a.Profile, a.Impact = res.Profile, r.Impact
 }
 
 // Grade judges findings by the rubric, at now. It is pure; the order of
 // findings does not matter, and findings on indicators the rubric does not
-// know are ignored, but for ObservedCompromise.
+// know are ignored, but for ObservedCompromise. r is the rubric as it applies
+// to the device's profile (Rubric.For).
 //
-// The rule, in its eight steps:
+// The rule, in its steps (thresholds are those of consumer use):
 //
 //  1. Each indicator scores 0 (pass), 0.5 (partial) or 1 (fail). A pass that
 //     is only declared scores 0.25, and counts as unknown in the bounds; what
-//     is unknown scores 0, 0.5 and 1 in best, expected and worst case.
+//     is unknown scores 0, 0.5 and 1 in best, expected and worst case. What the
+//     profile sets apart, and what was measured not to apply, weighs nothing;
+//     what is set apart and measured to fail applies.
 //  2. A module's risk is the weighted mean over what applies; the device's is
 //     0.6 times the mean of modules plus 0.4 times the worst, times 100.
 //  3. High: a confirmed full knock-out, two confirmed halves, an expected risk
 //     of 50, or a module of 0.70.
 //  4. Medium: what is neither high nor low.
-//  5. Low: at least 80 % of the weight measured and not failed, no knock-out of
-//     either class, worst-case risk below 35, nothing stale relied on, and none
-//     of: expected risk 20, a module of 0.40. ("And not failed" keeps one
-//     more fail from lifting coverage over the bar and so the grade.)
+//  5. Low: at least 80 % of the weight measured and not failed, every mandatory
+//     indicator measured and not failed, no knock-out of either class,
+//     worst-case risk below 35, nothing stale relied on, and none of: expected
+//     risk 20, a module of 0.40. ("And not failed" keeps one more fail from
+//     lifting coverage over the bar and so the grade.)
 //  6. The interval is the grade if every unknown passed, and if every one
-//     failed. Next names what would narrow it.
-//  7. Between sources settle decides; who says otherwise is a reason.
+//     failed and what was seen to fail were proven. Next names what would narrow
+//     it.
+//  7. Between sources settle decides, by rank; who says otherwise is a reason. A
+//     supplier who declares a pass where a fail was measured is doubted: its
+//     other declared passes count as unknown (see doubts).
 //  8. The class of supervision follows the grade.
 //
 // Where nothing at all was answered the grade is Ungraded, not a guess.
+//
+// More evidence moves the grade the way one expects: one more fail never
+// lowers any risk or the grade; one more pass never raises one. There is one
+// exception, and only one: a declared pass (or "not applicable") on an
+// indicator that was measured to fail is evidence against who declares it. It
+// can raise the expected risk, never the bounds.
 //
 // ObservedCompromise stands outside the rubric: a confirmed fail makes the
 // device high until a later pass, which Clear writes after a clean
 // re-assessment.
 func Grade(r *Rubric, findings []ringwall.Finding, now time.Time) Result {
-	byID := map[string][]ringwall.Finding{}
-	for _, f := range findings {
-		byID[f.Indicator] = append(byID[f.Indicator], f)
+	by := r.sort(findings)
+	g := grading{rubric: r, items: make([]item, 0, len(r.Indicators))}
+	answers := make([]answer, len(r.Indicators))
+	for i := range r.Indicators {
+		answers[i] = r.settle(by.of(i), now)
 	}
-	g := grading{rubric: r}
-	for _, in := range r.Indicators {
-		a, ok := r.settle(byID[in.ID], now)
-		g.add(in, a, ok)
+	g.doubted = r.doubts(by, answers, now)
+	for i, in := range r.Indicators {
+		fs := by.of(i)
+		a, _ := r.believe(fs, answers[i], g.doubted, now)
+		g.add(in, a, tried(fs))
 	}
-	g.compromise = compromised(byID[ringwall.ObservedCompromise])
+	g.compromise = compromised(by.compromise)
 	return g.result()
 }
 
@@ -99,7 +110,7 @@ func compromised(fs []ringwall.Finding) *ringwall.Finding {
 		return nil
 	}
 	newest := slices.MaxFunc(fs, func(a, b ringwall.Finding) int {
-		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(badness(a.Outcome), badness(b.Outcome)), compare(b, a))
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(badness(a.Outcome), badness(b.Outcome)), compare(&b, &a))
 	})
 	if newest.Outcome == ringwall.Pass {
 		return nil
@@ -115,36 +126,52 @@ type tally struct {
 
 // item is one settled indicator.
 type item struct {
-	in     Indicator
-	answer answer
-	known  bool // measured, not merely declared
-	knock  Class
-	spread float64 // worst minus best, weighted
+	in                    Indicator
+	answer                answer
+	known                 bool // measured, not merely declared
+	applies               bool
+	knock                 Class
+	best, expected, worst float64 // weighted
+	tried                 channels
+}
+
+func (it item) open() bool { return it.worst > it.best }
+
+// count is what the rule counts beside the tallies.
+type count struct {
+	full, half         int // knock-outs that stand
+	openFull, openHalf int // that would stand if what is unknown failed
+	barred             int // mandatory indicators that failed
+	missing            int // mandatory indicators that are unknown
+	stale              int
 }
 
 type grading struct {
 	rubric     *Rubric
 	modules    [len(ringwall.Modules)]tally
+	count      count
 	items      []item
-	full, half int
-	stale      []string
+	answered   bool
+	doubted    []Doubt
 	compromise *ringwall.Finding
 }
 
-func (g *grading) add(in Indicator, a answer, answered bool) {
-	it := item{in: in, answer: a}
-	f := a.finding
-	it.known = answered && a.rank > said
-	if it.known && f.Outcome == ringwall.NotApplicable {
+func (g *grading) add(in Indicator, a answer, t channels) {
+	it := item{in: in, answer: a, tried: t}
+	it.known = a.rank > said
+	g.answered = g.answered || a.rank > 0
+	failed := it.known && a.outcome() == ringwall.Fail
+	it.applies = (!it.known || a.outcome() != ringwall.NotApplicable) && (failed || !g.rubric.Apart(in.ID))
+	if !it.applies {
 		g.items = append(g.items, it)
 		return
 	}
 	best, expected, worst := 0.0, 0.5, 1.0
 	switch {
-	case !answered:
-	case f.Outcome == ringwall.Fail:
-		best, expected, worst = 1, 1, 1
-	case f.Outcome == ringwall.Partial:
+	case a.rank == 0:
+	case a.outcome() == ringwall.Fail:
+		best, expected = 1, 1
+	case a.outcome() == ringwall.Partial:
 		best, expected = 0.5, 0.5
 		if it.known {
 			worst = 0.5
@@ -154,32 +181,75 @@ func (g *grading) add(in Indicator, a answer, answered bool) {
 	default:
 		expected = declaredPass
 	}
-	m, w := &g.modules[in.Module], float64(in.Weight)
+	w := float64(in.Weight)
+	it.best, it.expected, it.worst = w*best, w*expected, w*worst
+	m := &g.modules[in.Module]
 	m.weight += in.Weight
-	m.best += w * best
-	m.expected += w * expected
-	m.worst += w * worst
-	it.spread = w * (worst - best)
+	m.best += it.best
+	m.expected += it.expected
+	m.worst += it.worst
 	if it.known {
 		m.covered += in.Weight
-		if f.Outcome != ringwall.Fail {
+		if !failed {
 			m.sound += in.Weight
 		}
 	}
-	if answered && a.stale {
-		g.stale = append(g.stale, in.ID)
+	if a.stale {
+		g.count.stale++
 	}
 	it.knock = strongest(in, a.fails)
-	switch it.knock {
-	case Full:
-		g.full++
-	case Half:
-		g.half++
+	g.count.knock(it.knock, 1)
+	if it.open() || a.outcome() == ringwall.Fail {
+		full, half := it.openKnock()
+		g.count.openFull += full
+		g.count.openHalf += half
+	}
+	if g.rubric.Mandatory(in.ID) {
+		switch {
+		case failed:
+			g.count.barred++
+		case !it.known:
+			g.count.missing++
+		}
 	}
 	g.items = append(g.items, it)
 }
 
-func strongest(in Indicator, fails []ringwall.Finding) Class {
+func (c *count) knock(k Class, by int) {
+	switch k {
+	case Full:
+		c.full += by
+	case Half:
+		c.half += by
+	}
+}
+
+// openKnock counts the knock-out that an item could still become: that of an
+// unknown, or of a fail that was seen and not proven, or proven without the fact
+// on which the knock-out hangs.
+func (it item) openKnock() (full, half int) {
+	full, half = it.in.worstKnock()
+	if it.knock == Full {
+		full = 0
+	}
+	if it.knock == Half {
+		half = 0
+	}
+	return full, half
+}
+
+// worstKnock counts what a fail of in could be, at worst.
+func (in Indicator) worstKnock() (full, half int) {
+	for _, k := range in.Knockouts {
+		if k.Class == Full {
+			return 1, 0
+		}
+		half = 1
+	}
+	return 0, half
+}
+
+func strongest(in Indicator, fails []*ringwall.Finding) Class {
 	var c Class
 	for _, f := range fails {
 		switch k := in.knockout(f); {
@@ -195,9 +265,10 @@ func strongest(in Indicator, fails []ringwall.Finding) Class {
 // risk is one case of the rule: the device's risk and its worst module.
 type risk struct{ device, module float64 }
 
-func (g *grading) risk(of func(tally) float64) risk {
+func (g *grading) risk(of func(*tally) float64) risk {
 	sum, worst, n := 0.0, 0.0, 0
-	for _, m := range g.modules {
+	for i := range g.modules {
+		m := &g.modules[i]
 		if m.weight == 0 {
 			continue
 		}
@@ -214,73 +285,74 @@ func (g *grading) risk(of func(tally) float64) risk {
 // a half on every machine and a threshold is met exactly.
 func round(f float64) float64 { return math.Round(f*1e6) / 1e6 }
 
-func (g *grading) shares() (covered, sound float64) {
-	var weight, c, s int
+// outlook is the grade of a device, with its interval.
+type outlook struct {
+	grade, best, worst          ringwall.Grade
+	expected, riskBest, riskMax risk
+	covered, sound              float64
+}
+
+// outlook applies steps 2 to 6.
+func (g *grading) outlook() outlook {
+	o := outlook{
+		riskBest: g.risk(func(m *tally) float64 { return m.best }),
+		expected: g.risk(func(m *tally) float64 { return m.expected }),
+		riskMax:  g.risk(func(m *tally) float64 { return m.worst }),
+	}
+	var weight, covered, sound int
 	for _, m := range g.modules {
-		weight, c, s = weight+m.weight, c+m.covered, s+m.sound
+		weight, covered, sound = weight+m.weight, covered+m.covered, sound+m.sound
 	}
-	if weight == 0 {
-		return 0, 0
+	bestSound := 1.0
+	if weight > 0 {
+		share := func(n int) float64 { return round(float64(n) / float64(weight)) }
+		o.covered, o.sound, bestSound = share(covered), share(sound), share(weight-covered+sound)
 	}
-	return round(float64(c) / float64(weight)), round(float64(s) / float64(weight))
+	if g.answered || g.compromise != nil {
+		o.grade = g.grade(o.expected, o.riskMax, g.count, o.sound)
+	}
+	c := g.count
+	c.missing, c.stale = 0, 0
+	o.best = g.grade(o.riskBest, o.riskBest, c, bestSound)
+	c = g.count
+	c.full, c.half = c.full+c.openFull, c.half+c.openHalf
+	o.worst = g.grade(o.riskMax, o.riskMax, c, o.sound)
+	return o
 }
 
 // grade applies steps 3 to 5 to one case.
-func (g *grading) grade(expected, upper risk, full, half int, sound float64, stale bool) ringwall.Grade {
+func (g *grading) grade(expected, upper risk, c count, sound float64) ringwall.Grade {
+	t := g.rubric.terms.thresholds
 	switch {
-	case g.compromise != nil, full > 0, half > 1, expected.device >= highRisk, expected.module >= highModule:
+	case g.compromise != nil, c.full > 0, c.half > 1, expected.device >= t.HighRisk, expected.module >= t.HighModule:
 		return ringwall.HighRisk
-	case sound >= lowCoverage && half == 0 && upper.device < lowUpper && !stale &&
-		expected.device < mediumRisk && expected.module < mediumModule:
+	case sound >= t.LowCoverage && c.half == 0 && c.barred+c.missing+c.stale == 0 &&
+		upper.device < t.LowWorst && expected.device < t.MediumRisk && expected.module < t.MediumModule:
 		return ringwall.LowRisk
 	}
 	return ringwall.MediumRisk
 }
 
 func (g *grading) result() Result {
-	best := g.risk(func(m tally) float64 { return m.best })
-	expected := g.risk(func(m tally) float64 { return m.expected })
-	worst := g.risk(func(m tally) float64 { return m.worst })
-	covered, sound := g.shares()
+	o := g.outlook()
 	res := Result{
-		Risk: expected.device, RiskBest: best.device, RiskMax: worst.device, Coverage: covered, Rubric: g.rubric.Version,
+		Grade: o.grade, Class: o.grade.Class(), Best: o.best, Worst: o.worst,
+		Risk: o.expected.device, RiskBest: o.riskBest.device, RiskMax: o.riskMax.device, Coverage: o.covered,
+		Doubted: g.doubted, Rubric: g.rubric.Version, Profile: g.rubric.Profile,
 	}
-	answered, unknownFull, unknownHalf, failedWeight, weight := g.compromise != nil, 0, 0, 0, 0
 	for _, it := range g.items {
-		answered = answered || it.answer.rank > 0
-		if it.spread > 0 {
-			for _, k := range it.in.Knockouts {
-				switch k.Class {
-				case Full:
-					unknownFull++
-				case Half:
-					unknownHalf++
-				}
-			}
-		}
 		if it.answer.rank > 0 {
-			res.Settled = append(res.Settled, it.answer.finding)
+			res.Settled = append(res.Settled, *it.answer.finding)
+		}
+		if it.applies && g.rubric.Mandatory(it.in.ID) && (!it.known || it.answer.outcome() == ringwall.Fail) {
+			res.Missing = append(res.Missing, it.in.ID)
 		}
 	}
-	for _, m := range g.modules {
-		weight += m.weight
-		failedWeight += m.covered - m.sound
-	}
-	if answered {
-		res.Grade = g.grade(expected, worst, g.full, g.half, sound, len(g.stale) > 0)
-	}
-	bestSound := 1.0
-	if weight > 0 {
-		bestSound = round(1 - float64(failedWeight)/float64(weight))
-	}
-	res.Best = g.grade(best, best, g.full, g.half, bestSound, false)
-	res.Worst = g.grade(worst, worst, g.full+unknownFull, g.half+unknownHalf, sound, len(g.stale) > 0)
-	res.Class = res.Grade.Class()
 	for _, mod := range ringwall.Modules {
 		res.Modules = append(res.Modules, g.modules[mod].score(mod))
 	}
-	res.Reasons = g.reasons(res, expected)
-	res.Next = g.next()
+	res.Reasons = g.reasons(res, o)
+	res.Next = g.next(o)
 	return res
 }
 
@@ -291,46 +363,4 @@ func (m tally) score(mod ringwall.Module) api.ModuleScore {
 		s.Best, s.Expected, s.Worst, s.Coverage = round(m.best/w), round(m.expected/w), round(m.worst/w), round(float64(m.covered)/w)
 	}
 	return s
-}
-
-// cost of measuring by a channel, in the effort of the person who does it.
-func cost(c Channel) float64 {
-	switch c {
-	case ByProbe:
-		return 1
-	case ByGateway:
-		return 2
-	case ByDeclaration:
-		return 3
-	case ByAgent:
-		return 4
-	}
-	return 5 // a firmware image must be found first
-}
-
-// next returns the measurements that remove most doubt for least effort.
-func (g *grading) next() []Next {
-	type offer struct {
-		Next
-		value float64
-	}
-	var offers []offer
-	for _, it := range g.items {
-		if it.spread == 0 {
-			continue
-		}
-		c := slices.MinFunc(it.in.Channels, func(a, b Channel) int { return cmp.Compare(cost(a), cost(b)) })
-		if it.answer.rank > 0 { // declared already: a second declaration tells nothing
-			c = it.in.Channels[0]
-		}
-		offers = append(offers, offer{Next{it.in.ID, c, it.in.Title}, it.spread / cost(c)})
-	}
-	slices.SortStableFunc(offers, func(a, b offer) int {
-		return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.Indicator, b.Indicator))
-	})
-	var out []Next
-	for _, o := range offers[:min(len(offers), nextMeasurements)] {
-		out = append(out, o.Next)
-	}
-	return out
 }

@@ -73,6 +73,8 @@ type Ledger struct {
 	stopped  map[string]stop        // services that must be left alone
 	refused  map[refusal]time.Time  // pairs refused, by realm and service
 	hits     map[Realm][]int        // pairs proven, in the order of their finding
+	habits   map[string]habit       // how services refuse
+	shut     map[Realm]stop         // accounts that are locked, or nearly
 }
 
 type refusal struct {
@@ -101,6 +103,9 @@ func (l *Ledger) Spend(realm Realm, service, account string) (ok bool, why strin
 	defer l.mu.Unlock()
 	now := l.now()
 	if s, stopped := l.stopped[service]; stopped && now.Sub(s.at) < l.budget.Window {
+		return false, s.why
+	}
+	if s, shut := l.shut[realm]; shut && now.Sub(s.at) < l.budget.Window {
 		return false, s.why
 	}
 	perService := l.perService(service)

@@ -40,6 +40,29 @@ type Definition struct {
 	Indicators []string  // that it may answer
 	Needs      []string  // service names of which one must be open; none = always runs
 	Intrusion  Intrusion // how far it goes
+
+	// Reaches are the ports that it speaks to whatever is open, such as
+	// "udp/161"; what it speaks to besides are the services it needs.
+	Reaches []string
+	// Tries is the most wrong passwords that it may present to one device,
+	// within what the Ledger leaves.
+	Tries int
+	// Rate is the most connections and datagrams a second that it starts; 0 means
+	// as many as the Runner lets it.
+	Rate int
+	// Paced says that it pays Env.Net's pace (interface Paced) for what it sends by
+	// sockets of its own. Who does not gets no raw sockets while a rate is set.
+	Paced bool
+	// Optional says that it runs only when it is named in Runner.Also.
+	Optional bool
+	// Together says that it may run beside its neighbours in the list that say so
+	// too: it needs nothing that they find.
+	Together bool
+	// Within is the most time that it may take; 0 means 30 s.
+	Within time.Duration
+	// Absent are indicators that do not apply to a device which offers none of
+	// what it needs, such as the quality of TLS where nothing speaks TLS.
+	Absent []string
 }
 
 // Probe is one way to measure one device. Run may be called for several
@@ -72,6 +95,16 @@ type Target struct {
 	// Outside are where the world would look for the device: the public address
 	// of its site. Only the exposure probe dials them, from Env.Outside.
 	Outside []netip.Addr
+	// Beside are other addresses that its assessment may speak to, such as that of
+	// the service behind it. Consent is asked for them too.
+	Beside []netip.Addr
+	// Profile is how the rubric is applied; a zero Class means by Type.
+	Profile api.Profile
+	// Examinations are what other sources found out (image, agent, declaration,
+	// laboratory), as they stand. They count beside the probes.
+	Examinations []api.Examination
+	// Gateway says that one stands before the device, which can act for it.
+	Gateway bool
 }
 
 // AddrPort returns the target's address with port.

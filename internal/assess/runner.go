@@ -34,13 +34,26 @@ type Runner struct {
 	Progress func(Event)
 	// Ports are what the port scan looks at; nil means its default list.
 	Ports []uint16
-	// Limit is the furthest that a probe may go; 0 means LogsIn.
+	// Limit is the furthest that a probe may go; 0 means LogsIn. Probes that
+	// strain a device run only when it is Strains.
 	Limit Intrusion
+	// Also names optional probes that are to run.
+	Also []string
+	// Consent says what may be spoken to; nil means that the caller has asked.
+	Consent *Consent
 	// Budget bounds wrong passwords.
 	Budget Budget
+	// Rate is the most connections and datagrams that one device gets a second;
+	// 0 means 2,000, and no raw sockets are paced then but by the probes' own rates.
+	Rate int
+	// Laboratories are those whose signatures are believed.
+	Laboratories []api.Laboratory
+	// Tool names the program and its version in what it records.
+	Tool string
 	// PerDevice is the most time that one device may take; 0 means 90 s.
 	PerDevice time.Duration
-	// Parallel is how many devices are assessed at once; 0 means 16.
+	// Parallel is how many devices are assessed at once; 0 means 40: probes wait
+	// for answers most of their time.
 	Parallel int
 
 	mu      sync.Mutex
@@ -51,7 +64,8 @@ type Runner struct {
 
 const (
 	defaultPerDevice = 90 * time.Second
-	defaultParallel  = 16
+	defaultWithin    = 30 * time.Second // for one probe: a tarpit must not eat the others' time
+	defaultParallel  = 40
 	// maxLedgers bounds the memory of a kept Runner; the oldest windows have
 	// long passed when it is reached.
 	maxLedgers = 65536
@@ -59,6 +73,8 @@ const (
 	maxFindings = 64
 	// maxMarks bounds the keys and components that one probe may name.
 	maxMarks = 64
+	// maxNotes bounds what is kept of what a device's assessment had to say.
+	maxNotes = 64
 )
 
 func (r *Runner) progress(e Event) {
@@ -74,6 +90,16 @@ func (r *Runner) progress(e Event) {
 // returns one target per address, in address order. A Finder that fails is a
 // note, not the end; it is an error only when all fail.
 func (r *Runner) Discover(ctx context.Context, in []netip.Prefix) ([]Target, error) {
+	if r.Consent != nil {
+		for _, p := range in {
+			if !r.Consent.CoversNet(p) {
+				return nil, &ringwall.Error{
+					Code: ringwall.Forbidden, Text: fmt.Sprintf("network %v is not registered as the organisation's own", p),
+					Hint: "register the network first, or say that the devices are yours",
+				}
+			}
+		}
+	}
 	var mu sync.Mutex
 	found := map[netip.Addr]*Target{}
 	var errs []error
@@ -83,6 +109,9 @@ func (r *Runner) Discover(ctx context.Context, in []netip.Prefix) ([]Target, err
 			err := f.Find(ctx, r.Network, in, func(s Sighting) {
 				if !slices.ContainsFunc(in, func(p netip.Prefix) bool { return p.Contains(s.Addr) }) {
 					return // discovery answers from elsewhere are nobody's consent
+				}
+				if r.Consent != nil && !r.Consent.Covers(s.Addr) {
+					return
 				}
 				mu.Lock()
 				defer mu.Unlock()
@@ -126,11 +155,17 @@ func (r *Runner) Discover(ctx context.Context, in []netip.Prefix) ([]Target, err
 }
 
 // Run assesses the targets and returns one assessment each, in their order.
-// When ctx ends it returns what is complete, and ctx's error.
+// When ctx ends it returns what is complete, and ctx's error. Targets that the
+// Consent does not cover are an error of code Forbidden, before anything is sent.
 func (r *Runner) Run(ctx context.Context, targets []Target) ([]api.Assessment, error) {
 	rubric := r.Rubric
 	if rubric == nil {
 		rubric = Default()
+	}
+	if r.Consent != nil {
+		if err := r.Consent.check(targets); err != nil {
+			return nil, err
+		}
 	}
 	out := make([]*api.Assessment, len(targets))
 	var g errgroup.Group
@@ -185,153 +220,6 @@ func (r *Runner) ledger(t Target) *Ledger {
 	l := NewLedger(r.Budget, r.Now)
 	r.ledgers[key] = l
 	return l
-}
-
-// one assesses one device; finished is false when ctx ended first.
-func (r *Runner) one(ctx context.Context, rubric *Rubric, t Target) (a api.Assessment, finished bool) {
-	started := r.Now()
-	own, cancel := context.WithTimeout(ctx, cmp.Or(r.PerDevice, defaultPerDevice))
-	defer cancel()
-	env := &Env{
-		Net: r.Network, Outside: r.Outside, Now: r.Now, Ledger: r.ledger(t), Ports: r.Ports, Known: Identity{Vendor: t.Vendor, Model: t.Model, Type: t.Type, MAC: t.MAC},
-		Say: func(format string, args ...any) {
-			r.progress(Event{Kind: EventNote, Target: t.Name, Text: fmt.Sprintf(format, args...)})
-		},
-	}
-	if t.Path != "" {
-		env.Paths = []string{t.Path}
-	}
-	var fresh []ringwall.Finding
-	for _, p := range r.Probes {
-		def := p.Def()
-		if !r.mayRun(def, env) {
-			continue
-		}
-		r.progress(Event{Kind: EventProbe, Target: t.Name, Probe: def.ID})
-		ans, err := p.Run(own, env, t)
-		if ctx.Err() != nil {
-			return a, false
-		}
-		if err != nil {
-			env.Say("%s: %v", def.ID, err)
-		}
-		if own.Err() != nil {
-			env.Say("%s: the time for one device is used up", def.ID)
-		}
-		fresh = append(fresh, r.adopt(rubric, def, ans.Findings)...)
-		env.take(ans)
-	}
-	a = assessment(rubric, t, env, fresh, r.Now())
-	a.Started = started
-	return a, true
-}
-
-func (r *Runner) mayRun(def Definition, env *Env) bool {
-	limit := r.Limit
-	if limit == Listens {
-		limit = LogsIn
-	}
-	if def.Intrusion > limit {
-		return false
-	}
-	return len(def.Needs) == 0 || len(env.Named(def.Needs...)) > 0
-}
-
-// adopt completes findings from the rubric and stamps who said them; a probe
-// speaks only on what its definition names.
-func (r *Runner) adopt(rubric *Rubric, def Definition, fs []ringwall.Finding) []ringwall.Finding {
-	var out []ringwall.Finding
-	for _, f := range fs[:min(len(fs), maxFindings)] {
-		in, ok := rubric.Indicator(f.Indicator)
-		if !ok || !slices.Contains(def.Indicators, f.Indicator) {
-			continue
-		}
-		f.Module, f.Source, f.Time = in.Module, SourceProbe+def.ID, r.Now()
-		f.Until = f.Time.Add(time.Duration(rubric.Validity[ByProbe]))
-		if f.Outcome == ringwall.Fail || f.Outcome == ringwall.Partial {
-			f.Remedy = cmp.Or(f.Remedy, in.Remedy)
-		}
-		out = append(out, f)
-	}
-	return out
-}
-
-// take keeps what a probe learned for those after it.
-func (e *Env) take(a Answer) {
-	e.Known.merge(a.Known)
-	e.Alive = e.Alive || a.Alive
-	for _, s := range a.Services {
-		i := slices.IndexFunc(e.Services, func(o api.Service) bool { return o.Proto == s.Proto && o.Port == s.Port })
-		switch {
-		case i < 0:
-			e.Services = append(e.Services, s)
-		default:
-			e.Services[i].Name = cmp.Or(s.Name, e.Services[i].Name)
-			e.Services[i].Info = cmp.Or(s.Info, e.Services[i].Info)
-		}
-	}
-	slices.SortFunc(e.Services, func(a, b api.Service) int {
-		return cmp.Or(strings.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port))
-	})
-	for _, m := range a.Secrets[:min(len(a.Secrets), maxMarks)] {
-		if !slices.Contains(e.Secrets, m) {
-			e.Secrets = append(e.Secrets, m)
-		}
-	}
-	for _, c := range a.Components[:min(len(a.Components), maxMarks)] {
-		if !slices.ContainsFunc(e.Components, func(o api.Component) bool { return o.Name == c.Name && o.Version == c.Version }) {
-			e.Components = append(e.Components, c)
-		}
-	}
-	for _, p := range a.Stills[:min(len(a.Stills), maxMarks)] {
-		if !slices.Contains(e.Stills, p) {
-			e.Stills = append(e.Stills, p)
-		}
-	}
-	for _, p := range a.Paths {
-		if !slices.Contains(e.Paths, p) {
-			e.Paths = append(e.Paths, p)
-		}
-	}
-}
-
-// assessment grades what was found and completes the record.
-func assessment(rubric *Rubric, t Target, env *Env, fresh []ringwall.Finding, now time.Time) api.Assessment {
-	all := slices.Clone(fresh)
-	for _, f := range t.Prior {
-		// Probes' earlier answers are replaced, and so is what nobody knew.
-		if !strings.HasPrefix(f.Source, SourceProbe) && (f.Outcome != ringwall.Unknown || f.Indicator == ringwall.ObservedCompromise) {
-			all = append(all, f)
-		}
-	}
-	if f, ok := Clear(rubric, t.Prior, fresh, now); ok {
-		all = append(all, f)
-	}
-	res := Grade(rubric, all, now)
-	byID := map[string][]ringwall.Finding{}
-	for _, f := range all {
-		byID[f.Indicator] = append(byID[f.Indicator], f)
-	}
-	var merged []ringwall.Finding
-	for _, in := range rubric.Indicators {
-		merged = append(merged, rubric.merge(in, byID[in.ID], now))
-	}
-	merged = append(merged, byID[ringwall.ObservedCompromise]...)
-	return api.Assessment{
-		ID: ringwall.AssessID(ringwall.NewID(ringwall.PrefixAssess, now)), Org: t.Org, Device: t.Device, Target: t.Name, Ended: now,
-		Vendor: env.Known.Vendor, Model: env.Known.Model, Firmware: env.Known.Firmware, MAC: env.Known.MAC, Type: env.Known.Type,
-		Grade: res.Grade, Class: res.Class, Best: res.Best, Worst: res.Worst, Risk: res.Risk, Coverage: res.Coverage,
-		Reasons: res.Reasons, Modules: res.Modules, Findings: merged, Services: append([]api.Service{}, env.Services...), Rubric: res.Rubric,
-		Next: next(res.Next),
-	}
-}
-
-func next(ns []Next) []string {
-	var out []string
-	for _, n := range ns {
-		out = append(out, n.Indicator+" by "+string(n.Channel)+": "+n.Title)
-	}
-	return out
 }
 
 // unmeasured is the answer of an indicator that nobody measured.

@@ -13,13 +13,15 @@ import (
 // come last as they are. Grading what Settled returns gives what grading fs
 // gives.
 func (r *Rubric) Settled(fs []ringwall.Finding, now time.Time) []ringwall.Finding {
-	byID := map[string][]ringwall.Finding{}
-	for _, f := range fs {
-		byID[f.Indicator] = append(byID[f.Indicator], f)
+	by := r.sort(fs)
+	answers := make([]answer, len(r.Indicators))
+	for i := range r.Indicators {
+		answers[i] = r.settle(by.of(i), now)
 	}
+	doubted := r.doubts(by, answers, now)
 	out := make([]ringwall.Finding, 0, len(r.Indicators)+1)
-	for _, in := range r.Indicators {
-		out = append(out, r.merge(in, byID[in.ID], now))
+	for i, in := range r.Indicators {
+		out = append(out, r.merge(in, by.of(i), doubted, now))
 	}
-	return append(out, byID[ringwall.ObservedCompromise]...)
+	return append(out, by.compromise...)
 }
