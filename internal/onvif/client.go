@@ -3,6 +3,7 @@ package onvif
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -27,6 +28,8 @@ type Config struct {
 	Address string
 	// Path is that of the device service; "" means /onvif/device_service.
 	Path string
+	// TLS asks over HTTPS. The certificate is not looked at: other probes judge it.
+	TLS bool
 	// Dial opens connections; the probe's network decides where they go.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Username and Password are sent as a WS-UsernameToken digest, and as HTTP
@@ -62,6 +65,7 @@ func New(cfg Config) *Client {
 		Proxy:                  nil, // never a proxy: the target is what was named
 		MaxIdleConns:           1,
 		MaxResponseHeaderBytes: 32 << 10,
+		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10},
 		DisableCompression:     true, // a compressed body is a second bomb
 		ResponseHeaderTimeout:  callTimeout,
 	}
@@ -71,6 +75,13 @@ func New(cfg Config) *Client {
 		// A camera that redirects would take the credential elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+func (c *Client) scheme() string {
+	if c.cfg.TLS {
+		return "https"
+	}
+	return "http"
 }
 
 // Close frees idle connections.
@@ -94,11 +105,18 @@ func (c *Client) send(ctx context.Context, path string, request any, authorizati
 	if c.cfg.Username != "" {
 		token = NewToken(c.cfg.Username, c.cfg.Password, c.cfg.Now().Add(c.offset))
 	}
+	return c.sendWith(ctx, path, request, token, authorization)
+}
+
+// Time returns the camera's time as SystemTime last saw it.
+func (c *Client) Time() time.Time { return c.cfg.Now().Add(c.offset) }
+
+func (c *Client) sendWith(ctx context.Context, path string, request any, token *UsernameToken, authorization string) (Message, error) {
 	body, err := Envelope(request, token)
 	if err != nil {
 		return Message{}, err
 	}
-	u := url.URL{Scheme: "http", Host: c.cfg.Address, Path: path}
+	u := url.URL{Scheme: c.scheme(), Host: c.cfg.Address, Path: path}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return Message{}, ringwall.Errorf(ringwall.Invalid, "asking %s: %w", c.cfg.Address, err)

@@ -24,6 +24,7 @@ const (
 	NSSoap      = "http://www.w3.org/2003/05/soap-envelope"
 	NSDevice    = "http://www.onvif.org/ver10/device/wsdl"
 	NSMedia     = "http://www.onvif.org/ver10/media/wsdl"
+	NSMedia2    = "http://www.onvif.org/ver20/media/wsdl"
 	NSSchema    = "http://www.onvif.org/ver10/schema"
 	NSError     = "http://www.onvif.org/ver10/error"
 	NSWSSE      = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
@@ -33,6 +34,7 @@ const (
 	NSNetwork   = "http://www.onvif.org/ver10/network/wsdl"
 
 	typeDigest = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordDigest"
+	typeText   = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordText"
 	typeNonce  = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-soap-message-security-1.0#Base64Binary"
 )
 

@@ -181,3 +181,54 @@ type SystemLogResponse struct {
 
 // Empty is an answer with no fields.
 type Empty struct{ XMLName xml.Name }
+
+// SetUserNobody is a SetUser that names no user: it changes nothing, whoever may
+// ask, and yet tells whether asking needs a right.
+type SetUserNobody struct {
+	XMLName xml.Name `xml:"http://www.onvif.org/ver10/device/wsdl SetUser"`
+}
+
+// Media2Request asks an operation of the media service of ONVIF 2.
+func Media2Request(operation string) Request {
+	return Request{xml.Name{Space: NSMedia2, Local: operation}}
+}
+
+// Profiles2Response answers GetProfiles of the media service of ONVIF 2.
+type Profiles2Response struct {
+	XMLName  xml.Name   `xml:"http://www.onvif.org/ver20/media/wsdl GetProfilesResponse"`
+	Profiles []Profile2 `xml:"http://www.onvif.org/ver20/media/wsdl Profiles"`
+}
+
+// Profile2 is one media profile of ONVIF 2.
+type Profile2 struct {
+	Token string `xml:"token,attr"`
+	Name  string `xml:"http://www.onvif.org/ver20/media/wsdl Name"`
+}
+
+// URI2Request asks for the stream or the still of a profile of ONVIF 2; XMLName
+// says which, Protocol is "RTSP" for a stream and "" for a still.
+type URI2Request struct {
+	XMLName  xml.Name
+	Protocol string `xml:"http://www.onvif.org/ver20/media/wsdl Protocol,omitempty"`
+	Profile  string `xml:"http://www.onvif.org/ver20/media/wsdl ProfileToken"`
+}
+
+// URI2Response answers it.
+type URI2Response struct {
+	XMLName xml.Name
+	URI     string `xml:"http://www.onvif.org/ver20/media/wsdl Uri"`
+}
+
+// SnapshotURIRequest asks where a profile's still is.
+type SnapshotURIRequest struct {
+	XMLName xml.Name `xml:"http://www.onvif.org/ver10/media/wsdl GetSnapshotUri"`
+	Profile string   `xml:"http://www.onvif.org/ver10/media/wsdl ProfileToken"`
+}
+
+// SnapshotURIResponse answers GetSnapshotUri.
+type SnapshotURIResponse struct {
+	XMLName xml.Name `xml:"http://www.onvif.org/ver10/media/wsdl GetSnapshotUriResponse"`
+	Media   struct {
+		URI string `xml:"http://www.onvif.org/ver10/schema Uri"`
+	} `xml:"http://www.onvif.org/ver10/media/wsdl MediaUri"`
+}

@@ -97,6 +97,7 @@ func FuzzParseMessage(f *testing.F) {
 			return
 		}
 		m.Fault()
+		m.filled()
 		var users UsersResponse
 		_ = m.Decode(&users)
 		if m.Token != nil {

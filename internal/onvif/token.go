@@ -35,6 +35,21 @@ func NewToken(user, password string, created time.Time) *UsernameToken {
 	return t
 }
 
+// NewTextToken returns a token that carries the password itself, as a camera
+// should refuse on a connection without TLS.
+func NewTextToken(user, password string, created time.Time) *UsernameToken {
+	t := NewToken(user, password, created)
+	t.Password.Type, t.Password.Value = typeText, password
+	return t
+}
+
+// Text reports whether the token carries the password itself, and whether it is
+// this one.
+func (t *UsernameToken) Text(password string) (text, right bool) {
+	text = strings.HasSuffix(t.Password.Type, "#PasswordText")
+	return text, text && subtle.ConstantTimeCompare([]byte(password), []byte(t.Password.Value)) == 1
+}
+
 func passwordDigest(nonce []byte, created, password string) string {
 	h := sha1.New()
 	h.Write(nonce)

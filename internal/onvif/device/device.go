@@ -53,6 +53,14 @@ type Config struct {
 	Now func() time.Time
 	// PreAuthOpen makes every operation answer anybody: a bad camera.
 	PreAuthOpen bool
+	// Replayable, TextPasswords and OldTokens are further faults: a token is taken
+	// twice, a password as text, a token of any age.
+	Replayable, TextPasswords, OldTokens bool
+	// SnapshotPath is where GetSnapshotUri points; "" means that there are no
+	// stills.
+	SnapshotPath string
+	// Media2 serves the media service of ONVIF 2 as well.
+	Media2 bool
 }
 
 // access is the class of an operation: who may ask it (Core section 5.9.4).
@@ -123,7 +131,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	op, ok := h.ops[m.Operation]
-	if !ok {
+	if !ok || m.Operation.Space == onvif.NSMedia2 && !h.cfg.Media2 {
 		h.fault(w, http.StatusInternalServerError, "Receiver", "optional action not implemented", "ActionNotSupported")
 		return
 	}
@@ -156,7 +164,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) authenticate(r *http.Request, m onvif.Message) (level string, stale bool) {
 	if m.Token != nil {
 		u, ok := h.cfg.Users.Lookup(m.Token.Username)
-		if !ok || !m.Token.Proves(u.Password) || !h.replay.accept(m.Token) {
+		text, right := m.Token.Text(u.Password)
+		switch {
+		case !ok, text && !(right && h.cfg.TextPasswords), !text && !m.Token.Proves(u.Password):
+			return "", false
+		case !text && !h.fresh(m.Token):
 			return "", false
 		}
 		return u.Level, false
@@ -171,6 +183,14 @@ func (h *handler) authenticate(r *http.Request, m onvif.Message) (level string, 
 		}
 	}
 	return "", stale
+}
+
+// fresh reports whether a token that proves its password may be used now.
+func (h *handler) fresh(t *onvif.UsernameToken) bool {
+	if !h.cfg.OldTokens && !h.replay.inTime(t) {
+		return false
+	}
+	return h.cfg.Replayable || h.replay.first(t)
 }
 
 // refuse says no. A client that sent no token at all is offered HTTP digest.
@@ -214,6 +234,7 @@ func cmpOr(a, b string) string {
 func operations() map[xml.Name]operation {
 	dev := func(n string) xml.Name { return xml.Name{Space: onvif.NSDevice, Local: n} }
 	med := func(n string) xml.Name { return xml.Name{Space: onvif.NSMedia, Local: n} }
+	med2 := func(n string) xml.Name { return xml.Name{Space: onvif.NSMedia2, Local: n} }
 	return map[xml.Name]operation{
 		dev("GetSystemDateAndTime"): {preAuth, (*handler).systemTime},
 		dev("GetServices"):          {preAuth, (*handler).services},
@@ -226,6 +247,10 @@ func operations() map[xml.Name]operation {
 		dev("SetUser"):              {writeSystem, (*handler).setUser},
 		med("GetProfiles"):          {readMedia, (*handler).profiles},
 		med("GetStreamUri"):         {readMedia, (*handler).streamURI},
+		med("GetSnapshotUri"):       {readMedia, (*handler).snapshotURI},
+		med2("GetProfiles"):         {readMedia, (*handler).profiles2},
+		med2("GetStreamUri"):        {readMedia, (*handler).uri2},
+		med2("GetSnapshotUri"):      {readMedia, (*handler).uri2},
 	}
 }
 
@@ -246,7 +271,11 @@ func (h *handler) services(r *http.Request, _ onvif.Message) (any, error) {
 	m := onvif.Service{Namespace: onvif.NSMedia, Address: base(r) + "/onvif/media_service"}
 	d.Version.Major, d.Version.Minor = 23, 6
 	m.Version.Major, m.Version.Minor = 21, 12
-	return onvif.ServicesResponse{Services: []onvif.Service{d, m}}, nil
+	out := []onvif.Service{d, m}
+	if h.cfg.Media2 {
+		out = append(out, onvif.Service{Namespace: onvif.NSMedia2, Address: base(r) + "/onvif/media2_service"})
+	}
+	return onvif.ServicesResponse{Services: out}, nil
 }
 
 func (h *handler) capabilities(r *http.Request, _ onvif.Message) (any, error) {

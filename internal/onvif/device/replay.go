@@ -29,13 +29,20 @@ func newReplay(now func() time.Time) *replay {
 	return &replay{now: now, seen: map[[32]byte]time.Time{}}
 }
 
-// accept reports whether t is in time and was not accepted before.
-func (r *replay) accept(t *onvif.UsernameToken) bool {
+// inTime reports whether the token's time is near the device's.
+func (r *replay) inTime(t *onvif.UsernameToken) bool {
 	created, err := t.CreatedAt()
 	now := r.now()
-	if err != nil || created.Before(now.Add(-TokenLife)) || created.After(now.Add(TokenLife)) {
+	return err == nil && !created.Before(now.Add(-TokenLife)) && !created.After(now.Add(TokenLife))
+}
+
+// first reports whether t, which is in time, was not accepted before.
+func (r *replay) first(t *onvif.UsernameToken) bool {
+	created, err := t.CreatedAt()
+	if err != nil {
 		return false
 	}
+	now := r.now()
 	// The digest covers nonce, time and password, and Proves has compared it to
 	// what they give: it alone names the token, and writing the rest of the token
 	// differently (blanks, other base64) does not change it.

@@ -3,9 +3,13 @@
 // call (AP-01), and that they are spoken in the clear (CO-07).
 //
 // Nothing is ever changed: the privileged call that proves a credential is
-// GetUsers. What the device says of itself (make, model, firmware) goes to the
+// GetUsers, and the one changing operation that is asked, SetUser, names nobody.
+// With a proven credential it asks on: are there anonymous users (AP-05), is a
+// token taken twice, late, or with the password as text (AP-06), is there a log
+// (DA-07). What the device says of itself (make, model, firmware) goes to the
 // assessment. Standards: ONVIF Core Specification section 5.9 and its table of
-// access classes; see package onvif for the bounds.
+// access classes, WS-Security UsernameToken Profile 1.1 section 3.1 (nonces and
+// their age); see package onvif for the bounds.
 package onvif
 
 import (
@@ -14,9 +18,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -32,8 +38,8 @@ type Probe struct{}
 func (Probe) Def() assess.Definition {
 	return assess.Definition{
 		ID: "onvif", Title: "ONVIF: what strangers may ask, and default credentials",
-		Sends:      "the reading operations of the device and media services, without a login and with a few known credentials within the budget",
-		Indicators: []string{"AP-01", "AP-02", "AP-03", "AP-05", "CO-07", "CO-09", "DA-07"}, Needs: []string{"http", "onvif"}, Intrusion: assess.LogsIn,
+		Sends:      "the reading operations of the device and media services and a SetUser for nobody, without a login and with a few known credentials within the budget; with one that fits, three tokens that should be refused",
+		Indicators: []string{"AP-01", "AP-02", "AP-03", "AP-05", "AP-06", "AP-10", "CO-07", "CO-09", "DA-06", "DA-07"}, Needs: []string{"http", "https", "onvif"}, Intrusion: assess.LogsIn,
 	}
 }
 
@@ -43,7 +49,7 @@ const maxServices = 6
 // Run probes the first port that speaks ONVIF.
 func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.Answer, error) {
 	var a assess.Answer
-	services := env.Named("onvif", "http")
+	services := env.Named("onvif", "http", "https")
 	for _, s := range services[:min(len(services), maxServices)] {
 		v := visit{env: env, t: t, s: s}
 		if !v.speaks(ctx) {
@@ -65,7 +71,9 @@ type visit struct {
 	t        assess.Target
 	s        api.Service
 	media    string // path of the media service
-	decoy    bool   // it answers what does not exist
+	media2   string // path of that of ONVIF 2, "" for none
+	skew     time.Duration
+	decoy    bool // it answers what does not exist
 	answer   assess.Answer
 	findings []ringwall.Finding
 }
@@ -74,7 +82,7 @@ func (v *visit) name() string { return fmt.Sprintf("ONVIF on port %d", v.s.Port)
 
 func (v *visit) client(user, password string) *onvifclient.Client {
 	return onvifclient.New(onvifclient.Config{
-		Address: v.t.AddrPort(v.s.Port), Dial: v.env.Net.DialContext, Username: user, Password: password, Now: v.env.Now,
+		Address: v.t.AddrPort(v.s.Port), Dial: v.env.Net.DialContext, Username: user, Password: password, Now: v.env.Now, TLS: v.s.Name == "https",
 	})
 }
 
@@ -83,7 +91,8 @@ func (v *visit) client(user, password string) *onvifclient.Client {
 func (v *visit) speaks(ctx context.Context) bool {
 	c := v.client("", "")
 	defer c.Close()
-	if _, err := c.SystemTime(ctx); err == nil {
+	if at, err := c.SystemTime(ctx); err == nil {
+		v.skew = at.Sub(v.env.Now())
 		return true
 	} else if f, ok := errors.AsType[*onvifclient.Fault](err); ok {
 		// An HTTP 401 for every path is no ONVIF; a fault in SOAP is.
@@ -97,7 +106,7 @@ func (v *visit) strangers(ctx context.Context) {
 	c := v.client("", "")
 	defer c.Close()
 	if services, err := c.Services(ctx); err == nil {
-		v.media = services[onvifclient.NSMedia]
+		v.media, v.media2 = services[onvifclient.NSMedia], services[onvifclient.NSMedia2]
 	}
 	if v.media == "" {
 		v.media = "/onvif/media_service"
@@ -150,6 +159,19 @@ func (v *visit) strangers(ctx context.Context) {
 	if note(&secret, err, "GetSystemLog") {
 		secret[len(secret)-1] += ", which tells who was here"
 	}
+	for _, op := range moreOperations {
+		filled, err := c.Ask(ctx, op.name)
+		if err == nil && !filled {
+			err = errors.New("an empty answer proves nothing")
+		}
+		list := &told
+		if op.secret {
+			list = &secret
+		}
+		note(list, err, op.name)
+	}
+	v.changing(ctx, c, nonsense, &secret)
+	v.profiles(ctx, c)
 	v.findings = append(v.findings, v.open(secret, told, refused))
 }
 
@@ -166,6 +188,10 @@ func (v *visit) logs(nonsense, err error) {
 	case err == nil || ok && refusal.NotAuthorized():
 		f.Outcome, f.Title = ringwall.Pass, v.name()+" offers a log of accesses"
 		f.Evidence = []string{"GetSystemLog is known to it; what the log holds was not looked at"}
+		if off := v.skew.Abs(); off > clockError {
+			f.Outcome, f.Title = ringwall.Partial, v.name()+" offers a log of accesses, but its clock is wrong"
+			f.Evidence = append(f.Evidence, fmt.Sprintf("its clock is %v off ours: the log's times cannot be compared", off.Round(time.Minute)))
+		}
 	case ok && refusal.Unsupported():
 		f.Outcome, f.Title = ringwall.Fail, v.name()+" offers no log of accesses"
 	default:
@@ -192,28 +218,48 @@ func (v *visit) open(secret, told, refused []string) ringwall.Finding {
 // streams asks for the address of each profile's stream and keeps the paths.
 func (v *visit) streams(ctx context.Context, c *onvifclient.Client) error {
 	ps, err := c.Profiles(ctx, v.media)
-	if err != nil {
-		return err
+	if err == nil {
+		err = errors.New("there is no profile")
 	}
-	err = errors.New("there is no profile")
 	for _, p := range ps {
 		u, e := c.StreamURI(ctx, v.media, p.Token)
-		if e != nil {
-			if err != nil {
-				err = e
-			}
-			continue
+		if e == nil {
+			v.path(&v.answer.Paths, u)
+			err = nil
 		}
-		path := strings.TrimPrefix(u.EscapedPath(), "/")
-		if u.RawQuery != "" {
-			path += "?" + u.RawQuery
+		if u, e := c.SnapshotURI(ctx, v.media, p.Token); e == nil {
+			v.path(&v.answer.Stills, u)
 		}
-		if len(path) <= 200 && !strings.ContainsAny(path, " \r\n") {
-			v.answer.Paths = append(v.answer.Paths, path)
+	}
+	if v.media2 == "" {
+		return err
+	}
+	ps2, e := c.Profiles2(ctx, v.media2)
+	if e != nil {
+		return err
+	}
+	for _, p := range ps2 {
+		if u, e := c.StreamURI2(ctx, v.media2, p.Token); e == nil {
+			v.path(&v.answer.Paths, u)
+			err = nil
 		}
-		err = nil
+		if u, e := c.SnapshotURI2(ctx, v.media2, p.Token); e == nil {
+			v.path(&v.answer.Stills, u)
+		}
 	}
 	return err
+}
+
+// path keeps the path of an address that the camera gave; its host is not
+// believed.
+func (v *visit) path(list *[]string, u *url.URL) {
+	p := strings.TrimPrefix(u.EscapedPath(), "/")
+	if u.RawQuery != "" {
+		p += "?" + u.RawQuery
+	}
+	if len(p) <= 200 && !strings.ContainsAny(p, " \r\n") && !slices.Contains(*list, p) {
+		*list = append(*list, p)
+	}
 }
 
 func (v *visit) identity(i onvifclient.DeviceInformation) {
@@ -234,51 +280,6 @@ func (v *visit) disclosed(i onvifclient.DeviceInformation) {
 		f.Outcome, f.Title = ringwall.Fail, v.name()+" tells strangers the serial number and firmware version"
 	}
 	v.findings = append(v.findings, f)
-}
-
-// credentials tries known credentials, proven by GetUsers.
-func (v *visit) credentials(ctx context.Context) {
-	login := func(ctx context.Context, user, password string) (credential.Outcome, string) {
-		c := v.client(user, password)
-		defer c.Close()
-		// The token must carry the camera's time, or a right password would be
-		// refused as stale. A camera that hides its clock gets ours.
-		_, _ = c.SystemTime(ctx)
-		users, err := c.Users(ctx)
-		if err != nil {
-			return outcome(err), ""
-		}
-		if !slices.ContainsFunc(users, func(u onvifclient.User) bool { return u.Username == user }) {
-			return credential.Hollow, ""
-		}
-		if i, err := c.Information(ctx); err == nil {
-			v.identity(i)
-		}
-		_ = v.streams(ctx, c) // paths for the RTSP probe; none is no harm
-		return credential.Accepted, fmt.Sprintf("the privileged call GetUsers listed %d accounts, this one among them", len(users))
-	}
-	if v.decoy {
-		return
-	}
-	if v.usersOpen() {
-		v.findings = append(v.findings, ringwall.Finding{
-			Indicator: "AP-01", Confidence: ringwall.Observed, Title: v.name() + " asks nobody for a login, so no credential can be proven there",
-		})
-		return
-	}
-	r := credential.Check(ctx, v.env, credential.Service{
-		Name: v.name(), Key: assess.ServiceKey("onvif", v.s.Port), Realm: assess.CameraAccounts,
-	}, login)
-	v.findings = append(v.findings, r.Findings()...)
-}
-
-// usersOpen reports whether GetUsers answered a stranger.
-func (v *visit) usersOpen() bool {
-	return slices.ContainsFunc(v.findings, func(f ringwall.Finding) bool {
-		return f.Indicator == "AP-05" && slices.ContainsFunc(f.Evidence, func(e string) bool {
-			return strings.HasPrefix(e, "GetUsers was answered")
-		})
-	})
 }
 
 func outcome(err error) credential.Outcome {
@@ -303,6 +304,12 @@ func outcome(err error) credential.Outcome {
 
 // plain says that the service is managed without TLS.
 func (v *visit) plain() {
+	if v.s.Name == "https" {
+		v.findings = append(v.findings, ringwall.Finding{
+			Indicator: "CO-07", Outcome: ringwall.Pass, Confidence: ringwall.Observed, Title: v.name() + " is spoken inside TLS",
+		})
+		return
+	}
 	v.findings = append(v.findings, ringwall.Finding{
 		Indicator: "CO-07", Outcome: ringwall.Partial, Confidence: ringwall.Observed,
 		Title:    v.name() + " is spoken in the clear: passwords are digested, settings are not hidden",

@@ -77,6 +77,61 @@ func TestProbe_cameraWithAWrongClock(t *testing.T) {
 	probetest.Want(t, a.Findings, "AP-01", ringwall.Fail, ringwall.Confirmed)
 }
 
+func TestProbe_tokens(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*device.Config)
+		want   ringwall.Outcome
+	}{
+		"once, in time":       {nil, ringwall.Pass},
+		"again and again":     {func(c *device.Config) { c.Replayable = true }, ringwall.Fail},
+		"of any age":          {func(c *device.Config) { c.OldTokens = true }, ringwall.Partial},
+		"the password itself": {func(c *device.Config) { c.TextPasswords = true }, ringwall.Partial},
+	} {
+		// The first pair of the list fits, so that the purse holds enough for the tokens.
+		a := probe(t, camera("admin", tt.change))
+		probetest.Want(t, a.Findings, "AP-01", ringwall.Fail, ringwall.Confirmed)
+		f := probetest.Find(a.Findings, "AP-06")
+		if f.Outcome != tt.want || f.Confidence != ringwall.Confirmed {
+			t.Errorf("%s: %v (%v) %q %q", name, f.Outcome, f.Confidence, f.Title, f.Evidence)
+		}
+	}
+}
+
+func TestProbe_anonymousUser(t *testing.T) {
+	a := probe(t, camera("admin", func(c *device.Config) {
+		c.Users.Set(onvifclient.User{Username: "anyone", Level: "Anonymous", Password: "unguessable"})
+	}))
+	if !slices.ContainsFunc(a.Findings, func(f ringwall.Finding) bool {
+		return f.Indicator == "AP-05" && f.Outcome == ringwall.Fail && strings.Contains(f.Title, "anonymous")
+	}) {
+		t.Errorf("findings are %+v", a.Findings)
+	}
+}
+
+func TestProbe_whatItOffers(t *testing.T) {
+	a := probe(t, camera("admin", func(c *device.Config) { c.Media2, c.SnapshotPath = true, "/snap?ch=1" }))
+	probetest.Want(t, a.Findings, "AP-10", ringwall.Partial, ringwall.Observed)
+	if !slices.Contains(a.Stills, "snap?ch=1") || !slices.Contains(a.Paths, "live/ch0?x=1") {
+		t.Errorf("stills %q, paths %q", a.Stills, a.Paths)
+	}
+	open := probe(t, camera("unguessable", func(c *device.Config) { c.PreAuthOpen = true }))
+	probetest.Want(t, open.Findings, "DA-06", ringwall.Pass, ringwall.Declared)
+	if ev := strings.Join(probetest.Find(open.Findings, "AP-05").Evidence, "\n"); !strings.Contains(ev, "SetUser for nobody was carried out") {
+		t.Errorf("evidence is %q", ev)
+	}
+}
+
+func TestProbe_insideTLS(t *testing.T) {
+	s := httptest.NewTLSServer(camera("admin", nil))
+	t.Cleanup(s.Close)
+	a, err := Probe{}.Run(t.Context(), probetest.Env(t, probetest.Service(t, "https", s.Listener.Addr().String())), probetest.Target())
+	if err != nil {
+		t.Fatal(err)
+	}
+	probetest.Want(t, a.Findings, "AP-01", ringwall.Fail, ringwall.Confirmed)
+	probetest.Want(t, a.Findings, "CO-07", ringwall.Pass, ringwall.Observed)
+}
+
 func TestProbe_lowUserIsNoProof(t *testing.T) {
 	// guest:guest may look, but GetUsers is refused it: nothing is confirmed by it.
 	a := probe(t, camera("correct horse", func(c *device.Config) {
