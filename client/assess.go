@@ -56,3 +56,9 @@ func (c *Client) Remedials(ctx context.Context, f RemedialFilter, p Paging) (api
 func (c *Client) PatchRemedial(ctx context.Context, id ringwall.RemedialID, in api.RemedialPatch) (api.Remedial, error) {
 	return patch[api.Remedial](ctx, c, path("remedials", string(id)), in)
 }
+
+// DoRemedial has the platform do what a task asks for. A new password is in the
+// answer and nowhere else.
+func (c *Client) DoRemedial(ctx context.Context, id ringwall.RemedialID) (api.RemedialDone, error) {
+	return post[api.RemedialDone](ctx, c, path("remedials", string(id), "do"), nil)
+}

@@ -56,4 +56,10 @@ func (f *face) evidenceRoutes() {
 		}) (*body[api.Remedial], error) {
 			return answer(f.svc.PatchRemedial(ctx, a, in.ID, in.Body))
 		})
+	route(f, op(http.MethodPost, "/v1/remedials/{id}/do", "do-remedial", "assessments", "Do what Ringwall can do itself: close the port at the gateway, or change the default password by ONVIF. A new password is in the answer and nowhere else"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			ID ringwall.RemedialID `path:"id" maxLength:"64"`
+		}) (*body[api.RemedialDone], error) {
+			return answer(f.svc.DoRemedial(ctx, a, in.ID))
+		})
 }

@@ -123,6 +123,8 @@ type RemedialFilter struct {
 type Remedials interface {
 	Remedials(ctx context.Context, a audit.Actor, f RemedialFilter, p Paging) (api.Page[api.Remedial], error)
 	PatchRemedial(ctx context.Context, a audit.Actor, id ringwall.RemedialID, p api.RemedialPatch) (api.Remedial, error)
+	// DoRemedial does what Ringwall can do itself, and looks whether it helped.
+	DoRemedial(ctx context.Context, a audit.Actor, id ringwall.RemedialID) (api.RemedialDone, error)
 }
 
 // Gateways are the enforcement points.

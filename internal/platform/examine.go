@@ -37,11 +37,16 @@ func answers(a api.Assessment) (out []ringwall.Finding) {
 // earlier ones of the same origins, as examinations.
 func (t *turn) keepAnswers(run audit.Scope, a api.Assessment, fresh []ringwall.Finding) error {
 	probe := api.Examination{
-		ID: ringwall.ExamID(ringwall.NewID(ringwall.PrefixExam, t.at)), Org: a.Org, Device: a.Device, Kind: api.ExamNetwork, Source: originProbe,
-		By: run.Actor().String(), Made: a.Ended, Services: a.Services,
-		Identity: api.Identity{Vendor: a.Vendor, Model: a.Model, Firmware: a.Firmware, MAC: a.MAC, Type: a.Type},
-		Findings: []ringwall.Finding{},
+		Services: a.Services, Identity: api.Identity{Vendor: a.Vendor, Model: a.Model, Firmware: a.Firmware, MAC: a.MAC, Type: a.Type},
 	}
+	for _, x := range a.Examinations {
+		if x.Kind == api.ExamNetwork {
+			probe = x
+		}
+	}
+	probe.ID, probe.Org, probe.Device = ringwall.ExamID(ringwall.NewID(ringwall.PrefixExam, t.at)), a.Org, a.Device
+	probe.Kind, probe.Source, probe.By, probe.Made = api.ExamNetwork, originProbe, run.Actor().String(), a.Ended
+	probe.Findings = []ringwall.Finding{}
 	declared := map[string][]ringwall.Finding{}
 	for _, f := range fresh {
 		if strings.HasPrefix(f.Source, assess.SourceDeclaration) {
@@ -98,32 +103,82 @@ func unchecked(old, fresh []ringwall.Finding) (out []ringwall.Finding) {
 	return out
 }
 
-// reckon fills in what follows from all standing evidence about the device of
-// an assessment.
+// evidence is all that stands about a device, and the rubric as it applies to it.
+type evidence struct {
+	rubric       *assess.Rubric
+	examinations []api.Examination
+	findings     []ringwall.Finding
+}
+
+// evidence gathers what stands about a device.
+func (t *turn) evidence(scope audit.Scope, d api.Device) (e evidence, err error) {
+	set, err := t.assessSettings(scope)
+	if err != nil {
+		return e, err
+	}
+	if e.examinations, err = t.tx.Examinations(scope, d.ID); err != nil {
+		return e, err
+	}
+	if !slices.ContainsFunc(e.examinations, func(x api.Examination) bool { return x.Kind == api.ExamNetwork }) {
+		// What a platform of an earlier version kept of the probes has no examination.
+		old, err := t.tx.FindingsOf(scope, d.ID, originProbe)
+		if err != nil {
+			return e, err
+		}
+		if len(old) > 0 {
+			e.examinations = append(e.examinations, api.Examination{
+				Org: t.org, Device: d.ID, Kind: api.ExamNetwork, Source: originProbe, Made: d.Graded, Findings: old,
+			})
+		}
+	}
+	e.rubric = assess.Default().For(profileOf(d))
+	e.findings = assess.Evidence(e.examinations, set.Laboratories)
+	seen, err := t.tx.FindingsOf(scope, d.ID, originIncident)
+	if err != nil || len(seen) == 0 {
+		return e, err
+	}
+	e.findings = append(e.findings, seen...)
+	// Written by incidents, one by one; to the evidence they are one source.
+	e.examinations = append(e.examinations, api.Examination{
+		Org: t.org, Device: d.ID, Kind: api.ExamIncident, Source: originIncident, By: scope.Actor().String(), Made: seen[len(seen)-1].Time, Findings: seen,
+	})
+	return e, nil
+}
+
+// profileOf is how the rubric is applied to a device: its class and card are
+// what they are, its use is the owner's to say.
+func profileOf(d api.Device) api.Profile {
+	p := assess.ProfileOf(d.Type, d.SIM != "")
+	if d.Profile.Use != "" {
+		p.Use = d.Profile.Use
+	}
+	return p
+}
+
+// reckon fills in what follows from all that stands about the device of an
+// assessment, and makes its tasks follow.
 func (t *turn) reckon(scope audit.Scope, a api.Assessment) (api.Assessment, error) {
-	findings, err := t.tx.Findings(scope, a.Device)
+	d, err := t.tx.Device(scope, a.Device)
 	if err != nil {
 		return a, err
 	}
-	rubric := assess.Default()
-	res := assess.Grade(rubric, findings, t.at)
-	a.Grade, a.Class, a.Best, a.Worst, a.Risk, a.Coverage = res.Grade, res.Class, res.Best, res.Worst, res.Risk, res.Coverage
-	a.Modules, a.Reasons, a.Rubric, a.Findings = res.Modules, res.Reasons, res.Rubric, rubric.Settled(findings, t.at)
-	if a.Examinations, err = t.tx.Examinations(scope, a.Device); err != nil {
+	e, err := t.evidence(scope, d)
+	if err != nil {
 		return a, err
 	}
-	seen, err := t.tx.FindingsOf(scope, a.Device, originIncident)
-	if err == nil && len(seen) > 0 {
-		// Written by incidents, one by one; to the evidence they are one source.
-		a.Examinations = append(a.Examinations, api.Examination{
-			Org: a.Org, Device: a.Device, Kind: api.ExamIncident, Source: originIncident, By: scope.Actor().String(), Made: seen[len(seen)-1].Time, Findings: seen,
-		})
+	res := assess.Grade(e.rubric, e.findings, t.at)
+	res.Fill(&a, e.rubric)
+	a.Findings, a.Examinations, a.Prescribed = e.rubric.Settled(e.findings, t.at), e.examinations, assess.Prescribe(e.rubric, res, d.Gateway != "")
+	if len(a.Services) == 0 {
+		a.Services = []api.Service{}
+		for _, x := range e.examinations {
+			if x.Kind == api.ExamNetwork {
+				a.Services = append(a.Services, x.Services...)
+			}
+		}
 	}
-	return a, err
+	return a, t.syncRemedials(scope, a, e, res)
 }
-
-// sourceLaboratory stands before the name of a laboratory.
-const sourceLaboratory = "laboratory/"
 
 // examined keeps an examination and grades its device anew.
 func (t *turn) examined(run audit.Scope, x api.Examination) (api.Assessment, error) {
@@ -182,15 +237,7 @@ func (t *turn) reassess(run audit.Scope, id ringwall.DeviceID, cause string) (ap
 	if a, err = t.reckon(scope, a); err != nil {
 		return a, err
 	}
-	for _, x := range a.Examinations {
-		if x.Kind == api.ExamNetwork {
-			a.Services = append(a.Services, x.Services...)
-		}
-	}
 	if err := t.tx.PutAssessment(run, a); err != nil {
-		return a, err
-	}
-	if err := t.syncRemedials(scope, a); err != nil {
 		return a, err
 	}
 	if _, err := t.tx.UpdateDevice(scope, id, func(d *api.Device) error { d.Assess = a.ID; return nil }); err != nil {

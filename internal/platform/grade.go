@@ -29,17 +29,17 @@ func (t *turn) writeFinding(scope audit.Scope, id ringwall.DeviceID, f ringwall.
 
 // regrade reckons a device's grade from all findings that stand.
 func (t *turn) regrade(scope audit.Scope, id ringwall.DeviceID, cause string) error {
-	findings, err := t.tx.Findings(scope, id)
-	if err != nil {
-		return err
-	}
-	res := assess.Grade(assess.Default(), findings, t.at)
 	before, err := t.tx.Device(scope, id)
 	if err != nil {
 		return err
 	}
+	e, err := t.evidence(scope, before)
+	if err != nil {
+		return err
+	}
+	res := assess.Grade(e.rubric, e.findings, t.at)
 	if _, err := t.tx.UpdateDevice(scope, id, func(d *api.Device) error {
-		d.Grade, d.Class, d.Coverage = res.Grade, res.Class, res.Coverage
+		d.Grade, d.Class, d.Coverage, d.Profile = res.Grade, res.Class, res.Coverage, res.Profile
 		return nil
 	}); err != nil {
 		return err
@@ -94,9 +94,6 @@ func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, erro
 		}
 	}
 	if err := t.tx.PutAssessment(run, a); err != nil {
-		return a, err
-	}
-	if err := t.syncRemedials(scope, a); err != nil {
 		return a, err
 	}
 	if _, err := t.tx.UpdateDevice(scope, a.Device, func(d *api.Device) error {
@@ -163,7 +160,8 @@ func (s *assessor) close() {
 
 // start begins an assessment of a device and returns its id. A device that is
 // being assessed keeps that one.
-func (s *assessor) start(scope audit.Scope, d api.Device, prior []ringwall.Finding) (ringwall.AssessID, error) {
+func (s *assessor) start(scope audit.Scope, about subject) (ringwall.AssessID, error) {
+	d := about.device
 	if !d.Binding.IP.IsValid() {
 		return "", ringwall.Errorf(ringwall.Conflict, "the device has no known address")
 	}
@@ -189,18 +187,17 @@ func (s *assessor) start(scope audit.Scope, d api.Device, prior []ringwall.Findi
 		case <-s.ctx.Done():
 			return
 		}
-		if err := s.run(scope, id, d, prior); err != nil && s.ctx.Err() == nil {
+		if err := s.run(scope, id, about); err != nil && s.ctx.Err() == nil {
 			s.core.log.Error("assessment failed", "device", d.ID, "cause", err)
 		}
 	})
 	return id, nil
 }
 
-func (s *assessor) run(scope audit.Scope, id ringwall.AssessID, d api.Device, prior []ringwall.Finding) error {
+func (s *assessor) run(scope audit.Scope, id ringwall.AssessID, about subject) error {
+	d := about.device
 	org, started := scope.Org(), s.core.now().UTC()
-	done, err := s.runner.Run(s.ctx, []assess.Target{{
-		Name: d.Name, Addr: d.Binding.IP, Device: d.ID, Org: org, MAC: d.Binding.MAC, Vendor: d.Vendor, Model: d.Model, Type: d.Type, Prior: prior,
-	}})
+	done, err := s.runner.Run(s.ctx, []assess.Target{about.target(org)})
 	if err == nil && len(done) != 1 {
 		err = errors.New("the runner gave no assessment")
 	}

@@ -143,10 +143,10 @@ func (t *turn) gate(scope audit.Scope, d api.Device) (trust.Gate, error) {
 	switch {
 	case g.Worst == ringwall.Ungraded:
 		return trust.GateNone, nil
-	case d.Grade == ringwall.Ungraded && !g.Ungraded, d.Grade > g.Worst:
-		return trust.GateClosed, nil
+	case assess.GateAllows(g, d.Grade):
+		return trust.GateOpen, nil
 	}
-	return trust.GateOpen, nil
+	return trust.GateClosed, nil
 }
 
 // vouches says whether a gateway may vouch for what is behind it.

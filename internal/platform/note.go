@@ -34,6 +34,8 @@ var messages = map[string]string{
 	"timeline.device.enrolled":      "enrolled: it is one of ours",
 	"timeline.device.revoked":       "enrolment taken back",
 	"timeline.device.named":         "renamed from {old} to {new}",
+	"timeline.device.port.closed":   "{target} is refused to everybody at the gateway",
+	"timeline.device.password":      "its default password was replaced, by {by}",
 	"timeline.device.grade":         "graded {new} risk (was {old}), {coverage} % measured[: {reason}]",
 	"timeline.device.trust":         "trust {old} → {new}: {reason}",
 	"timeline.device.policy":        "new policy in force, generation {generation}",

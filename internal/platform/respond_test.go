@@ -23,8 +23,10 @@ type house struct {
 	dev api.Device
 }
 
-func newHouse(t *testing.T) *house {
-	r := start(t, t.TempDir())
+func newHouse(t *testing.T) *house { return inHouse(start(t, t.TempDir())) }
+
+// inHouse gives a platform a gateway with a device behind it.
+func inHouse(r *running) *house {
 	h := &house{running: r, b: r.enrol()}
 	r.report(h.b, record(api.RecordHealth, api.Health{Version: "t"}), record(api.RecordPresence, sighting(1)))
 	r.wait("device", func() bool { return len(r.devices()) == 1 })

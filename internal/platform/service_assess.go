@@ -85,7 +85,6 @@ func examination(a audit.Actor, x api.Examination, labs []api.Laboratory, now ti
 	if len(x.Findings) > maxSubmitted || len(x.Components) > maxComponents || len(x.Secrets) > maxSecrets || len(x.Services) > maxServices {
 		return x, ringwall.Errorf(ringwall.Invalid, "an examination has at most %d findings, %d components, %d secrets and %d services", maxSubmitted, maxComponents, maxSecrets, maxServices)
 	}
-	given := x // as it was signed
 	name := clip(strings.TrimSpace(x.Source[strings.LastIndex(x.Source, "/")+1:]), maxName)
 	switch x.Kind {
 	case api.ExamFirmware:
@@ -101,11 +100,7 @@ func examination(a audit.Actor, x api.Examination, labs []api.Laboratory, now ti
 		}
 		x.Source = assess.SourceDeclaration + name
 	case api.ExamLaboratory:
-		lab, err := vouched(given, labs)
-		if err != nil {
-			return x, err
-		}
-		x.Source = sourceLaboratory + lab
+		return vouched(a, x, labs, now)
 	default:
 		return x, ringwall.Errorf(ringwall.Invalid, "evidence of kind %.20q is not handed in; firmware, inline, declaration and laboratory are", x.Kind)
 	}
@@ -142,36 +137,26 @@ func examination(a audit.Actor, x api.Examination, labs []api.Laboratory, now ti
 		v := &x.Services[i]
 		v.Proto, v.Name, v.Info = clip(v.Proto, maxName), clip(v.Name, maxName), clip(v.Info, maxSaid)
 	}
-	x.Components = slices.Clone(x.Components)
-	for i := range x.Components {
-		c := &x.Components[i]
-		for _, s := range []*string{&c.Name, &c.Version, &c.Supplier, &c.CPE, &c.PURL, &c.How} {
-			*s = clip(*s, maxLine)
-		}
-		c.Paths = lines(c.Paths)
-	}
-	x.Secrets = slices.Clone(x.Secrets)
-	for i := range x.Secrets {
-		m := &x.Secrets[i]
-		for _, s := range []*string{&m.Kind, &m.Mark, &m.Path, &m.Known} {
-			*s = clip(*s, maxLine)
-		}
-	}
+	x.Components, x.Secrets = clippedComponents(x.Components), clippedMarks(x.Secrets)
 	return x, nil
 }
 
-// vouched returns the name of the laboratory whose key signed x.
-func vouched(x api.Examination, labs []api.Laboratory) (string, error) {
-	text, err := x.Signed()
-	if err != nil {
-		return "", err
+// vouched returns what a laboratory has signed, word for word: its signature
+// is checked again whenever the device is graded.
+func vouched(a audit.Actor, x api.Examination, labs []api.Laboratory, now time.Time) (api.Examination, error) {
+	if !assess.Signed(x, labs) {
+		return x, ringwall.Errorf(ringwall.Unverified, "no laboratory that this organisation believes has signed the examination as it is here")
 	}
-	for _, l := range labs {
-		if len(l.Key) == ed25519.PublicKeySize && ed25519.Verify(l.Key, text, x.Signature) {
-			return l.Name, nil
+	if x.Made.After(now) {
+		return x, ringwall.Errorf(ringwall.Invalid, "the examination is dated %v, which is yet to come", x.Made)
+	}
+	for _, f := range x.Findings {
+		if _, ok := assess.Default().Indicator(f.Indicator); !ok {
+			return x, ringwall.Errorf(ringwall.Invalid, "the rubric has no indicator %.40q", f.Indicator)
 		}
 	}
-	return "", ringwall.Errorf(ringwall.Unverified, "no laboratory that this organisation believes has signed the examination")
+	x.ID, x.By = ringwall.ExamID(ringwall.NewID(ringwall.PrefixExam, now)), a.String()
+	return x, nil
 }
 
 // AssessSettings answers what the organisation has laid down about assessing.

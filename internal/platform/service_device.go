@@ -216,21 +216,7 @@ func (s *service) AssessDevice(ctx context.Context, a audit.Actor, id ringwall.D
 	if err != nil {
 		return "", err
 	}
-	var d api.Device
-	var prior []ringwall.Finding
-	if err := s.store.View(ctx, func(tx *sqlstore.Tx) (err error) {
-		if d, err = tx.Device(scope, id); err != nil {
-			return err
-		}
-		prior, err = tx.Findings(scope, id)
-		return err
-	}); err != nil {
-		return "", err
-	}
-	if s.assessor == nil {
-		return "", ringwall.Errorf(ringwall.Unavailable, "this platform reaches no devices; run ringwall assess --submit near them")
-	}
-	return s.assessor.start(scope, d, prior)
+	return s.assess(ctx, scope, id)
 }
 
 // Assessments lists those of one device.

@@ -98,6 +98,8 @@ var told = map[string][]string{
 	"timeline.device.mode":         {"old", "new"},
 	"timeline.device.enrolled":     {},
 	"timeline.device.revoked":      {},
+	"timeline.device.port.closed":  {"target"},
+	"timeline.device.password":     {"by"},
 	"timeline.device.grade":        {"old", "new", "coverage"},
 	"timeline.device.trust":        {"old", "new", "reason", "reasonKey"},
 	"timeline.device.policy":       {"generation"},

@@ -26,6 +26,16 @@ const (
 // may speak in the name of a device's agent, of a gateway or of an incident,
 // nor date an answer later than it is given. Texts are cut, not refused.
 func submitted(a audit.Actor, in api.Assessment, now time.Time) (api.Assessment, error) {
+	probe := api.Examination{Kind: api.ExamNetwork, Source: originProbe}
+	for _, x := range in.Examinations {
+		if x.Kind == api.ExamNetwork {
+			probe.Tool, probe.Notes, probe.Secrets, probe.Components = clip(x.Tool, maxName), lines(x.Notes), x.Secrets, x.Components
+		}
+	}
+	if len(probe.Secrets) > maxSecrets || len(probe.Components) > maxComponents {
+		return in, ringwall.Errorf(ringwall.Invalid, "an assessment has at most %d secrets and %d components", maxSecrets, maxComponents)
+	}
+	probe.Secrets, probe.Components = clippedMarks(probe.Secrets), clippedComponents(probe.Components)
 	in.Findings, in.Examinations = answers(in), nil
 	if len(in.Findings) > maxSubmitted {
 		return in, ringwall.Errorf(ringwall.Invalid, "an assessment has at most %d findings", maxSubmitted)
@@ -66,6 +76,9 @@ func submitted(a audit.Actor, in api.Assessment, now time.Time) (api.Assessment,
 		findings = append(findings, submittedFinding(a, f, now))
 	}
 	in.Findings = findings
+	probe.Findings, probe.Services = findings, in.Services
+	probe.Identity = api.Identity{Vendor: in.Vendor, Model: in.Model, Firmware: in.Firmware, MAC: in.MAC, Type: in.Type}
+	in.Examinations = []api.Examination{probe}
 	return in, nil
 }
 
@@ -92,6 +105,28 @@ func clipped(f ringwall.Finding) ringwall.Finding {
 	}
 	f.Facts = facts
 	return f
+}
+
+func clippedMarks(ms []api.SecretMark) []api.SecretMark {
+	ms = slices.Clone(ms)
+	for i := range ms {
+		for _, s := range []*string{&ms[i].Kind, &ms[i].Mark, &ms[i].Path, &ms[i].Known} {
+			*s = clip(*s, maxLine)
+		}
+	}
+	return ms
+}
+
+func clippedComponents(cs []api.Component) []api.Component {
+	cs = slices.Clone(cs)
+	for i := range cs {
+		c := &cs[i]
+		for _, s := range []*string{&c.Name, &c.Version, &c.Supplier, &c.CPE, &c.PURL, &c.How} {
+			*s = clip(*s, maxLine)
+		}
+		c.Paths = lines(c.Paths)
+	}
+	return cs
 }
 
 func atMost[T any](s []T, n int) []T {

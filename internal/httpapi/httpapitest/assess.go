@@ -122,3 +122,26 @@ func (m *Mem) PatchRemedial(_ context.Context, a audit.Actor, id ringwall.Remedi
 	h.remedials[id] = r
 	return r, nil
 }
+
+// DoRemedial is of httpapi.Remedials.
+func (m *Mem) DoRemedial(_ context.Context, a audit.Actor, id ringwall.RemedialID) (api.RemedialDone, error) {
+	h, err := m.enter(a, "device.respond", string(id))
+	defer m.mu.Unlock()
+	if err != nil {
+		return api.RemedialDone{}, err
+	}
+	r, err := find(h.remedials, "task", id)
+	if err != nil {
+		return api.RemedialDone{}, err
+	}
+	if r.Do == "" {
+		return api.RemedialDone{}, ringwall.Errorf(ringwall.Invalid, "nobody but a person can do this task")
+	}
+	r.Status = "doing"
+	h.remedials[id] = r
+	out := api.RemedialDone{Remedial: r}
+	if r.Do == "change-password" {
+		out.Account, out.Secret = "admin", "kT7rWq2mZx9bNc4d"
+	}
+	return out, nil
+}
