@@ -47,6 +47,24 @@ func place(prefix, format string, off int64) string {
 	return at
 }
 
+// place is where a part stands below prefix: its name when what is around it
+// gave it one, else its format and offset.
+func (p *Part) place(prefix string, off int64) string {
+	switch p.Format {
+	case "file", "fit-image", "android-partition", "ubi-volume":
+		if p.Name != "" {
+			if prefix != "" {
+				return prefix + "/" + p.Name
+			}
+			return p.Name
+		}
+	}
+	return place(prefix, p.Format, off)
+}
+
+// below is the scope inside a part that is named by what is around it.
+func (s scope) below(p *Part) scope { return scope{p.place(s.place, p.Offset), s.depth + 1} }
+
 // into is the scope inside a part.
 func (s scope) into(format string, off int64) scope {
 	return scope{place(s.place, format, off), s.depth + 1}

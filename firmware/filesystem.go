@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall/firmware/internal/cramfs"
+	"github.com/ringwall/ringwall/firmware/internal/ext"
+	"github.com/ringwall/ringwall/firmware/internal/fat"
 	"github.com/ringwall/ringwall/firmware/internal/jffs2"
 	"github.com/ringwall/ringwall/firmware/internal/romfs"
 	"github.com/ringwall/ringwall/firmware/internal/squashfs"
@@ -106,7 +108,7 @@ func openUBI(u *unpacker, v view, off int64, head []byte, s scope) *Part {
 			q.Facts[FactType] = "static"
 		}
 		if vol.Size > 0 && vol.Size <= maxSpread*sub.size {
-			q.Parts = u.carve(vv, in.into(q.Format, q.Offset))
+			q.Parts = u.carve(vv, in.below(&q))
 		} else if vol.Size > 0 {
 			q.Err = fmt.Sprintf("the volume claims %d bytes, far more than the flash has", vol.Size)
 		}
@@ -132,6 +134,34 @@ func openUBIFS(u *unpacker, v view, off int64, head []byte, s scope) *Part {
 		FactVersion: strconv.Itoa(int(sb.Version)), FactCompression: sb.Compression, FactBlockSize: strconv.FormatInt(sb.LEBSize, 10),
 	}}
 	u.plant(p, off, s, func(yield unpack.Sink) error { return sb.Walk(sub, sub.size, &u.codec, u.budget, yield) })
+	return p
+}
+
+func openExt(u *unpacker, v view, off int64, head []byte, s scope) *Part {
+	sb, ok := ext.Parse(head)
+	if !ok {
+		return nil
+	}
+	sub := v.sub(off, sb.Length)
+	p := &Part{Format: sb.Version, Name: sb.Name, Length: sb.Length, data: sub.section(), Facts: map[string]string{FactBlockSize: strconv.FormatInt(sb.BlockSize, 10)}}
+	setTime(p, sb.Made)
+	u.plant(p, off, s, func(yield unpack.Sink) error { return sb.Walk(sub, sub.size, u.budget, yield) })
+	if p.Err != "" && len(p.Tree.files) == 0 {
+		return nil // a copy of the superblock without its volume, or chance
+	}
+	u.within(p, off, s)
+	return p
+}
+
+func openFAT(u *unpacker, v view, off int64, head []byte, s scope) *Part {
+	sb, ok := fat.Parse(head)
+	if !ok {
+		return nil
+	}
+	sub := v.sub(off, sb.Length)
+	p := &Part{Format: "fat", Name: sb.Name, Length: sb.Length, data: sub.section(), Facts: map[string]string{FactVersion: strconv.Itoa(sb.Bits)}}
+	u.plant(p, off, s, func(yield unpack.Sink) error { return sb.Walk(sub, sub.size, u.budget, yield) })
+	u.within(p, off, s)
 	return p
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"strings"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/firmware/internal/unpack"
@@ -132,8 +131,9 @@ func (im *Image) Trees() []*Tree {
 }
 
 // Walk visits every part, a part before those inside it. The place is where
-// the part stands, such as "uimage@0x40000/lzma@0x0", and for a file that is
-// itself an image its name, as in "zip@0x0/root.img/squashfs@0x0".
+// the part stands, such as "uimage@0x40000/lzma@0x0"; a part that is named by
+// what is around it stands there with its name, as in
+// "zip@0x0/root.img/squashfs@0x0".
 func (im *Image) Walk(visit func(place string, p *Part)) {
 	walk("", im.Parts, visit)
 }
@@ -141,10 +141,7 @@ func (im *Image) Walk(visit func(place string, p *Part)) {
 func walk(prefix string, parts []Part, visit func(string, *Part)) {
 	for i := range parts {
 		p := &parts[i]
-		at := place(prefix, p.Format, p.Offset)
-		if p.Format == "file" {
-			at = strings.TrimPrefix(prefix+"/"+p.Name, "/")
-		}
+		at := p.place(prefix, p.Offset)
 		visit(at, p)
 		walk(at, p.Parts, visit)
 	}

@@ -17,6 +17,21 @@ func signatures() []signature {
 		{0, "-rom1fs-", openRomFS},
 		{0, "UBI#", openUBI},
 		{0, "\x31\x18\x10\x06", openUBIFS},
+		{0, "\xd0\x0d\xfe\xed", openFDT},
+		{0, "ANDROID!", openAndroidBoot},
+		{0, "VNDRBOOT", openVendorBoot},
+		{0, "AVB0", openVBMeta},
+		{0, "\x3a\xff\x26\xed", openSparse},
+		{0, "CrAU", openPayload},
+		{0, "HDR0", openTRX},
+		{0, "\x5e\xa3\xa4\x17", openSeama},
+		{0, "*#$^", openCHK},
+		{0, "\x01\x00\x00\x00TP-LINK", openTPLink},
+		{0, "DH\x03\x04", openDahua},
+		{1080, "\x53\xef", openExt},
+		{54, "FAT12   ", openFAT},
+		{54, "FAT16   ", openFAT},
+		{82, "FAT32   ", openFAT},
 		{0, "PK\x03\x04", openZip},
 		{0, "\x1f\x8b\x08", streamOpener("gzip")},
 		{0, "\xfd7zXZ\x00", streamOpener("xz")},
@@ -31,5 +46,5 @@ func signatures() []signature {
 	for _, magic := range []string{"hsqs", "sqsh", "shsq", "qshs", "hsqt", "tqsh", "sqlz", "zlqs"} {
 		all = append(all, signature{0, magic, openSquashFS})
 	}
-	return all
+	return append(all, unreadSignatures()...)
 }

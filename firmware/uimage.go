@@ -81,7 +81,7 @@ func (u *unpacker) multi(body view, s scope) []Part {
 	for i, n := range sizes {
 		sub := body.sub(at, n)
 		p := Part{Format: "file", Name: fmt.Sprintf("image %d", i), Offset: at, Length: n, Facts: map[string]string{}, data: sub.section()}
-		p.Parts = u.carve(sub, scope{fmt.Sprintf("%s/image %d", s.place, i), s.depth + 1})
+		p.Parts = u.carve(sub, s.below(&p))
 		u.banners(&p, sub)
 		parts = append(parts, p)
 		at += (n + 3) &^ 3

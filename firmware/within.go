@@ -69,7 +69,7 @@ func (u *unpacker) within(p *Part, off int64, s scope) {
 			v = view{unpack.Bytes(held), int64(len(held))}
 		}
 		q.data = v.section()
-		q.Parts = u.carve(v, scope{place(s.place, p.Format, off) + "/" + f.Path, s.depth + 1})
+		q.Parts = u.carve(v, s.into(p.Format, off).below(&q))
 		if known := slices.ContainsFunc(q.Parts, func(in Part) bool { return in.Format != Unknown }); known {
 			p.Parts = append(p.Parts, q)
 		}

@@ -52,7 +52,7 @@ func Valid(head []byte) bool {
 // are read where they stand. What was yielded before an error is good.
 func Walk(r io.ReaderAt, size int64, yield unpack.Sink) (length int64, err error) {
 	links := map[[2]int64]string{} // the entry of a hard-linked file that has its content
-	held := map[[2]int64][]string{}
+	held := map[[2]int64][]unpack.Entry{}
 	off := int64(0)
 	for {
 		head, err := unpack.At(r, size, off, min(newcHeader, size-off))
@@ -73,6 +73,13 @@ func Walk(r io.ReaderAt, size int64, yield unpack.Sink) (length int64, err error
 		name, _, _ := bytes.Cut(raw, []byte{0})
 		data := up(off+h.at+h.nameLen, h.align)
 		if string(name) == trailer {
+			for _, empty := range held { // hard links to a file that is empty
+				for _, e := range empty {
+					if err := yield(e); err != nil {
+						return off, err
+					}
+				}
+			}
 			return min(data, size), nil
 		}
 		if h.size < 0 || h.size > size-data {
@@ -93,15 +100,16 @@ func Walk(r io.ReaderAt, size int64, yield unpack.Sink) (length int64, err error
 				// newc stores the content with the last name of a file; the
 				// names before it are empty.
 				if h.size == 0 && links[id] == "" {
-					held[id] = append(held[id], e.Path)
+					held[id] = append(held[id], e)
+					off = up(data, h.align)
+					continue
 				} else if h.size == 0 {
 					e.HardLink = links[id]
 				} else {
 					links[id] = e.Path
 					for _, earlier := range held[id] {
-						l := e
-						l.Path, l.HardLink, l.Content, l.Size = earlier, e.Path, nil, 0
-						if err := yield(l); err != nil {
+						earlier.HardLink = e.Path
+						if err := yield(earlier); err != nil {
 							return off, err
 						}
 					}
