@@ -1,6 +1,7 @@
 package assess
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -211,8 +212,9 @@ func (r *Rubric) Uses() []string {
 // lets pass what the bare rubric knocks out: a class only adds knock-outs and
 // weight, and what it sets apart comes back as soon as it is measured to fail.
 func (r *Rubric) For(p api.Profile) *Rubric {
+	r = cmp.Or(r.bare, r)
 	out := *r
-	out.Profile = p
+	out.Profile, out.bare = p, r
 	out.terms = terms{thresholds: r.terms.thresholds, apart: map[string]bool{}, mandatory: map[string]bool{}}
 	if r.Profiles == nil {
 		return &out

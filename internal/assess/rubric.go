@@ -107,6 +107,7 @@ type Rubric struct {
 
 	index map[string]int
 	terms terms
+	bare  *Rubric // what For was called on; nil of a table as it was read
 }
 
 // seconds reads a duration such as "720h"; "0" means without end.
