@@ -150,4 +150,5 @@ const (
 	SysUsage     SystemName = "usage"    //
 	SysMeter     SystemName = "meter"    //
 	SysDemo      SystemName = "demo"     //
+	SysAssess    SystemName = "assess"   // assesses again what is due
 )

@@ -156,15 +156,16 @@ func profileOf(d api.Device) api.Profile {
 }
 
 // reckon fills in what follows from all that stands about the device of an
-// assessment, and makes its tasks follow.
-func (t *turn) reckon(scope audit.Scope, a api.Assessment) (api.Assessment, error) {
+// assessment, and makes its tasks follow. next notes in the device when it is
+// due again, which only what was measured now puts off.
+func (t *turn) reckon(scope audit.Scope, a api.Assessment) (_ api.Assessment, next func(*api.Device), err error) {
 	d, err := t.tx.Device(scope, a.Device)
 	if err != nil {
-		return a, err
+		return a, nil, err
 	}
 	e, err := t.evidence(scope, d)
 	if err != nil {
-		return a, err
+		return a, nil, err
 	}
 	res := assess.Grade(e.rubric, e.findings, t.at)
 	res.Fill(&a, e.rubric)
@@ -177,7 +178,8 @@ func (t *turn) reckon(scope audit.Scope, a api.Assessment) (api.Assessment, erro
 			}
 		}
 	}
-	return a, t.syncRemedials(scope, a, e, res)
+	at, why := e.next(res, a.Ended)
+	return a, func(d *api.Device) { d.Due, d.DueReason = at, why }, t.syncRemedials(scope, a, e, res)
 }
 
 // examined keeps an examination and grades its device anew.
@@ -191,6 +193,18 @@ func (t *turn) examined(run audit.Scope, x api.Examination) (api.Assessment, err
 		if x.Identity.Model == "" || !strings.EqualFold(x.Identity.Model, d.Model) || x.Identity.Firmware != "" && x.Identity.Firmware != d.Firmware {
 			return api.Assessment{}, ringwall.Errorf(ringwall.Conflict, "the laboratory examined model %.60q with firmware %.60q; the device is of model %.60q with firmware %.60q",
 				x.Identity.Model, x.Identity.Firmware, d.Model, d.Firmware)
+		}
+	}
+	var opened []api.Service
+	if x.Kind == api.ExamAgent {
+		seen, err := t.tx.Examinations(run, x.Device)
+		if err != nil {
+			return api.Assessment{}, err
+		}
+		for _, o := range seen {
+			if o.Kind == api.ExamNetwork {
+				opened = assess.Opened(o.Services, x.Services)
+			}
 		}
 	}
 	if err := t.tx.PutExamination(run, x); err != nil {
@@ -208,8 +222,16 @@ func (t *turn) examined(run audit.Scope, x api.Examination) (api.Assessment, err
 			if d.Model == "" {
 				d.Model = x.Identity.Model
 			}
-			if d.Firmware == "" {
+			switch {
+			case x.Identity.Firmware == "":
+			case d.Firmware == "":
 				d.Firmware = x.Identity.Firmware
+			case d.Firmware != x.Identity.Firmware && x.Kind == api.ExamAgent:
+				d.Firmware = x.Identity.Firmware
+				due(d, t.at, dueFirmware)
+			}
+			if len(opened) > 0 {
+				due(d, t.at, dueOpened)
 			}
 			return nil
 		}); err != nil {
@@ -234,7 +256,7 @@ func (t *turn) reassess(run audit.Scope, id ringwall.DeviceID, cause string) (ap
 		ID: ringwall.AssessID(ringwall.NewID(ringwall.PrefixAssess, t.at)), Org: t.org, Device: id, Target: d.Name, Started: t.at, Ended: t.at,
 		Vendor: d.Vendor, Model: d.Model, Firmware: d.Firmware, MAC: d.Binding.MAC, Type: d.Type, Services: []api.Service{},
 	}
-	if a, err = t.reckon(scope, a); err != nil {
+	if a, _, err = t.reckon(scope, a); err != nil {
 		return a, err
 	}
 	if err := t.tx.PutAssessment(run, a); err != nil {

@@ -21,6 +21,9 @@ func (t *turn) writeFinding(scope audit.Scope, id ringwall.DeviceID, f ringwall.
 	if err := t.tx.PutFinding(scope, id, originIncident, f); err != nil {
 		return err
 	}
+	if _, err := t.tx.UpdateDevice(scope, id, func(d *api.Device) error { due(d, t.at.Add(afterIncident), dueIncident); return nil }); err != nil {
+		return err
+	}
 	if err := t.tell(scope, ringwall.EventAssessment, deviceSubject(id), cause, note{Key: "timeline.device.compromise", Ref: cause}); err != nil {
 		return err
 	}
@@ -84,7 +87,8 @@ func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, erro
 			return a, err
 		}
 	}
-	if a, err = t.reckon(scope, a); err != nil {
+	a, next, err := t.reckon(scope, a)
+	if err != nil {
 		return a, err
 	}
 	failed := 0
@@ -98,6 +102,7 @@ func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, erro
 	}
 	if _, err := t.tx.UpdateDevice(scope, a.Device, func(d *api.Device) error {
 		d.Graded, d.Assess = a.Ended, a.ID
+		next(d)
 		known(&d.Vendor, a.Vendor)
 		known(&d.Model, a.Model)
 		known(&d.Firmware, a.Firmware)

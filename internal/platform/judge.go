@@ -136,10 +136,7 @@ func (t *turn) gate(scope audit.Scope, d api.Device) (trust.Gate, error) {
 	if err != nil {
 		return trust.GateNone, err
 	}
-	g := set.Gate
-	if d.Gate != nil {
-		g = *d.Gate
-	}
+	g := gateOf(set, d)
 	switch {
 	case g.Worst == ringwall.Ungraded:
 		return trust.GateNone, nil

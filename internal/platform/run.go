@@ -48,6 +48,7 @@ func (p *Platform) tasks() []task.Task {
 		task.Func("responder", p.respondAll),
 		task.Func("operators", p.respondAllSIMs),
 		task.Func("presence", p.lookAround),
+		task.Func("assess", p.lookAfter),
 		task.Func("evidence", p.expireEvidence),
 		task.Func("api", p.serveHTTP),
 	}
@@ -127,6 +128,12 @@ func (p *Platform) lookAround(ctx context.Context, ready func()) error {
 		}
 		return p.look(ctx, scope)
 	})
+}
+
+// lookAfter has devices assessed again when that is due.
+func (p *Platform) lookAfter(ctx context.Context, ready func()) error {
+	ready()
+	return p.rounds(ctx, dueRound, nil, func(k *keptScopes, org ringwall.OrgID) error { return p.assessDue(ctx, k, org) })
 }
 
 func (p *Platform) respondAll(ctx context.Context, ready func()) error {

@@ -94,6 +94,9 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 		}); err != nil {
 			return err
 		}
+		if err := t.gateAsks(scope, d); err != nil {
+			return err
+		}
 		if err := t.tellPatch(scope, old, d); err != nil {
 			return err
 		}

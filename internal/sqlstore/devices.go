@@ -29,10 +29,10 @@ func (tx *Tx) CreateDevice(scope audit.Scope, d api.Device, mark uint32) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec(`INSERT INTO devices (org, id, gateway, mac, ip, mark, name, type, sim, presence, seen, grade, trust, enrolled, version, search, doc)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+	_, err = tx.exec(`INSERT INTO devices (org, id, gateway, mac, ip, mark, name, type, sim, presence, seen, grade, trust, enrolled, version, search, due, doc)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
 		org, string(d.ID), string(d.Gateway), d.Binding.MAC, ipText(d), int64(mark), d.Name, d.Type, string(d.SIM),
-		int64(d.Presence), micros(d.Seen), int64(d.Grade), int64(d.Trust), flag(d.Enrolled), int64(d.Version), searchText(d), doc)
+		int64(d.Presence), micros(d.Seen), int64(d.Grade), int64(d.Trust), flag(d.Enrolled), int64(d.Version), searchText(d), micros(d.Due), doc)
 	return err
 }
 
@@ -224,9 +224,9 @@ func (tx *Tx) UpdateDevice(scope audit.Scope, id ringwall.DeviceID, f func(*api.
 		return api.Device{}, err
 	}
 	_, err = tx.exec(`UPDATE devices SET gateway = $1, mac = $2, ip = $3, name = $4, type = $5, sim = $6, presence = $7, seen = $8, grade = $9,
-		trust = $10, enrolled = $11, version = $12, search = $13, doc = $14 WHERE org = $15 AND id = $16`,
+		trust = $10, enrolled = $11, version = $12, search = $13, due = $14, doc = $15 WHERE org = $16 AND id = $17`,
 		string(d.Gateway), d.Binding.MAC, ipText(d), d.Name, d.Type, string(d.SIM), int64(d.Presence), micros(d.Seen), int64(d.Grade),
-		int64(d.Trust), flag(d.Enrolled), int64(d.Version), searchText(d), doc, org, string(id))
+		int64(d.Trust), flag(d.Enrolled), int64(d.Version), searchText(d), micros(d.Due), doc, org, string(id))
 	return d, err
 }
 

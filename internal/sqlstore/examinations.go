@@ -325,3 +325,22 @@ func (tx *Tx) PutOrgSetting(scope audit.Scope, name, value string) error {
 	_, err = tx.exec(`INSERT INTO settings (org, name, value) VALUES ($1, $2, $3) ON CONFLICT (org, name) DO UPDATE SET value = excluded.value`, org, name, value)
 	return err
 }
+
+// DueDevices returns the devices that are to be assessed again by at, the
+// longest due first.
+func (tx *Tx) DueDevices(scope audit.Scope, at time.Time, limit int) ([]ringwall.DeviceID, error) {
+	org, err := need(scope, audit.DeviceRead)
+	if err != nil {
+		return nil, err
+	}
+	ids := []ringwall.DeviceID{}
+	err = tx.rows(`SELECT id FROM devices WHERE org = $1 AND due > 0 AND due <= $2 ORDER BY due, id LIMIT $3`, []any{org, micros(at), limit}, func(scan func(...any) error) error {
+		var id ringwall.DeviceID
+		if err := scan(&id); err != nil {
+			return fail(err)
+		}
+		ids = append(ids, id)
+		return nil
+	})
+	return ids, err
+}

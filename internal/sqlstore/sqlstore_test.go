@@ -62,7 +62,7 @@ func (w *world) open() {
 var systems = map[audit.SystemName]audit.Act{
 	audit.SysBootstrap: audit.SystemBootstrap, audit.SysIdentity: audit.SystemAuthenticate, audit.SysEnrol: audit.GatewayEnrol,
 	audit.SysOutbox: audit.SystemOutbox, audit.SysProject: audit.SystemProject, audit.SysPresence: audit.SystemPresence,
-	audit.SysPolicy: audit.SystemPolicy, audit.SysIncident: audit.DeviceRespond, audit.SysUsage: audit.SystemUsage, audit.SysMeter: audit.SystemMeter,
+	audit.SysPolicy: audit.SystemPolicy, audit.SysIncident: audit.DeviceRespond, audit.SysUsage: audit.SystemUsage, audit.SysMeter: audit.SystemMeter, audit.SysAssess: audit.AssessRun,
 }
 
 func (w *world) system(name audit.SystemName, org ringwall.OrgID) audit.Scope {

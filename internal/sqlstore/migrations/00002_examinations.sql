@@ -66,3 +66,7 @@ CREATE TABLE drafts (
   PRIMARY KEY (org, device, name),
   FOREIGN KEY (org, device) REFERENCES devices (org, id)
 );
+
+-- When a device is to be assessed again; 0 = never.
+ALTER TABLE devices ADD COLUMN due BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX devices_by_due ON devices (org, due);
