@@ -23,10 +23,6 @@ const (
 // the rest is the code of the payload itself.
 func (u *unpacker) gap(parts []Part, v view, from, to int64, s scope) []Part {
 	for _, r := range regions(v, from, to) {
-		r = trimPadding(v, r)
-		if r[1]-r[0] < gapSmall {
-			continue
-		}
 		parts = u.region(parts, v, r[0], r[1], s)
 	}
 	return parts
@@ -98,19 +94,18 @@ func uniform(b []byte) bool {
 func (u *unpacker) region(parts []Part, v view, from, to int64, s scope) []Part {
 	rest := from
 	for _, env := range u.environments(v, from, to) {
-		if env.Offset-rest >= gapSmall {
-			parts = u.plainRegion(parts, v, rest, env.Offset, s)
-		}
+		parts = u.plainRegion(parts, v, rest, env.Offset, s)
 		parts = append(parts, env)
 		rest = env.Offset + env.Length
 	}
-	if to-rest >= gapSmall {
-		parts = u.plainRegion(parts, v, rest, to, s)
-	}
-	return parts
+	return u.plainRegion(parts, v, rest, to, s)
 }
 
 func (u *unpacker) plainRegion(parts []Part, v view, from, to int64, s scope) []Part {
+	r := trimPadding(v, [2]int64{from, to})
+	if from, to = r[0], r[1]; to-from < gapSmall {
+		return parts
+	}
 	sub := v.sub(from, to-from)
 	p := Part{Format: Unknown, Offset: from, Length: sub.size, Facts: map[string]string{}, data: sub.section()}
 	u.banners(&p, sub)

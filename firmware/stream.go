@@ -83,14 +83,17 @@ func plausible(kind string, h []byte) bool {
 
 // decompress opens the stream at off. The count tells how much of the view is
 // taken, as exactly as the decoder allows.
-func decompress(kind string, v view, off int64) (r io.Reader, taken func() int64, facts map[string]string, err error) {
-	c := &counting{r: v.sub(off, v.size).section()}
+func decompress(kind string, v view, off int64) (io.Reader, func() int64, map[string]string, error) {
+	c := &counting{r: v.sub(off, frame(kind, v, off)).section()}
 	b := bufio.NewReaderSize(c, 16<<10)
-	taken = func() int64 { return c.n - int64(b.Buffered()) }
-	facts = map[string]string{}
+	taken := func() int64 { return c.n - int64(b.Buffered()) }
+	facts := map[string]string{}
 	if kind != "gzip" {
-		r, err = codec.Stream(kind, b)
-		return r, taken, facts, err
+		z, err := codec.Stream(kind, b)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		return z, func() int64 { return taken() - z.Over() }, facts, nil
 	}
 	z, err := gzip.NewReader(b)
 	if err != nil {
@@ -124,19 +127,20 @@ func (u *unpacker) stream(kind string, v view, off int64, s scope) *Part {
 	}
 	p := &Part{Format: kind, Name: facts["name"], Facts: facts}
 	delete(facts, "name")
-	out := trial[:n]
+	data := view{unpack.Bytes(trial[:n]), int64(n)}
 	if !short {
-		if out, err = u.budget.ReadAll(io.MultiReader(bytesReader(trial), r), v.size-off); err != nil {
-			p.Err = fmt.Sprintf("after %d bytes: %v", len(out), err)
+		held, err := u.budget.ReadAll(io.MultiReader(bytesReader(trial), r), v.size-off)
+		if err != nil {
+			p.Err = fmt.Sprintf("after %d bytes: %v", held.Size, err)
 		}
 		// A kind with a weak magic that breaks soon was chance.
-		if p.Err != "" && len(out) < 16<<10 && (kind == "lzma" || kind == "gzip" || kind == "lz4-legacy") {
-			u.budget.Give(int64(len(out)))
+		if p.Err != "" && held.Size < 16<<10 && (kind == "lzma" || kind == "gzip" || kind == "lz4-legacy") {
+			u.budget.Drop(held)
 			return nil
 		}
+		data = view{held, held.Size}
 	}
 	p.Length = length(kind, v, off, taken())
-	data := view{unpack.Bytes(out), int64(len(out))}
 	p.data = data.section()
 	u.banners(p, data)
 	p.Parts = u.carve(data, s.into(kind, off))
@@ -147,31 +151,55 @@ func bytesReader(b []byte) io.Reader {
 	return io.NewSectionReader(unpack.Bytes(b), 0, int64(len(b)))
 }
 
-// length corrects the count of bytes taken for decoders that read ahead.
+// length corrects the count of bytes taken for the decoder that reads ahead.
 func length(kind string, v view, off, taken int64) int64 {
-	switch kind {
-	case "xz":
-		// The stream ends with a footer at a multiple of four bytes, within
-		// what the decoder has read.
-		const ahead = 64 << 10
-		from := max(0, taken-ahead) &^ 3
-		b := v.head(off+from, taken-from+16)
-		for i := 0; i+12 <= len(b); i += 4 {
-			if b[i+10] == 'Y' && b[i+11] == 'Z' && crc32.ChecksumIEEE(b[i+4:i+10]) == binary.LittleEndian.Uint32(b[i:]) {
-				return from + int64(i) + 12
-			}
+	if kind != "xz" {
+		return taken
+	}
+	// The stream ends with a footer at a multiple of four bytes, within what
+	// the decoder has read.
+	const ahead = 64 << 10
+	from := max(0, taken-ahead) &^ 3
+	b := v.head(off+from, taken-from+16)
+	for i := 0; i+12 <= len(b); i += 4 {
+		if b[i+10] == 'Y' && b[i+11] == 'Z' && crc32.ChecksumIEEE(b[i+4:i+10]) == binary.LittleEndian.Uint32(b[i:]) {
+			return from + int64(i) + 12
 		}
-	case "zstd":
-		return zstdLength(v, off, taken)
 	}
 	return taken
 }
 
-// zstdLength walks the blocks of one frame (RFC 8878 section 3.1.1).
-func zstdLength(v view, off, fallback int64) int64 {
+// frame tells how long the stream at off is, for the kinds whose decoders
+// would go on into what follows it; for all others, what is left of the view.
+func frame(kind string, v view, off int64) int64 {
+	rest := v.size - off
+	switch kind {
+	case "zstd":
+		return min(rest, zstdFrame(v, off, rest))
+	case "lz4":
+		return min(rest, lz4Frame(v, off, rest))
+	case "lz4-legacy":
+		at := int64(4)
+		for {
+			w := v.head(off+at, 4)
+			if len(w) < 4 {
+				return min(rest, at)
+			}
+			n := int64(binary.LittleEndian.Uint32(w))
+			if n == 0 || n > codec.MaxLegacyBlock || n > rest-at-4 {
+				return at
+			}
+			at += 4 + n
+		}
+	}
+	return rest
+}
+
+// zstdFrame walks the blocks of one frame (RFC 8878 section 3.1.1).
+func zstdFrame(v view, off, rest int64) int64 {
 	h := v.head(off, 18)
 	if len(h) < 6 {
-		return fallback
+		return rest
 	}
 	d := h[4]
 	at := off + 5
@@ -187,7 +215,7 @@ func zstdLength(v view, off, fallback int64) int64 {
 	for {
 		b := v.head(at, 3)
 		if len(b) < 3 {
-			return fallback
+			return rest
 		}
 		w := uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16
 		n := int64(w >> 3)
@@ -202,5 +230,40 @@ func zstdLength(v view, off, fallback int64) int64 {
 	if d&4 != 0 {
 		at += 4
 	}
-	return min(at-off, v.size-off)
+	return at - off
+}
+
+// lz4Frame walks the blocks of one frame (LZ4 Frame Format 1.6.1).
+func lz4Frame(v view, off, rest int64) int64 {
+	h := v.head(off, 8)
+	if len(h) < 8 {
+		return rest
+	}
+	flags := h[4]
+	at := off + 7
+	if flags&8 != 0 {
+		at += 8
+	}
+	if flags&1 != 0 {
+		at += 4
+	}
+	for {
+		w := v.head(at, 4)
+		if len(w) < 4 {
+			return rest
+		}
+		n := int64(binary.LittleEndian.Uint32(w) & 0x7fffffff)
+		at += 4
+		if n == 0 {
+			break
+		}
+		at += n
+		if flags&0x10 != 0 {
+			at += 4
+		}
+	}
+	if flags&4 != 0 {
+		at += 4
+	}
+	return at - off
 }

@@ -4,8 +4,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/ringwall/ringwall/firmware/internal/unpack"
 )
 
 // Images are looked for among the files of an archive, since that is how
@@ -61,12 +59,13 @@ func (u *unpacker) within(p *Part, off int64, s scope) {
 		q := Part{Format: "file", Name: f.Path, Length: f.Size, Facts: map[string]string{}}
 		if c, slow := v.ReaderAt.(*sequential); slow {
 			held, err := u.budget.ReadAll(c.open(), min(f.Size, holdWithin))
-			if err != nil || int64(len(held)) > holdWithin {
+			if err != nil || held.Size > holdWithin {
+				u.budget.Drop(held)
 				q.Err = "the file is compressed and too large to be opened as an image"
 				p.Parts = append(p.Parts, q)
 				continue
 			}
-			v = view{unpack.Bytes(held), int64(len(held))}
+			v = view{held, held.Size}
 		}
 		q.data = v.section()
 		q.Parts = u.carve(v, s.into(p.Format, off).below(&q))

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/anchore/go-lzo"
@@ -236,9 +237,9 @@ func Rtime(src []byte, length int) ([]byte, error) {
 }
 
 // Stream returns a reader that decompresses the stream r of the given kind.
-// It reads no more of r than it needs where the format allows that: gzip and
-// bzip2 stop at the end of their stream when r is an io.ByteReader.
-func Stream(kind string, r io.Reader) (_ io.Reader, err error) {
+// It reads no more of r than it needs where the format allows that; of lz4 and
+// zstd, r must have one frame alone.
+func Stream(kind string, r io.Reader) (_ *Reader, err error) {
 	defer guard(kind, &err)
 	var s io.Reader
 	switch kind {
@@ -272,16 +273,26 @@ func Stream(kind string, r io.Reader) (_ io.Reader, err error) {
 	default:
 		return nil, fmt.Errorf("no decoder for %q", kind)
 	}
-	return &guarded{s, kind}, nil
+	return &Reader{r: s, kind: kind}, nil
 }
 
-// guarded is a stream whose decoder may panic.
-type guarded struct {
+// Reader is a decompressing stream.
+type Reader struct {
 	r    io.Reader
 	kind string
+	over int64
 }
 
-func (g *guarded) Read(p []byte) (n int, err error) {
+// Over tells, at the end of the stream, how many bytes behind it were taken.
+func (g *Reader) Over() int64 { return g.over }
+
+// Read implements io.Reader.
+func (g *Reader) Read(p []byte) (n int, err error) {
 	defer guard(g.kind, &err)
-	return g.r.Read(p)
+	n, err = g.r.Read(p)
+	if bad, ok := errors.AsType[bzip2.StructuralError](err); ok && strings.Contains(string(bad), "continuation") {
+		// The library looks whether another stream follows.
+		g.over, err = 2, io.EOF
+	}
+	return n, err
 }

@@ -13,6 +13,9 @@ import (
 // (256 KiB by its program, 64 MiB by its reader).
 const maxFrame = 8 << 20
 
+// MaxLegacyBlock is how long a compressed block of lz4-legacy may be.
+const MaxLegacyBlock = maxFrame + maxFrame/255 + 16
+
 // lz4Legacy reads the frames that the Linux kernel and old boot images use:
 // a magic, then blocks of 8 MiB each behind its compressed length.
 type lz4Legacy struct {
@@ -39,7 +42,7 @@ func (l *lz4Legacy) Read(p []byte) (int, error) {
 		if !l.started {
 			return 0, errors.New("no legacy frame of lz4")
 		}
-		if n == 0 || n > maxFrame+maxFrame/255+16 {
+		if n == 0 || n > MaxLegacyBlock {
 			return 0, io.EOF // the size of the kernel stands behind its last block
 		}
 		src := make([]byte, n)

@@ -97,34 +97,94 @@ const ratioFree = 32 << 20
 // ReadAll reads a decompressing stream whole into memory, within the budget
 // and within the allowed ratio to the size of its compressed form. On an error
 // it returns what was read: half an archive still tells something.
-func (b *Budget) ReadAll(r io.Reader, compressed int64) ([]byte, error) {
+func (b *Budget) ReadAll(r io.Reader, compressed int64) (*Held, error) {
 	limit := int64(1) << 62
 	if compressed >= 0 && compressed < limit/b.maxRatio {
 		limit = max(ratioFree, compressed*b.maxRatio)
 	}
-	out := []byte{}
-	buf := make([]byte, 64<<10)
+	h := &Held{}
 	for {
 		if err := b.ctx.Err(); err != nil {
-			return out, err
+			return h, err
 		}
-		n, err := r.Read(buf)
-		if n > 0 {
-			if tooMuch := b.Take(int64(n)); tooMuch != nil {
-				return out, tooMuch
-			}
-			if int64(len(out))+int64(n) > limit {
-				return out, fmt.Errorf("%d compressed bytes yield more than %d times as much: %w", compressed, b.maxRatio, ErrBudget)
-			}
-			out = append(out, buf[:n]...)
+		if h.Size > limit {
+			return h, fmt.Errorf("%d compressed bytes yield more than %d times as much: %w", compressed, b.maxRatio, ErrBudget)
 		}
+		room, err := h.room(b)
+		if err != nil {
+			return h, err
+		}
+		n, err := r.Read(room)
+		h.grow(n)
 		if err == io.EOF {
-			return out, nil
+			return h, nil
 		}
 		if err != nil {
-			return out, err
+			return h, err
 		}
 	}
+}
+
+// Drop returns what is held to the budget.
+func (b *Budget) Drop(h *Held) {
+	for _, c := range h.chunks {
+		b.Give(int64(cap(c)))
+	}
+	h.chunks, h.Size = nil, 0
+}
+
+// Held is content in memory, in chunks so that growing never copies it.
+type Held struct {
+	Size   int64
+	chunks [][]byte
+}
+
+const (
+	firstChunk = 16 << 10
+	heldChunk  = 1 << 20
+)
+
+// room returns space to read into, drawing a new chunk when the last is full.
+// The first chunks are small: most streams of a firmware are.
+func (h *Held) room(b *Budget) ([]byte, error) {
+	n := len(h.chunks)
+	if n == 0 || len(h.chunks[n-1]) == cap(h.chunks[n-1]) {
+		size := firstChunk
+		if n > 0 {
+			size = heldChunk
+		}
+		if err := b.Take(int64(size)); err != nil {
+			return nil, err
+		}
+		h.chunks = append(h.chunks, make([]byte, 0, size))
+		n++
+	}
+	c := h.chunks[n-1]
+	return c[len(c):cap(c)], nil
+}
+
+func (h *Held) grow(n int) {
+	last := len(h.chunks) - 1
+	h.chunks[last] = h.chunks[last][:len(h.chunks[last])+n]
+	h.Size += int64(n)
+}
+
+// ReadAt implements io.ReaderAt.
+func (h *Held) ReadAt(p []byte, off int64) (int, error) {
+	done := 0
+	for done < len(p) {
+		if off < 0 || off >= h.Size {
+			return done, io.EOF
+		}
+		i, in := 0, off
+		if off >= firstChunk {
+			i, in = int((off-firstChunk)/heldChunk)+1, (off-firstChunk)%heldChunk
+		}
+		n := copy(p[done:], h.chunks[i][in:])
+		done += n
+		off += int64(n)
+	}
+	return done, nil
 }
 
 // Bytes is content that is in memory already.
