@@ -25,6 +25,7 @@ const (
 	connAsked                       // a DNS question
 	connVideo                       // a video stream was asked for
 	connRTSP                        // speaks RTSP
+	connAnswer                      // its answer was seen before its opening: both sequence numbers are known
 )
 
 // conn is one connection, or one flow of UDP.
@@ -56,6 +57,9 @@ type conn struct {
 	body        [14]byte
 	flooding    uint8
 }
+
+// begun reports whether it is known where either side's bytes begin.
+func (c *conn) begun() bool { return c.state == connOpen || c.marks&connAnswer != 0 }
 
 // conns is the table of connections.
 type conns struct {

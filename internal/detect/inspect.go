@@ -19,14 +19,14 @@ const (
 func (e *Engine) payload(p *packet.Packet, c *conn, up bool, now int64, src, dst uint64) {
 	b := p.Payload
 	if up {
-		if c.marks&connFirstUp == 0 && c.state == connOpen && p.Seq == c.isn+1 {
+		if c.marks&connFirstUp == 0 && c.begun() && p.Seq == c.isn+1 {
 			c.marks |= connFirstUp
 			if kind := program(b); kind != "" {
 				e.pushed(p, c, kind, now, src, dst)
 			}
 		}
 	} else {
-		if c.marks&connFirstDn == 0 && c.state == connOpen && p.Seq == c.risn+1 {
+		if c.marks&connFirstDn == 0 && c.begun() && p.Seq == c.risn+1 {
 			c.marks |= connFirstDn
 			if kind := program(b); kind != "" {
 				e.fetched(p, c, kind, "", now, src, dst)
@@ -46,6 +46,10 @@ func (e *Engine) payload(p *packet.Packet, c *conn, up bool, now int64, src, dst
 		return
 	}
 	if len(b) < 12 {
+		return
+	}
+	if !up && c.marks&connVideo == 0 && video(c.dport) && interleaved(b) {
+		e.videoOpened(p, c, e.partyBack(p.Dst, dst, c.src), e.partyBack(p.Src, src, c.dst), "under way", now)
 		return
 	}
 	switch binary.BigEndian.Uint32(b) {

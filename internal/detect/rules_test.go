@@ -308,7 +308,7 @@ func TestFailingBeacon_repeatedBySystem(t *testing.T) {
 		d := w.syn(cam, command, 6667)
 		for _, s := range []int{1, 2, 4, 8} {
 			w.pass(time.Duration(s) * time.Second)
-			w.seg(cam, d.sport, command, 6667, packet.SYN, d.up, "")
+			w.seg(cam, d.sport, command, 6667, packet.SYN, d.first-1, "")
 		}
 		w.pass(15 * time.Second)
 	}
@@ -668,6 +668,98 @@ func TestStrangerVideo(t *testing.T) {
 	y := newWorld(t, detect.Config{}, nil)
 	y.open(stranger, cam, 8080).say("GET /video.cgi HTTP/1.1\r\nHost: x\r\n\r\n").hear("HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=b\r\n\r\n--b")
 	y.want(detect.StrangerVideo, attack, cam.String(), "target")
+}
+
+// A tap at each end of a gateway may hand over the opening of a connection
+// after its answer, or after all that was said first. It is still one
+// connection, and everything in it is read.
+func TestOpening_comesLate(t *testing.T) {
+	const session = "the whole of it"
+	steps := []struct {
+		name string
+		do   func(d *dial)
+	}{
+		{"answer", func(d *dial) { d.answer() }},
+		{"options", func(d *dial) { d.say("OPTIONS rtsp://x RTSP/1.0\r\n\r\n") }},
+		{"options answered", func(d *dial) { d.hear("RTSP/1.0 200 OK\r\n\r\n") }},
+		{"play", func(d *dial) { d.say("PLAY rtsp://10.77.0.11/live RTSP/1.0\r\nCSeq: 5\r\n\r\n") }},
+		{"play answered", func(d *dial) { d.hear("RTSP/1.0 200 OK\r\nCSeq: 5\r\n\r\n") }},
+		{session, func(*dial) {}},
+	}
+	for at, step := range steps {
+		t.Run("before "+step.name, func(t *testing.T) {
+			w := newWorld(t, detect.Config{}, homeDevices())
+			d := w.dial(stranger, goodCam, 554)
+			for i, s := range steps {
+				if i == at {
+					d.open()
+				}
+				s.do(d)
+			}
+			stages := map[ringwall.Stage]int{}
+			for _, a := range w.of(detect.StrangerVideo) {
+				stages[a.Stage]++
+			}
+			if stages[ringwall.Infection] != 1 || stages[ringwall.Action] != 1 {
+				t.Errorf("want one try and one stream:\n%s", w.summary())
+			}
+		})
+	}
+	t.Run("is not counted twice", func(t *testing.T) {
+		w := newWorld(t, detect.Config{}, homeDevices())
+		for range 4 { // of five that would be guessing
+			d := w.open(stranger, goodCam, 23)
+			w.seg(d.src, d.sport, d.dst, d.dport, packet.SYN, d.first-1, "")
+			w.pass(time.Second)
+		}
+		w.silent(detect.NewPeer)
+	})
+	t.Run("but the same again later is another", func(t *testing.T) {
+		w := newWorld(t, detect.Config{}, homeDevices())
+		d := w.dial(stranger, goodCam, 23)
+		for range 5 {
+			d.open()
+			d.answer()
+			w.pass(2 * time.Second)
+		}
+		w.want(detect.CredentialGuessing, attack, string(goodID), "target")
+	})
+}
+
+// A stream that is older than the detectors is seen by its pictures.
+func TestStrangerVideo_underWay(t *testing.T) {
+	picture := "$\x00\x00\x10" + "\x80\x60\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01" + "pict"
+	for _, c := range []struct {
+		name, says string
+		from       netip.Addr
+		port       uint16
+		want       int
+	}{
+		{"a stranger", picture, stranger, 554, 1},
+		{"a learned viewer", picture, phone, 554, 0},
+		{"a frame too short for a picture", "$\x00\x00\x08\x80\x60\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01", stranger, 554, 0},
+		{"another protocol", strings.Repeat("$", 40), stranger, 554, 0},
+		{"another port", picture, stranger, 9000, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, detect.Config{}, homeDevices())
+			d := w.dial(c.from, goodCam, c.port)
+			for range 3 {
+				d.hear(c.says)
+				w.seg(d.src, d.sport, d.dst, d.dport, packet.ACK, d.up, "")
+			}
+			all := w.of(detect.StrangerVideo)
+			if len(all) != c.want {
+				t.Fatalf("%d alerts, want %d:\n%s", len(all), c.want, w.summary())
+			}
+			if c.want == 0 {
+				return
+			}
+			if a := all[0]; a.Severity != ringwall.High || a.Nature != attack || a.Stage != ringwall.Action || a.Subject.ID != string(goodID) || a.Peer != c.from {
+				t.Errorf("alert %+v", a)
+			}
+		})
+	}
 }
 
 func TestAddressSpoof(t *testing.T) {

@@ -97,6 +97,10 @@ func (c *conn) count(up bool, second uint32) {
 	}
 }
 
+// lateCopy is how long after a connection began the same opening is taken for
+// a copy of the first.
+const lateCopy = int64(time.Second)
+
 // opening handles a SYN.
 func (e *Engine) opening(p *packet.Packet, now int64, src, dst uint64, side uint32, tag uint64) {
 	a := attempt{now: now, num: p.Number, proto: packet.ProtoTCP, sport: p.SrcPort, dport: p.DstPort, syn: true}
@@ -105,7 +109,10 @@ func (e *Engine) opening(p *packet.Packet, now int64, src, dst uint64, side uint
 		e.mirai(p, &a)
 	}
 	c := e.conns.find(tag)
-	if c != nil && c.state == connTried && c.isn == p.Seq && c.side == side && now-c.last < int64(2*time.Minute) {
+	same := c != nil && c.isn == p.Seq && c.side == side && now-c.last < int64(2*time.Minute)
+	late := same && c.state == connMiddle && c.marks&connAnswer != 0
+	switch {
+	case same && c.state == connTried:
 		c.last = now
 		c.syns++
 		if x := e.endpoints.find(c.endpoint); x != nil {
@@ -113,12 +120,20 @@ func (e *Engine) opening(p *packet.Packet, now int64, src, dst uint64, side uint
 			e.failing(&a, x)
 		}
 		return
+	case same && c.state == connOpen && now-c.first < lateCopy:
+		return // what was answered just now does not begin anew
+	case !late:
+		c = e.conns.open(tag, now)
 	}
-	c = e.conns.open(tag, now)
+	// What was read of a connection whose opening comes late is kept.
 	c.num, c.side, c.isn, c.dport, c.proto, c.syns = p.Number, side, p.Seq, p.DstPort, packet.ProtoTCP, 1
 	c.src, c.dst = a.src.dev, a.dst.dev
 	a.c = c
 	e.attempt(&a)
+	if late {
+		c.state = connOpen
+		e.answered(&packet.Packet{Src: p.Dst, Dst: p.Src}, c, now, dst, src)
+	}
 }
 
 // middle handles a packet of a connection that was not seen to begin.
@@ -142,6 +157,10 @@ func (e *Engine) middle(p *packet.Packet, now int64, src, dst uint64, ss, ds uin
 	if p.SrcPort < p.DstPort && p.SrcPort < 32768 || flags == packet.SYN|packet.ACK { // the service answers
 		c.side, c.dport = ds, p.SrcPort
 		from, to = to, from
+	}
+	if flags == packet.SYN|packet.ACK {
+		c.isn, c.risn = p.AckNum-1, p.Seq
+		c.marks |= connAnswer
 	}
 	c.src, c.dst = from.dev, to.dev
 	if len(p.Payload) > 0 {

@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"encoding/binary"
+
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/internal/packet"
 )
@@ -25,7 +27,8 @@ func (e *Engine) videoTry(a *attempt) {
 	}, "try"+a.src.addr.String(), hour)
 }
 
-// videoOpened notes that a stream of video began, or is asked to begin.
+// videoOpened notes that a stream of video began, is asked to begin, or is
+// under way: a stream may be older than the detectors, or its beginning lost.
 func (e *Engine) videoOpened(p *packet.Packet, c *conn, viewer, camera party, how string, now int64) {
 	if camera.dev < 0 && !camera.local || c.marks&connVideo != 0 {
 		return
@@ -52,4 +55,10 @@ func (e *Engine) videoOpened(p *packet.Packet, c *conn, viewer, camera party, ho
 		s.nature, s.severity, s.title = ringwall.NatureDeviation, ringwall.Medium, "A host that never did so before watches the video of the device"
 	}
 	e.tell(s, viewer.addr.String(), hour)
+}
+
+// interleaved reports whether b begins with a frame of RTP between the
+// messages of RTSP (RFC 2326 section 10.12; RTP version 2, RFC 3550).
+func interleaved(b []byte) bool {
+	return len(b) >= 16 && b[0] == '$' && b[1] < 16 && binary.BigEndian.Uint16(b[2:]) >= 12 && b[4]>>6 == 2
 }

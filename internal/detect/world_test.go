@@ -95,29 +95,41 @@ func (w *world) dgram(src netip.Addr, sport uint16, dst netip.Addr, dport uint16
 	w.send(packet.Packet{Layers: packet.IPv4 | packet.UDP, Proto: 17, Src: src, Dst: dst, SrcPort: sport, DstPort: dport, Payload: []byte(text), PayloadLen: len(text), IPLen: 28 + len(text)})
 }
 
-// dial is one TCP connection that is open.
+// dial is one TCP connection.
 type dial struct {
 	w            *world
 	src, dst     netip.Addr
 	sport, dport uint16
-	up, down     uint32
+	up, down     uint32 // what comes next
+	first        uint32 // of the opener's bytes
+}
+
+// dial is a connection that is yet to be opened.
+func (w *world) dial(src, dst netip.Addr, dport uint16) *dial {
+	w.port++
+	first := uint32(w.port)*77777 + 1
+	return &dial{w: w, src: src, dst: dst, sport: w.port, dport: dport, first: first, up: first, down: uint32(w.port)*55555 + 1}
+}
+
+func (d *dial) open() { d.w.seg(d.src, d.sport, d.dst, d.dport, packet.SYN, d.first-1, "") }
+
+func (d *dial) answer() {
+	d.w.send(packet.Packet{Layers: packet.IPv4 | packet.TCP, Proto: 6, Src: d.dst, Dst: d.src, SrcPort: d.dport, DstPort: d.sport,
+		Flags: packet.SYN | packet.ACK, Seq: d.down - 1, AckNum: d.up, IPLen: 40})
+	d.w.seg(d.src, d.sport, d.dst, d.dport, packet.ACK, d.up, "")
 }
 
 // syn sends the opening only.
 func (w *world) syn(src, dst netip.Addr, dport uint16) *dial {
-	w.port++
-	d := &dial{w: w, src: src, dst: dst, sport: w.port, dport: dport, up: uint32(w.port) * 77777, down: uint32(w.port) * 55555}
-	w.seg(src, d.sport, dst, dport, packet.SYN, d.up, "")
+	d := w.dial(src, dst, dport)
+	d.open()
 	return d
 }
 
 // open opens a connection.
 func (w *world) open(src, dst netip.Addr, dport uint16) *dial {
 	d := w.syn(src, dst, dport)
-	w.seg(dst, dport, src, d.sport, packet.SYN|packet.ACK, d.down, "")
-	d.up++
-	d.down++
-	w.seg(src, d.sport, dst, dport, packet.ACK, d.up, "")
+	d.answer()
 	return d
 }
 
