@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -36,7 +37,8 @@ type Status struct {
 	Lost       uint64             `json:"lost"`
 	Packets    uint64             `json:"packets"`
 	TapDrops   uint64             `json:"tapDrops"`
-	RSSBytes   int64              `json:"rssBytes"` // agent and DNS guard
+	Unwatched  []string           `json:"unwatched,omitempty"` // interfaces of which no packet is seen now
+	RSSBytes   int64              `json:"rssBytes"`            // agent and DNS guard
 	Uptime     api.Duration       `json:"uptime,omitzero"`
 	Faults     []string           `json:"faults,omitempty"`
 }
@@ -66,6 +68,9 @@ func (a *Agent) status() Status {
 		s.Faults = append(s.Faults, "it is not known which holds are in force; every device is quarantined")
 	}
 	s.Packets, s.TapDrops = a.watch.counts()
+	if s.Unwatched = a.watch.unwatched(); len(s.Unwatched) > 0 {
+		s.Faults = append(s.Faults, fmt.Sprintf("not watched: %s", strings.Join(s.Unwatched, ", ")))
+	}
 	return s
 }
 

@@ -38,6 +38,7 @@ type watch struct {
 	number uint64 // of the last packet
 	failed uint64 // packets that could not be decoded
 	ports  map[packet.MAC]string
+	twins  *twins
 	self   map[packet.MAC]bool        // of the gateway's interfaces
 	own    map[netip.Addr]bool        // addresses of the gateway
 	fell   map[ringwall.DeviceID]bool // tainted devices whose trust has fallen since
@@ -54,7 +55,7 @@ type listener struct {
 const maxPorts = 4096
 
 func newWatch(a *Agent) *watch {
-	w := &watch{agent: a, ports: map[packet.MAC]string{}}
+	w := &watch{agent: a, ports: map[packet.MAC]string{}, twins: newTwins()}
 	w.learnSelf()
 	w.rebuild(nil)
 	return w
@@ -203,45 +204,73 @@ func (w *watch) packet(l *listener, link packet.LinkType, p *packet.Packet, data
 	p.Time, p.OrigLen = ts, origLen
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.number++
 	if err != nil {
 		w.failed++
 	}
+	w.judge(l, p)
+}
+
+// judge hands p to the detectors and the meter if it comes in here. The caller
+// holds mu.
+func (w *watch) judge(l *listener, p *packet.Packet) {
+	w.number++
 	p.Number = w.number
 	if !w.comesIn(l, p) {
 		return
 	}
-	if !l.uplink && !w.self[p.SrcMAC] && p.SrcMAC != (packet.MAC{}) && w.ports[p.SrcMAC] != l.iface && len(w.ports) < maxPorts {
-		w.ports[p.SrcMAC] = l.iface
+	if !l.uplink && !w.self[p.SrcMAC] && p.SrcMAC != (packet.MAC{}) && w.ports[p.SrcMAC] != l.iface {
+		w.sits(p.SrcMAC, l.iface)
 	}
 	w.adopt()
 	w.engine.Packet(p)
 	w.meter.Packet(p)
 }
 
+// sits notes at which port a host is. Where there are too many, any gives way:
+// one that is there is noted again with its next packet.
+func (w *watch) sits(mac packet.MAC, port string) {
+	if _, known := w.ports[mac]; !known && len(w.ports) >= maxPorts {
+		for any := range w.ports {
+			delete(w.ports, any)
+			break
+		}
+	}
+	w.ports[mac] = port
+}
+
 // comesIn reports whether p is judged where it is seen now. Each packet is
-// judged once: where it comes in, ahead of the packet filter, but for two.
-// What goes on in a TCP connection from the world is judged where it leaves
-// towards its device, on the port where the device's answers come in: the two
-// directions then stand in one ring and so in order, which inspection needs.
-// What such a connection begins with, which is what the filter refuses, is
-// judged at the uplink. And what the gateway says itself is judged: its DNS
-// answers tell by which names devices call. Its proxy ARP is no claim of a
-// stranger's. Behind a masquerade the uplink is not watched.
+// judged once: where it comes in, ahead of the packet filter, but for what
+// comes from the world. What goes on in a TCP connection is judged where it
+// leaves towards its device, on the port where the device's answers come in:
+// the two directions then stand in one ring and so in order, which inspection
+// needs. What such a connection begins with, and all that is not TCP, the
+// filter may refuse: it is judged at the uplink or on the device's port,
+// wherever it is read first (see twins). And what the gateway says itself is
+// judged: its DNS answers tell by which names devices call. Its proxy ARP is no
+// claim of a stranger's. Behind a masquerade the uplink is not watched.
 func (w *watch) comesIn(l *listener, p *packet.Packet) bool {
 	ours := w.self[p.SrcMAC]
 	goesOn := p.Has(packet.TCP) && p.Flags&packet.ACK != 0
 	switch {
 	case l.uplink:
-		return !ours && p.IP() && w.local(p.Dst) && !goesOn
+		return !ours && p.IP() && w.local(p.Dst) && !goesOn && w.twins.first(p, true)
 	case !ours:
 		return true
 	case !p.IP():
 		return false
 	case w.own[p.Src]:
 		return true
+	case w.local(p.Src):
+		return false
 	}
-	return !w.local(p.Src) && (goesOn || w.agent.cfg.Masquerade)
+	port, known := w.ports[p.DstMAC]
+	switch {
+	case known && port != l.iface:
+		return false // a bridge that has forgotten where a host is hands out copies on all ports
+	case goesOn, w.agent.cfg.Masquerade:
+		return true
+	}
+	return known && w.twins.first(p, false)
 }
 
 func (w *watch) local(a netip.Addr) bool {
@@ -288,17 +317,18 @@ func (w *watch) seconds(ctx context.Context, ready func()) error {
 	}
 }
 
-// sightings returns who was seen, without the gateway itself. The caller
-// holds mu.
+// sightings returns who was seen, without the gateway itself, and without those
+// of the world who write a sender's address of ours. The caller holds mu.
 func (w *watch) sightings() []api.Sighting {
 	all := w.meter.Sightings()
 	out := all[:0]
 	for _, s := range all {
 		mac, ok := packet.ParseMAC(s.MAC)
-		if !ok || w.self[mac] || mac.Multicast() {
+		port, here := w.ports[mac]
+		if !ok || !here || w.self[mac] || mac.Multicast() {
 			continue
 		}
-		s.Port = w.ports[mac]
+		s.Port = port
 		out = append(out, s)
 	}
 	return out
@@ -386,4 +416,16 @@ func (w *watch) counts() (packets, drops uint64) {
 		}
 	}
 	return w.number, drops
+}
+
+// unwatched names the interfaces that are not tapped now.
+func (w *watch) unwatched() (names []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.taps {
+		if l.tap == nil {
+			names = append(names, l.iface)
+		}
+	}
+	return names
 }
