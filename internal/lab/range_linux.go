@@ -207,36 +207,73 @@ func (r *Range) startActor(ctx context.Context, s spec) error {
 	return err
 }
 
-// start starts a process in a namespace, with the range's mark.
+// start starts a process in a namespace, with the range's mark. What it says
+// goes where cmd says, or to the range's log.
 func (r *Range) start(name string, ns *netns.NS, cmd *exec.Cmd) (*process, error) {
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
 	cmd.Env = append(cmd.Env, actor.EnvRun+"="+r.mark)
-	cmd.WaitDelay = 2 * time.Second
-	rd, wr, err := os.Pipe()
+	theirs, err := r.listenTo(name, cmd)
+	if err == nil {
+		err = r.spawn.start(ns, cmd)
+	}
+	for _, f := range theirs {
+		f.Close()
+	}
 	if err != nil {
-		return nil, err
-	}
-	if cmd.Stdout == nil {
-		cmd.Stdout = wr
-	}
-	if cmd.Stderr == nil {
-		cmd.Stderr = wr
-	}
-	err = r.spawn.start(ns, cmd)
-	wr.Close()
-	if err != nil {
-		rd.Close()
 		return nil, err
 	}
 	p := &process{name: name, cmd: cmd, done: make(chan struct{})}
-	r.wg.Go(func() { r.log.copy(name, rd) })
 	r.wg.Go(func() {
 		defer close(p.done)
 		p.err = cmd.Wait()
 	})
 	return p, nil
+}
+
+// listenTo gives cmd pipes to speak into, and copies what comes out of them
+// until the last process that has their other ends is gone. With files, Wait
+// waits for the process itself, not for what it leaves behind with its output,
+// as the agent leaves the DNS guard.
+func (r *Range) listenTo(name string, cmd *exec.Cmd) (theirs []*os.File, err error) {
+	route := func(w io.Writer) (io.Writer, error) {
+		if f, ok := w.(*os.File); ok {
+			return f, nil
+		}
+		rd, wr, err := os.Pipe()
+		if err != nil {
+			return nil, err
+		}
+		theirs = append(theirs, wr)
+		r.wg.Go(func() {
+			if w == nil {
+				r.log.copy(name, rd)
+				return
+			}
+			defer rd.Close()
+			_, _ = io.Copy(w, rd)
+			_, _ = io.Copy(io.Discard, rd) // who cannot write it down does not end the process
+		})
+		return wr, nil
+	}
+	same := sameWriter(cmd.Stdout, cmd.Stderr)
+	if cmd.Stdout, err = route(cmd.Stdout); err != nil {
+		return theirs, err
+	}
+	if same {
+		cmd.Stderr = cmd.Stdout
+		return theirs, nil
+	}
+	cmd.Stderr, err = route(cmd.Stderr)
+	return theirs, err
+}
+
+// sameWriter reports whether two writers are one, which must not be written to
+// by two goroutines at once.
+func sameWriter(a, b io.Writer) bool {
+	defer func() { _ = recover() }() // of types that cannot be compared
+	return a == b
 }
 
 // StartAgent starts the gateway's agent in the gateway's namespace. There is
@@ -295,8 +332,16 @@ func (r *Range) StopAgent(kill bool) error {
 	return nil
 }
 
+// callTime bounds an order whose giver sets no bound.
+const callTime = time.Minute
+
 // call gives an order to an actor.
 func (r *Range) call(ctx context.Context, name, op string, in, out any) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, callTime)
+		defer cancel()
+	}
 	r.mu.Lock()
 	p := r.actors[name]
 	r.mu.Unlock()

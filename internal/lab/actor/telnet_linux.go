@@ -53,6 +53,10 @@ func onTerminal(ctx context.Context, visitor io.ReadWriter, name string, args ..
 	if err != nil {
 		return err
 	}
+	// Whatever the visitor left running may keep the terminal for good: it is
+	// taken away from them, rather than waited for.
+	end := context.AfterFunc(ctx, func() { master.Close() })
+	defer end()
 	typed := make(chan struct{})
 	go func() { // ends when the visitor's connection does, which the caller closes
 		defer close(typed)
@@ -60,9 +64,11 @@ func onTerminal(ctx context.Context, visitor io.ReadWriter, name string, args ..
 		// He has hung up: the terminal goes, and with it what runs on it.
 		_ = cmd.Process.Signal(unix.SIGHUP)
 		_ = cmd.Process.Kill()
+		master.Close()
 	}()
 	_, _ = io.Copy(visitor, master) // EIO: nobody is on the terminal any more
 	err = cmd.Wait()
+	master.Close() // nobody reads what he types
 	if c, ok := visitor.(*nvt); ok {
 		c.conn.Close()
 	}
