@@ -2,6 +2,7 @@ package trial
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ringwall/ringwall/internal/agent"
@@ -28,8 +29,8 @@ func (t *Trial) GatewayStatus(ctx context.Context) (agent.Status, error) {
 // without a word.
 func (t *Trial) KillAgent() error { return t.Range.StopAgent(true) }
 
-// StartAgent runs it again and waits until it has read its state and judges
-// packets.
+// StartAgent runs it again and waits until it has read its state and watches
+// all interfaces. (While nobody runs, the status is that of the disk.)
 func (t *Trial) StartAgent(ctx context.Context) error {
 	cmd, err := t.agent()
 	if err != nil {
@@ -38,8 +39,20 @@ func (t *Trial) StartAgent(ctx context.Context) error {
 	if err := t.Range.StartAgent(cmd); err != nil {
 		return err
 	}
-	return t.Until(ctx, 30*time.Second, "the gateway's program answers", func() (bool, error) {
-		_, err := t.GatewayStatus(ctx)
-		return err == nil, nil
+	return t.Until(ctx, 30*time.Second, "the gateway's program watches", func() (bool, error) {
+		if _, ended := t.Range.Agent(); closed(ended) {
+			return false, errors.New("the gateway's program has ended")
+		}
+		st, err := t.GatewayStatus(ctx)
+		return err == nil && st.Running && len(st.Unwatched) == 0, nil
 	})
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }

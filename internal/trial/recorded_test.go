@@ -1,7 +1,6 @@
 package trial_test
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -131,12 +130,15 @@ func hasRule(in api.Incident, rule string) bool {
 	return slices.ContainsFunc(in.Alerts, func(a ringwall.Alert) bool { return a.Rule == rule })
 }
 
-// logTo passes what everybody says to the test's log, when the test fails.
+// logTo passes what everybody says to the test's log, which is shown when the
+// test fails.
 type logTo struct{ t *testing.T }
 
 func (l logTo) Write(b []byte) (int, error) {
-	if testing.Verbose() && !bytes.Contains(b, []byte("msg=request")) && !bytes.Contains(b, []byte("desired state is in force")) {
-		l.t.Log(strings.TrimRight(string(b), "\n"))
+	for line := range strings.Lines(string(b)) {
+		if !strings.Contains(line, "msg=request") && !strings.Contains(line, "desired state is in force") {
+			l.t.Log(strings.TrimRight(line, "\n"))
+		}
 	}
 	return len(b), nil
 }
