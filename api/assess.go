@@ -46,16 +46,16 @@ type RemedialDone struct {
 
 // Question is one of a questionnaire, in the language it was asked for.
 type Question struct {
-	ID       string   `json:"id"`
-	Module   string   `json:"module,omitempty"`
-	Text     string   `json:"text"`
-	Help     string   `json:"help,omitempty"`
-	Kind     string   `json:"kind"` // "choice", "text", "date", "url", "services"
-	Choices  []Choice `json:"choices,omitempty"`
-	Asked    bool     `json:"asked"` // by what was answered before; false = it does not apply
-	Answer   string   `json:"answer,omitempty"`
-	Problem  string   `json:"problem,omitempty"`  // why the answer does not do
-	Provides []string `json:"provides,omitempty"` // indicators that it answers
+	ID        string   `json:"id"`
+	Indicator string   `json:"indicator"` // that it answers
+	Text      string   `json:"text"`
+	Help      string   `json:"help,omitempty"`
+	Kind      string   `json:"kind"` // "choice", "date", "url", "ports", "destinations"
+	Choices   []Choice `json:"choices,omitempty"`
+	Optional  bool     `json:"optional,omitempty"`
+	Answered  bool     `json:"answered"`
+	Answer    string   `json:"answer,omitempty"`
+	Note      string   `json:"note,omitempty"` // in the party's own words
 }
 
 // Choice is one answer that may be given.
@@ -64,22 +64,27 @@ type Choice struct {
 	Text  string `json:"text"`
 }
 
-// Questionnaire is what a party is asked about a device.
+// Questionnaire is what a party is asked about a device: the questions that
+// the answers so far leave to be asked.
 type Questionnaire struct {
 	Device    ringwall.DeviceID `json:"device"`
-	Version   string            `json:"version"`
+	Revision  uint64            `json:"revision"`
 	Profile   Profile           `json:"profile"`
 	Questions []Question        `json:"questions"`
+	Asked     int               `json:"asked"` // that must be answered
 	Answered  int               `json:"answered"`
-	Asked     int               `json:"asked"`
 	Saved     time.Time         `json:"saved,omitzero"`     // when an answer was last kept
+	Expires   time.Time         `json:"expires,omitzero"`   // when what was not handed in is forgotten
 	Submitted time.Time         `json:"submitted,omitzero"` // when it last became a declaration
 	Until     time.Time         `json:"until,omitzero"`     // when that expires
 }
 
-// Answers are given by question.
+// Answers are given by question, on the revision that was shown. An empty value
+// takes an answer back; of ports and destinations it says that there are none.
 type Answers struct {
-	Answers map[string]string `json:"answers"`
+	Revision uint64            `json:"revision"`
+	Answers  map[string]string `json:"answers"`
+	Notes    map[string]string `json:"notes,omitempty"`
 }
 
 // MakerScore is how a manufacturer's devices fare in this organisation.

@@ -62,3 +62,29 @@ func (c *Client) PatchRemedial(ctx context.Context, id ringwall.RemedialID, in a
 func (c *Client) DoRemedial(ctx context.Context, id ringwall.RemedialID) (api.RemedialDone, error) {
 	return post[api.RemedialDone](ctx, c, path("remedials", string(id), "do"), nil)
 }
+
+// Makers scores manufacturers by their devices, the worst first.
+func (c *Client) Makers(ctx context.Context) ([]api.MakerScore, error) {
+	return get[[]api.MakerScore](ctx, c, path("manufacturers"), nil)
+}
+
+// Questionnaire asks about a device, in "en" or "zh", with what was answered so far.
+func (c *Client) Questionnaire(ctx context.Context, id ringwall.DeviceID, language string) (api.Questionnaire, error) {
+	q := url.Values{}
+	set(q, "lang", language)
+	return get[api.Questionnaire](ctx, c, path("devices", string(id), "questionnaire"), q)
+}
+
+// SaveAnswers keeps answers; the error has code Conflict when somebody else has
+// answered meanwhile.
+func (c *Client) SaveAnswers(ctx context.Context, id ringwall.DeviceID, language string, in api.Answers) (out api.Questionnaire, err error) {
+	q := url.Values{}
+	set(q, "lang", language)
+	err = c.send(ctx, call{method: http.MethodPut, path: path("devices", string(id), "questionnaire"), query: q, in: in}, &out)
+	return out, err
+}
+
+// SubmitAnswers makes the answers so far a declaration.
+func (c *Client) SubmitAnswers(ctx context.Context, id ringwall.DeviceID) (api.Assessment, error) {
+	return post[api.Assessment](ctx, c, path("devices", string(id), "questionnaire"), nil)
+}

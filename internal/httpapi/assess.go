@@ -40,6 +40,11 @@ func (f *face) evidenceRoutes() {
 		func(ctx context.Context, a audit.Actor, in *struct{ Body api.AssessSettings }) (*body[api.AssessSettings], error) {
 			return answer(f.svc.PutAssessSettings(ctx, a, in.Body))
 		})
+	route(f, op(http.MethodGet, "/v1/manufacturers", "list-makers", "assessments", "How manufacturers' devices fare here, the worst first"),
+		func(ctx context.Context, a audit.Actor, _ *struct{}) (*body[[]api.MakerScore], error) {
+			return answer(f.svc.Makers(ctx, a))
+		})
+	f.questionnaireRoutes()
 	route(f, op(http.MethodGet, "/v1/remedials", "list-remedials", "assessments", "Tasks that would better grades, newest first"),
 		func(ctx context.Context, a audit.Actor, in *struct {
 			Paged
@@ -61,5 +66,33 @@ func (f *face) evidenceRoutes() {
 			ID ringwall.RemedialID `path:"id" maxLength:"64"`
 		}) (*body[api.RemedialDone], error) {
 			return answer(f.svc.DoRemedial(ctx, a, in.ID))
+		})
+}
+
+// Spoken is the language of a text for people.
+type Spoken struct {
+	Language string `query:"lang" enum:"en,zh" default:"en"`
+}
+
+// questionnaireRoutes are what a party is asked about a device.
+func (f *face) questionnaireRoutes() {
+	route(f, op(http.MethodGet, "/v1/devices/{id}/questionnaire", "get-questionnaire", "assessments", "What is asked about a device, with what was answered so far"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			DevicePath
+			Spoken
+		}) (*body[api.Questionnaire], error) {
+			return answer(f.svc.Questionnaire(ctx, a, in.ID, in.Language))
+		})
+	route(f, op(http.MethodPut, "/v1/devices/{id}/questionnaire", "save-answers", "assessments", "Keep answers; 409 when somebody else has answered meanwhile"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			DevicePath
+			Spoken
+			Body api.Answers
+		}) (*body[api.Questionnaire], error) {
+			return answer(f.svc.SaveAnswers(ctx, a, in.ID, in.Language, in.Body))
+		})
+	route(f, status(op(http.MethodPost, "/v1/devices/{id}/questionnaire", "submit-answers", "assessments", "Make the answers so far a declaration; the answer is the assessment that follows"), http.StatusCreated),
+		func(ctx context.Context, a audit.Actor, in *DevicePath) (*body[api.Assessment], error) {
+			return answer(f.svc.SubmitAnswers(ctx, a, in.ID))
 		})
 }

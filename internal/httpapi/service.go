@@ -108,8 +108,17 @@ type Assessments interface {
 	Examinations(ctx context.Context, a audit.Actor, id ringwall.DeviceID) ([]api.Examination, error)
 	// DropExamination takes back what one source said.
 	DropExamination(ctx context.Context, a audit.Actor, id ringwall.DeviceID, source string) error
+	// Makers scores manufacturers by their devices here.
+	Makers(ctx context.Context, a audit.Actor) ([]api.MakerScore, error)
 	AssessSettings(ctx context.Context, a audit.Actor) (api.AssessSettings, error)
 	PutAssessSettings(ctx context.Context, a audit.Actor, in api.AssessSettings) (api.AssessSettings, error)
+	// Questionnaire asks about a device, with what was answered so far.
+	Questionnaire(ctx context.Context, a audit.Actor, id ringwall.DeviceID, language string) (api.Questionnaire, error)
+	// SaveAnswers keeps answers, those given and no others. It answers Conflict
+	// when somebody else has answered meanwhile.
+	SaveAnswers(ctx context.Context, a audit.Actor, id ringwall.DeviceID, language string, in api.Answers) (api.Questionnaire, error)
+	// SubmitAnswers makes the answers so far a declaration.
+	SubmitAnswers(ctx context.Context, a audit.Actor, id ringwall.DeviceID) (api.Assessment, error)
 }
 
 // RemedialFilter narrows a list of tasks; zero fields do not.

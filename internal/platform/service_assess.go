@@ -226,18 +226,7 @@ func (t *turn) assessSettings(scope audit.Scope) (api.AssessSettings, error) {
 
 // judgeAll asks for trust in every device to be evaluated anew.
 func (t *turn) judgeAll(scope audit.Scope) error {
-	for p := (sqlstore.Paging{}); ; {
-		page, err := t.tx.Devices(scope, sqlstore.DeviceFilter{}, p)
-		if err != nil {
-			return err
-		}
-		for _, d := range page.Items {
-			t.judge(d.ID, "")
-		}
-		if p.Cursor = page.Next; p.Cursor == "" {
-			return nil
-		}
-	}
+	return eachDevice(t.tx, scope, func(d api.Device) error { t.judge(d.ID, ""); return nil })
 }
 
 // Remedials lists tasks, newest first.

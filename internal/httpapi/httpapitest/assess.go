@@ -145,3 +145,124 @@ func (m *Mem) DoRemedial(_ context.Context, a audit.Actor, id ringwall.RemedialI
 	}
 	return out, nil
 }
+
+// Makers is of httpapi.Assessments.
+func (m *Mem) Makers(_ context.Context, a audit.Actor) ([]api.MakerScore, error) {
+	h, err := m.enter(a, "device.read", "")
+	defer m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	made := map[string]*api.MakerScore{}
+	for _, d := range h.devices {
+		if d.Vendor == "" {
+			continue
+		}
+		s := made[d.Vendor]
+		if s == nil {
+			s = &api.MakerScore{Name: d.Vendor, Score: 50, Least: 10, Most: 90, Reasons: []string{"few of its devices are here"}}
+			made[d.Vendor] = s
+		}
+		s.Devices++
+		switch d.Grade {
+		case ringwall.HighRisk:
+			s.High, s.Graded, s.Score = s.High+1, s.Graded+1, 20
+		case ringwall.MediumRisk:
+			s.Medium, s.Graded = s.Medium+1, s.Graded+1
+		case ringwall.LowRisk:
+			s.Low, s.Graded, s.Score = s.Low+1, s.Graded+1, 85
+		}
+	}
+	out := []api.MakerScore{}
+	for _, s := range made {
+		out = append(out, *s)
+	}
+	slices.SortFunc(out, func(a, b api.MakerScore) int {
+		return cmp.Or(cmp.Compare(a.Score, b.Score), cmp.Compare(a.Name, b.Name))
+	})
+	return out, nil
+}
+
+// questions are two of the questionnaire, one that depends on the other.
+func (h *holdings) questions(id ringwall.DeviceID, language string) api.Questionnaire {
+	given := h.answers[id]
+	text := map[string][2]string{
+		"updates": {"Are updates signed?", "更新是否签名？"}, "until": {"Until when are updates promised?", "更新承诺到何时？"},
+	}
+	n := 0
+	if language == "zh" {
+		n = 1
+	}
+	q := api.Questionnaire{Device: id, Revision: h.revisions[id], Profile: api.Profile{Class: "camera", Use: "consumer"}, Asked: 1}
+	ask := func(name, indicator, kind string, choices ...api.Choice) {
+		value, ok := given[name]
+		q.Questions = append(q.Questions, api.Question{ID: name, Indicator: indicator, Text: text[name][n], Kind: kind, Choices: choices, Answered: ok, Answer: value})
+		if ok {
+			q.Answered++
+		}
+	}
+	ask("updates", "FS-09", "choice", api.Choice{Value: "yes", Text: "Yes"}, api.Choice{Value: "no", Text: "No"})
+	if given["updates"] == "yes" {
+		q.Asked = 2
+		ask("until", "FS-12", "date")
+	}
+	return q
+}
+
+// Questionnaire is of httpapi.Assessments.
+func (m *Mem) Questionnaire(_ context.Context, a audit.Actor, id ringwall.DeviceID, language string) (api.Questionnaire, error) {
+	h, err := m.enter(a, "device.read", string(id))
+	defer m.mu.Unlock()
+	if err != nil {
+		return api.Questionnaire{}, err
+	}
+	if _, err := find(h.devices, "device", id); err != nil {
+		return api.Questionnaire{}, err
+	}
+	return h.questions(id, language), nil
+}
+
+// SaveAnswers is of httpapi.Assessments.
+func (m *Mem) SaveAnswers(_ context.Context, a audit.Actor, id ringwall.DeviceID, language string, in api.Answers) (api.Questionnaire, error) {
+	h, err := m.enter(a, "assess.run", string(id))
+	defer m.mu.Unlock()
+	if err != nil {
+		return api.Questionnaire{}, err
+	}
+	if _, err := find(h.devices, "device", id); err != nil {
+		return api.Questionnaire{}, err
+	}
+	if in.Revision != h.revisions[id] {
+		return api.Questionnaire{}, ringwall.Errorf(ringwall.Conflict, "the questionnaire was changed elsewhere meanwhile")
+	}
+	kept := map[string]string{}
+	for k, v := range h.answers[id] {
+		kept[k] = v
+	}
+	for k, v := range in.Answers {
+		if k != "updates" && k != "until" {
+			return api.Questionnaire{}, ringwall.Errorf(ringwall.NotFound, "question %.40q is not asked here", k)
+		}
+		kept[k] = v
+		if v == "" {
+			delete(kept, k)
+		}
+	}
+	h.answers[id] = kept
+	h.revisions[id]++
+	return h.questions(id, language), nil
+}
+
+// SubmitAnswers is of httpapi.Assessments.
+func (m *Mem) SubmitAnswers(ctx context.Context, a audit.Actor, id ringwall.DeviceID) (api.Assessment, error) {
+	m.mu.Lock()
+	answered := len(m.org(a.Org).answers[id]) > 0
+	m.mu.Unlock()
+	if !answered {
+		if _, err := m.Questionnaire(ctx, a, id, "en"); err != nil {
+			return api.Assessment{}, err
+		}
+		return api.Assessment{}, ringwall.Errorf(ringwall.Invalid, "nothing is answered yet")
+	}
+	return m.SubmitExamination(ctx, a, id, api.Examination{Kind: api.ExamDeclaration, Source: "declaration/questionnaire", Made: m.now(), Findings: []ringwall.Finding{}})
+}

@@ -63,6 +63,8 @@ type holdings struct {
 	examinations map[ringwall.DeviceID][]api.Examination
 	remedials    map[ringwall.RemedialID]api.Remedial
 	settings     api.AssessSettings
+	answers      map[ringwall.DeviceID]map[string]string
+	revisions    map[ringwall.DeviceID]uint64
 	users        []api.User
 	tokens       []api.APIToken
 	timeline     map[ringwall.Subject][]api.TimelineEntry // newest first
@@ -107,6 +109,7 @@ func (m *Mem) org(id ringwall.OrgID) *holdings {
 			assessments: map[ringwall.AssessID]api.Assessment{}, timeline: map[ringwall.Subject][]api.TimelineEntry{},
 			flows:        map[ringwall.DeviceID][]api.FlowRow{},
 			examinations: map[ringwall.DeviceID][]api.Examination{}, remedials: map[ringwall.RemedialID]api.Remedial{},
+			answers: map[ringwall.DeviceID]map[string]string{}, revisions: map[ringwall.DeviceID]uint64{},
 			settings: api.AssessSettings{Ranges: api.Ranges{Prefixes: []netip.Prefix{}}, Laboratories: []api.Laboratory{}},
 		}
 		m.orgs[id] = h
