@@ -1,26 +1,34 @@
-// Package ports finds what listens on a device: a connect scan over a list of
-// TCP ports, then one look at each open port to name what answers there.
+// Package ports finds what listens on a device: a scan over TCP ports, one
+// question to each of the UDP services that devices are known for, and one look
+// at each open port to name what answers there.
 //
-// It answers whether telnet or ftp is reachable on any port (CO-02) and whether
-// SSH is absent (CO-03): a name is given by what a service says, never by its
-// number alone. Every other probe builds on the services it names.
+// It answers whether telnet, ftp or a debug shell is reachable on any port
+// (CO-02) and whether SSH is absent (CO-03): a name is given by what a service
+// says, never by its number alone. Every other probe builds on the services it
+// names.
 //
-// A connect scan needs no privilege and leaves no half-open connection. At
-// most Workers connections are open at once; a port that does not answer in
-// Timeout is closed or filtered, and is tried once more, since a busy small
-// device drops a SYN now and then. A look reads at most maxLook bytes, so that
-// an endless banner costs nothing.
+// Where the network allows raw sockets (assess.RawNetwork, and the privilege)
+// the scan sends bare SYNs; else it connects from one thread; else through the
+// network's dialer. All pace themselves by the answers (flight): a port is given
+// up only after it was asked twice, or up to six times where answers are known
+// to get lost, so a filter costs little and a lossy way costs time, not ports.
+//
+// A look reads at most maxLook bytes and lasts a few seconds at most, so that
+// endless banners and tarpits cost nothing. A host that opens more than maxOpen
+// ports says yes to everybody: a decoy, or a filter that answers in the
+// device's place. Its open ports mean nothing then, and only those that name
+// themselves are kept.
+//
+// Standards: RFC 9293 section 3.5.2 (reset), RFC 6298 section 2 (time-outs),
+// RFC 854 (telnet), RFC 959 (ftp), and per question what stands beside it.
 package ports
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -28,22 +36,15 @@ import (
 	"github.com/ringwall/ringwall/internal/assess"
 )
 
-// Bounds of the scan.
 const (
-	Workers = 128
-	Timeout = time.Second
+	// maxOpen is more than any device that we know has open at once.
+	maxOpen = 200
+	// namers is how many open ports are looked at at once: few, for small
+	// devices keep few connections.
+	namers = 6
+	// nameIn bounds the looks at one device all together.
+	nameIn = 25 * time.Second
 )
-
-// Default returns the ports that are looked at when nobody says otherwise:
-// where cameras, recorders and meters are known to listen, and where their
-// makers hide telnet.
-func Default() []uint16 {
-	return []uint16{
-		21, 22, 23, 25, 26, 53, 80, 81, 82, 83, 84, 85, 88, 139, 322, 443, 445, 554, 555, 1024, 1080, 1883, 1935, 2000, 2222, 2323, 4321,
-		5000, 5543, 5554, 6000, 6667, 7070, 7547, 8000, 8001, 8008, 8080, 8081, 8086, 8088, 8090, 8322, 8443, 8554, 8800, 8883, 8888, 8899,
-		9000, 9080, 9527, 9530, 10554, 23231, 34567, 34599, 37777, 37778, 48101, 49152, 65534,
-	}
-}
 
 // Probe is the port scan.
 type Probe struct{}
@@ -51,8 +52,9 @@ type Probe struct{}
 // Def says what the probe is.
 func (Probe) Def() assess.Definition {
 	return assess.Definition{
-		ID: "ports", Title: "Open TCP ports and what answers on them",
-		Sends:      "one TCP connection per port; on open ports one HTTP, RTSP or TLS greeting",
+		ID: "ports", Title: "Open TCP and UDP ports and what answers on them",
+		Sends: "one SYN or connection per TCP port (twice on silence), at most 4096 unanswered at a time; on open ports one greeting each of HTTP, RTSP, TLS and a few more until one is understood; " +
+			"one question twice at most to each of 19 UDP ports",
 		Indicators: []string{"CO-02", "CO-03"}, Intrusion: assess.Asks,
 	}
 }
@@ -64,82 +66,41 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 		list = Default()
 	}
 	if t.Port != 0 && !slices.Contains(list, t.Port) {
-		list = append(slices.Clone(list), t.Port)
+		list = append([]uint16{t.Port}, list...)
 	}
-	open, answered := Scan(ctx, env.Net, t, list)
-	if !answered {
+	var wg sync.WaitGroup
+	var datagrams []api.Service
+	wg.Go(func() { datagrams = Datagrams(ctx, env.Net, t.Addr) })
+	r := Scan(ctx, env.Net, t, list)
+	yes := len(r.Open) > maxOpen
+	open := r.Open
+	if yes {
+		env.Say("ports: %d of %d ports open: it says yes to everybody, only services that name themselves are kept", len(r.Open), len(list))
+		open = slices.DeleteFunc(Default(), func(p uint16) bool { return !slices.Contains(r.Open, p) })
+	}
+	a := assess.Answer{Services: name(ctx, env.Net, t, open)}
+	wg.Wait()
+	if yes {
+		a.Services = slices.DeleteFunc(a.Services, func(s api.Service) bool { return s.Name == "" })
+	}
+	a.Services = append(a.Services, datagrams...)
+	a.Alive = r.Answered() || len(datagrams) > 0
+	if !a.Alive {
 		return assess.Answer{}, ringwall.Errorf(ringwall.Unavailable, "%s answers on none of %d ports, not even with a refusal", t.Name, len(list))
 	}
-	a := assess.Answer{Alive: true}
-	a.Services = name(ctx, env.Net, t, open)
 	if ctx.Err() == nil {
-		a.Findings = []ringwall.Finding{remoteShell(a.Services, len(list)), secureShell(a.Services, len(list))}
+		a.Findings = []ringwall.Finding{remoteShell(a.Services, r, len(list), yes)}
+		if f, ok := secureShell(a.Services, len(list), yes); ok {
+			a.Findings = append(a.Findings, f)
+		}
 	}
 	return a, nil
 }
 
-// Scan returns the open ports in order, and whether the host answered at all
-// (an open port, or a refusal).
-func Scan(ctx context.Context, n assess.Network, t assess.Target, list []uint16) (open []uint16, answered bool) {
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	next := make(chan uint16)
-	for range min(Workers, len(list)) {
-		wg.Go(func() {
-			for port := range next {
-				state := try(ctx, n, t.AddrPort(port))
-				if state == silent {
-					state = try(ctx, n, t.AddrPort(port))
-				}
-				mu.Lock()
-				answered = answered || state != silent
-				if state == isOpen {
-					open = append(open, port)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	for _, p := range list {
-		select {
-		case next <- p:
-		case <-ctx.Done():
-		}
-	}
-	close(next)
-	wg.Wait()
-	slices.Sort(open)
-	return slices.Compact(open), answered
-}
-
-type state uint8
-
-const (
-	silent state = iota
-	refused
-	isOpen
-)
-
-func try(ctx context.Context, n assess.Network, address string) state {
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
-	defer cancel()
-	c, err := n.DialContext(ctx, "tcp", address)
-	if err == nil {
-		_ = c.Close() // it was open: that is all we wanted to know
-		return isOpen
-	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return refused
-	}
-	return silent
-}
-
-// namers is how many open ports are looked at at once: few, for small devices
-// keep few connections.
-const namers = 4
-
 // name looks at every open port.
 func name(ctx context.Context, n assess.Network, t assess.Target, open []uint16) []api.Service {
+	ctx, cancel := context.WithTimeout(ctx, nameIn)
+	defer cancel()
 	out := make([]api.Service, len(open))
 	var wg sync.WaitGroup
 	sem := make(chan struct{}, namers)
@@ -154,42 +115,48 @@ func name(ctx context.Context, n assess.Network, t assess.Target, open []uint16)
 	return out
 }
 
+// isShell reports whether a service hands out a shell, files or a terminal
+// without encryption.
+func isShell(name string) bool {
+	return slices.Contains([]string{"telnet", "ftp", "adb", "tftp"}, name)
+}
+
 // remoteShell answers CO-02.
-func remoteShell(services []api.Service, looked int) ringwall.Finding {
-	f := ringwall.Finding{Indicator: "CO-02", Facts: map[string]string{"ports": fmt.Sprint(looked)}}
+func remoteShell(services []api.Service, r Result, looked int, yes bool) ringwall.Finding {
+	f := ringwall.Finding{Indicator: "CO-02", Facts: map[string]string{"ports": fmt.Sprint(looked), "scan": r.By.String()}}
 	for _, s := range services {
-		if s.Name == "telnet" || s.Name == "ftp" {
-			f.Evidence = append(f.Evidence, fmt.Sprintf("port %d answers as %s: %s", s.Port, s.Name, cmp.Or(s.Info, "it negotiates options")))
+		if isShell(s.Name) {
+			f.Evidence = append(f.Evidence, fmt.Sprintf("port %d answers as %s: %s", s.Port, s.Name, cmp.Or(s.Info, "it speaks the protocol")))
 			f.Title = cmp.Or(f.Title, fmt.Sprintf("%s is reachable on port %d", s.Name, s.Port))
 		}
 	}
-	if len(f.Evidence) > 0 {
+	scope := fmt.Sprintf("%d of 65535 TCP ports were looked at by %s: %d open, %d refused, %d silent", looked, r.By, len(r.Open), r.Closed, r.Silent)
+	switch {
+	case yes && len(f.Evidence) > 3:
+		// Telnet on more ports than any device has is a decoy's.
+		f.Outcome, f.Title = ringwall.Unknown, "the host says yes on every port: what is the device's own cannot be told"
+		f.Evidence = []string{scope}
+	case len(f.Evidence) > 0:
 		// The protocol itself answered: more than a banner on a known port.
 		f.Outcome, f.Confidence = ringwall.Fail, ringwall.Confirmed
-		return f
+		f.Evidence = append(f.Evidence, scope)
+	case yes:
+		f.Outcome, f.Title, f.Evidence = ringwall.Unknown, "the host says yes on every port: what is the device's own cannot be told", []string{scope}
+	default:
+		f.Outcome, f.Confidence = ringwall.Pass, ringwall.Observed
+		f.Title, f.Evidence = fmt.Sprintf("no telnet, ftp or debug shell on the %d ports looked at", looked), []string{scope}
 	}
-	f.Outcome, f.Confidence = ringwall.Pass, ringwall.Observed
-	f.Title = fmt.Sprintf("no telnet or ftp on the %d ports looked at", looked)
-	f.Evidence = []string{fmt.Sprintf("%d of 65535 TCP ports were looked at", looked)}
 	return f
 }
 
 // secureShell answers CO-03 as far as a port scan can: SSH that is not there
-// needs no hardening; one that is there is not judged by its banner.
-func secureShell(services []api.Service, looked int) ringwall.Finding {
-	f := ringwall.Finding{
+// needs no hardening. One that is there is the ssh probe's to judge.
+func secureShell(services []api.Service, looked int, yes bool) (ringwall.Finding, bool) {
+	if yes || slices.ContainsFunc(services, func(s api.Service) bool { return s.Name == "ssh" }) {
+		return ringwall.Finding{}, false
+	}
+	return ringwall.Finding{
 		Indicator: "CO-03", Outcome: ringwall.Pass, Confidence: ringwall.Observed, Title: fmt.Sprintf("no SSH on the %d ports looked at", looked),
-	}
-	for _, s := range services {
-		if s.Name == "ssh" {
-			f.Outcome, f.Title = ringwall.Unknown, fmt.Sprintf("SSH on port %d: its key exchange and logins were not looked at", s.Port)
-			f.Evidence = append(f.Evidence, fmt.Sprintf("port %d says %s", s.Port, s.Info))
-		}
-	}
-	return f
-}
-
-// untilDone ends reads and writes of a connection when ctx ends.
-func untilDone(ctx context.Context, c net.Conn) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+		Evidence: []string{"no port greeted as SSH"},
+	}, true
 }

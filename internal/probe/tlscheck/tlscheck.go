@@ -1,145 +1,184 @@
-// Package tlscheck looks at how a device speaks TLS: which versions it takes
-// (CO-05) and what its certificate and key are worth (CO-06).
+// Package tlscheck looks at how a device speaks TLS: which versions and cipher
+// suites it takes (CO-05) and what its certificate and key are worth (CO-06).
 //
-// It offers what Go's TLS has: versions 1.0 to 1.3. What only older clients
-// could find out (SSL 3, export ciphers) stays unknown, and the findings say
-// so. Nothing is sent inside the connection. Standards: RFC 8996 (TLS 1.0 and
-// 1.1 are not to be used), RFC 5280 section 4.1.2.5 (validity).
+// It writes its own ClientHellos, since no library still offers what has to be
+// found out: SSL 2 and 3, export ciphers, no encryption at all. Each offers one
+// version or one family of suites, and what the server picks is the answer; a
+// hello with suites that nobody has is the negative control, for a server that
+// takes that would take anything. Nothing is sent inside a connection, and
+// nothing is trusted.
+//
+// What the server sends is read by readAnswer, which is bounded. Several
+// connections follow each other, never two at once: small devices keep few.
+//
+// Standards: RFC 5246, RFC 8446, RFC 6101 (SSL 3), RFC 8996 (TLS 1.0 and 1.1 are
+// not to be used), RFC 7465 (nor RC4), RFC 9325 section 4 (recommendations), RFC
+// 5280 section 4.1.2.5 (validity).
 package tlscheck
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/hex"
+	"errors"
 	"fmt"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/assess"
 )
 
 // Probe is the TLS probe.
 type Probe struct{}
 
+// Services are the names of services that speak TLS.
+func Services() []string { return []string{"https", "rtsps", "mqtts", "tls"} }
+
 // Def says what the probe is.
 func (Probe) Def() assess.Definition {
 	return assess.Definition{
-		ID: "tls", Title: "TLS versions, certificate and key", Sends: "one handshake per version on each TLS port",
-		Indicators: []string{"CO-05", "CO-06"}, Needs: []string{"https", "rtsps", "tls"}, Intrusion: assess.Asks,
+		ID: "tls", Title: "TLS versions, cipher suites, certificate and key",
+		Sends:      "up to 18 handshakes, one after the other and none completed but one, on each of at most 4 TLS ports",
+		Indicators: []string{"CO-05", "CO-06"}, Needs: Services(), Intrusion: assess.Asks,
 	}
 }
 
 const (
 	maxServices = 4
-	handshakeIn = 5 * time.Second
-	// minRSA is the least RSA modulus that is still called strong
-	// (NIST SP 800-131A).
-	minRSA = 2048
+	handshakeIn = 3 * time.Second
+	// minDH is the least Diffie-Hellman prime that is still called strong (RFC
+	// 9325 section 4.2.1); below brokenDH it can be broken by a laboratory (RFC
+	// 7919 section 1).
+	minDH, brokenDH = 2048, 1024
 )
 
 // Run looks at the TLS services of the target.
 func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.Answer, error) {
 	var a assess.Answer
-	services := env.Named("https", "rtsps", "tls")
+	services := env.Named(Services()...)
 	for _, s := range services[:min(len(services), maxServices)] {
-		takes := map[uint16]bool{}
-		var cert *x509.Certificate
-		for _, v := range []uint16{tls.VersionTLS13, tls.VersionTLS12, tls.VersionTLS11, tls.VersionTLS10} {
-			if c, ok := shake(ctx, env.Net, t.AddrPort(s.Port), v); ok {
-				takes[v] = true
-				if cert == nil {
-					cert = c
-				}
-			}
+		st := climb(ctx, env.Net, t.AddrPort(s.Port))
+		if st.newest() == 0 || ctx.Err() != nil {
+			continue // it speaks no TLS after all, or we have run out of time
 		}
-		if len(takes) == 0 {
+		a.Findings = append(a.Findings, judge(s.Port, st))
+		if st.anything {
 			continue
 		}
-		a.Findings = append(a.Findings, versions(s.Port, takes))
-		if cert != nil {
-			a.Findings = append(a.Findings, certificate(s.Port, cert, env.Now()))
+		chain := st.certificates
+		if len(chain) == 0 {
+			chain = shown(ctx, env.Net, t.AddrPort(s.Port))
+		}
+		if len(chain) > 0 {
+			f, mark := certificate(s.Port, t.Name, chain, env.Now())
+			a.Findings, a.Secrets = append(a.Findings, f), append(a.Secrets, mark...)
 		}
 	}
 	return a, nil
 }
 
-// shake makes one handshake with exactly this version.
-func shake(ctx context.Context, n assess.Network, address string, version uint16) (*x509.Certificate, bool) {
+// shown completes a handshake to see the certificates, which TLS 1.3 encrypts.
+func shown(ctx context.Context, n assess.Network, address string) [][]byte {
 	ctx, cancel := context.WithTimeout(ctx, handshakeIn)
 	defer cancel()
 	raw, err := n.DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, false
+		return nil
 	}
 	defer raw.Close()
-	c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version}) // it is judged here, not trusted
+	c := tls.Client(raw, Client())
 	if c.HandshakeContext(ctx) != nil {
-		return nil, false
+		return nil
 	}
-	if cs := c.ConnectionState().PeerCertificates; len(cs) > 0 {
-		return cs[0], true
+	var out [][]byte
+	for _, cert := range c.ConnectionState().PeerCertificates {
+		out = append(out, cert.Raw)
 	}
-	return nil, true
+	return out
 }
 
-func versions(port uint16, takes map[uint16]bool) ringwall.Finding {
-	f := ringwall.Finding{Indicator: "CO-05", Outcome: ringwall.Pass, Confidence: ringwall.Observed, Title: fmt.Sprintf("TLS on port %d takes current versions only", port)}
-	for _, v := range []uint16{tls.VersionTLS13, tls.VersionTLS12, tls.VersionTLS11, tls.VersionTLS10} {
-		if takes[v] {
-			f.Evidence = append(f.Evidence, "takes "+tls.VersionName(v))
-		}
-	}
-	f.Evidence = append(f.Evidence, "SSL 3 and export ciphers were not offered")
-	old := takes[tls.VersionTLS10] || takes[tls.VersionTLS11]
-	switch {
-	case old && !takes[tls.VersionTLS12] && !takes[tls.VersionTLS13]:
-		f.Outcome, f.Title = ringwall.Fail, fmt.Sprintf("TLS on port %d takes nothing newer than TLS 1.1", port)
-	case old:
-		f.Outcome, f.Title = ringwall.Partial, fmt.Sprintf("TLS on port %d still takes TLS 1.0 or 1.1", port)
-	}
-	return f
-}
-
-func certificate(port uint16, c *x509.Certificate, now time.Time) ringwall.Finding {
-	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+// judge answers CO-05 for one port.
+func judge(port uint16, s stance) ringwall.Finding {
 	f := ringwall.Finding{
-		Indicator: "CO-06", Outcome: ringwall.Pass, Confidence: ringwall.Observed,
-		Title: fmt.Sprintf("the certificate on port %d is valid and its key strong", port),
-		// The fleet finds the same key on two devices by this.
-		Facts: map[string]string{"keySHA256": hex.EncodeToString(sum[:]), "port": fmt.Sprint(port)},
+		Indicator: "CO-05", Outcome: ringwall.Pass, Confidence: ringwall.Confirmed, Title: fmt.Sprintf("TLS on port %d takes current versions and ciphers only", port),
+		Facts: map[string]string{"port": fmt.Sprint(port), "newest": versionName(s.newest())},
 	}
-	fail := func(title string) {
-		f.Outcome, f.Title = ringwall.Fail, fmt.Sprintf("%s (port %d)", title, port)
+	if s.anything {
+		f.Outcome, f.Confidence, f.Title = ringwall.Unknown, ringwall.Observed, fmt.Sprintf("what answers as TLS on port %d takes anything, so its yes means nothing", port)
+		f.Evidence = []string{"negative control: it picked a cipher suite that does not exist"}
+		return f
 	}
-	switch k := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		f.Evidence = append(f.Evidence, fmt.Sprintf("RSA key of %d bits", k.N.BitLen()))
-		if k.N.BitLen() < minRSA {
-			fail(fmt.Sprintf("its key has only %d bits", k.N.BitLen()))
+	var yes, no []string
+	for _, v := range []uint16{tls13, tls12, tls11, tls10, ssl3, ssl2} {
+		if s.versions[v] {
+			yes = append(yes, versionName(v))
+		} else {
+			no = append(no, versionName(v))
 		}
-	case *ecdsa.PublicKey:
-		f.Evidence = append(f.Evidence, "ECDSA key on "+k.Params().Name)
-	case ed25519.PublicKey:
-		f.Evidence = append(f.Evidence, "Ed25519 key")
-	default:
-		fail("its key is of a kind we cannot judge")
-		f.Outcome = ringwall.Unknown
 	}
-	switch c.SignatureAlgorithm {
-	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1:
-		fail("its certificate is signed with " + c.SignatureAlgorithm.String())
+	f.Evidence = append(f.Evidence, "takes "+strings.Join(yes, ", "))
+	if len(no) > 0 {
+		f.Evidence = append(f.Evidence, "does not take "+strings.Join(no, ", "))
 	}
-	f.Evidence = append(f.Evidence, fmt.Sprintf("valid from %s to %s", c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly)))
-	switch {
-	case now.After(c.NotAfter):
-		fail("its certificate has expired")
-	case now.Before(c.NotBefore):
-		fail("its certificate is not valid yet")
+	worsen := func(o ringwall.Outcome, format string, args ...any) {
+		if f.Outcome == ringwall.Pass || o == ringwall.Fail && f.Outcome == ringwall.Partial {
+			f.Outcome, f.Title = o, fmt.Sprintf("TLS on port %d %s", port, fmt.Sprintf(format, args...))
+		}
+	}
+	switch newest := s.newest(); {
+	case newest < tls12:
+		worsen(ringwall.Fail, "takes nothing newer than %s", versionName(newest))
+	case s.versions[ssl2] || s.versions[ssl3]:
+		worsen(ringwall.Fail, "still takes SSL 2 or 3")
+	case s.versions[tls10] || s.versions[tls11]:
+		worsen(ringwall.Partial, "still takes TLS 1.0 or 1.1")
+	}
+	for _, fam := range families() {
+		if !s.families[fam.name] {
+			continue
+		}
+		f.Evidence = append(f.Evidence, "takes "+fam.name)
+		switch fam.weight {
+		case wrong:
+			worsen(ringwall.Fail, "takes %s", fam.name)
+		case aged:
+			worsen(ringwall.Partial, "still takes %s", fam.name)
+		}
+	}
+	if s.dhBits > 0 {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("its Diffie-Hellman prime has %d bits", s.dhBits))
+		switch {
+		case s.dhBits < brokenDH:
+			worsen(ringwall.Fail, "uses a Diffie-Hellman prime of %d bits", s.dhBits)
+		case s.dhBits < minDH:
+			worsen(ringwall.Partial, "uses a Diffie-Hellman prime of %d bits", s.dhBits)
+		}
+	}
+	if len(s.families) > 0 && !s.versions[tls13] {
+		switch {
+		case !s.families["suites with forward secrecy"]:
+			worsen(ringwall.Partial, "has no suite with forward secrecy: who takes the key reads what was recorded")
+		case !s.families["authenticated ciphers (AEAD)"]:
+			worsen(ringwall.Partial, "has no authenticated cipher")
+		}
+	}
+	f.Evidence = append(f.Evidence, "negative control: a cipher suite that does not exist was not taken")
+	if s.unsure > 0 {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%d of the questions were not answered in time", s.unsure))
+		if f.Outcome == ringwall.Pass {
+			f.Confidence = ringwall.Observed
+		}
 	}
 	return f
+}
+
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// certificateMark is how a certificate's key is known elsewhere.
+func certificateMark(port uint16, sum string) api.SecretMark {
+	return api.SecretMark{Kind: "certificate-key", Mark: sum, Path: fmt.Sprintf("tcp/%d", port)}
 }
