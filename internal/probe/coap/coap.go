@@ -34,7 +34,7 @@ func (Probe) Def() assess.Definition {
 	return assess.Definition{
 		ID: "coap", Title: "CoAP: resources that are served to anybody",
 		Sends:      "over UDP 5683 a GET of the list of resources (up to 8 blocks), of a path that does not exist, and of at most 8 of the resources, each three times at most",
-		Indicators: []string{"CO-07", "CO-09"}, Needs: []string{"coap"}, Intrusion: assess.Asks,
+		Indicators: []string{"CO-07", "CO-09"}, Needs: []string{"coap"}, Intrusion: assess.Asks, Together: true, Reaches: []string{"udp/5683"},
 	}
 }
 

@@ -53,7 +53,7 @@ func (Probe) Def() assess.Definition {
 	return assess.Definition{
 		ID: "fingerprint", Title: "What the device is: maker, model, firmware, software",
 		Sends:      "up to three page requests to each of at most 4 web ports, one TLS handshake, one UPnP search and its description, one mDNS question",
-		Indicators: []string{"FS-06", "FS-12"}, Intrusion: assess.Asks,
+		Indicators: []string{"FS-06", "FS-12"}, Intrusion: assess.Asks, Reaches: []string{"udp/1900", "udp/5353"},
 	}
 }
 

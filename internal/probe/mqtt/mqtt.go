@@ -40,7 +40,7 @@ func (Probe) Def() assess.Definition {
 	return assess.Definition{
 		ID: "mqtt", Title: "MQTT: brokers that let anybody in",
 		Sends:      "on each of at most 2 MQTT ports two connections without credentials, one of them with a version that does not exist, and one subscription; nothing is published",
-		Indicators: []string{"CO-07", "CO-09"}, Needs: []string{"mqtt", "mqtts"}, Intrusion: assess.Asks,
+		Indicators: []string{"CO-07", "CO-09"}, Needs: []string{"mqtt", "mqtts"}, Intrusion: assess.Asks, Together: true,
 	}
 }
 

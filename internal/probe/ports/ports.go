@@ -44,6 +44,9 @@ const (
 	namers = 6
 	// nameIn bounds the looks at one device all together.
 	nameIn = 25 * time.Second
+	// within is enough for all ports of a device far away that a filter stands
+	// before.
+	within = 75 * time.Second
 )
 
 // Probe is the port scan.
@@ -55,8 +58,16 @@ func (Probe) Def() assess.Definition {
 		ID: "ports", Title: "Open TCP and UDP ports and what answers on them",
 		Sends: "one SYN or connection per TCP port (twice on silence), at most 4096 unanswered at a time; on open ports one greeting each of HTTP, RTSP, TLS and a few more until one is understood; " +
 			"one question twice at most to each of 19 UDP ports",
-		Indicators: []string{"CO-02", "CO-03"}, Intrusion: assess.Asks,
+		Indicators: []string{"CO-02", "CO-03"}, Intrusion: assess.Asks, Reaches: reaches(), Within: within,
 	}
+}
+
+func reaches() []string {
+	out := []string{"tcp/1-65535"}
+	for _, s := range datagramServices() {
+		out = append(out, fmt.Sprintf("udp/%d", s.port))
+	}
+	return out
 }
 
 // Run scans the target.

@@ -42,7 +42,7 @@ func (Probe) Def() assess.Definition {
 	return assess.Definition{
 		ID: "snmp", Title: "SNMP: answers to default communities",
 		Sends:      "GET of one value over UDP 161 with five communities in versions 1 and 2c, and one discovery of version 3, each twice at most; three more values with a community that was taken",
-		Indicators: []string{"CO-10"}, Intrusion: assess.Asks,
+		Indicators: []string{"CO-10"}, Intrusion: assess.Asks, Together: true, Reaches: []string{"udp/161"},
 	}
 }
 
@@ -54,7 +54,7 @@ func (Writer) Def() assess.Definition {
 	return assess.Definition{
 		ID: "snmp-write", Title: "SNMP: whether a default community may write",
 		Sends:      "SET of sysContact to the value that it has, with a random and up to four default communities over UDP 161, and one SET of a name that does not exist",
-		Indicators: []string{"CO-10"}, Needs: []string{"snmp"}, Intrusion: assess.LogsIn,
+		Indicators: []string{"CO-10"}, Needs: []string{"snmp"}, Intrusion: assess.LogsIn, Optional: true, Reaches: []string{"udp/161"},
 	}
 }
 

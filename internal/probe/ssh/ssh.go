@@ -44,7 +44,7 @@ func (Probe) Def() assess.Definition {
 	return assess.Definition{
 		ID: "ssh", Title: "SSH: algorithms, host keys and ways to log in",
 		Sends:      "on each of at most 3 SSH ports one look at the offer, one key exchange per kind of host key (5 at most), and one login request without any secret",
-		Indicators: []string{"CO-03"}, Needs: []string{"ssh"}, Intrusion: assess.Asks,
+		Indicators: []string{"CO-03"}, Needs: []string{"ssh"}, Intrusion: assess.Asks, Together: true,
 	}
 }
 

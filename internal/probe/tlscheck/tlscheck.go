@@ -41,7 +41,7 @@ func (Probe) Def() assess.Definition {
 	return assess.Definition{
 		ID: "tls", Title: "TLS versions, cipher suites, certificate and key",
 		Sends:      "up to 18 handshakes, one after the other and none completed but one, on each of at most 4 TLS ports",
-		Indicators: []string{"CO-05", "CO-06"}, Needs: Services(), Intrusion: assess.Asks,
+		Indicators: []string{"CO-05", "CO-06"}, Needs: Services(), Intrusion: assess.Asks, Together: true, Absent: []string{"CO-05", "CO-06"},
 	}
 }
 

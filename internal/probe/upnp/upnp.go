@@ -37,7 +37,7 @@ func (Probe) Def() assess.Definition {
 	return assess.Definition{
 		ID: "upnp", Title: "UPnP and WS-Discovery answers, port mappings",
 		Sends:      "one M-SEARCH to UDP 1900 and one WS-Discovery probe to UDP 3702; one search for gateways to the UPnP group; the description of what answers, and up to 64 reads of its list of port mappings",
-		Indicators: []string{"CO-04"}, Intrusion: assess.Asks,
+		Indicators: []string{"CO-04"}, Intrusion: assess.Asks, Together: true, Reaches: []string{"udp/1900", "udp/3702"},
 	}
 }
 
@@ -62,6 +62,7 @@ type seen struct {
 	mappings   []mapping // of its own, when it does
 	inward     []mapping // at gateways, leading to it
 	gateways   int       // that were asked
+	unasked    int       // gateways that nobody consented to
 	vendor     string
 	model      string
 	kind       string
@@ -96,7 +97,7 @@ func look(ctx context.Context, n assess.Network, target netip.Addr, upnp, wsd, g
 		first.From = netip.AddrPortFrom(target, first.From.Port())
 	})
 	wg.Go(func() { wsAnswer, _, wsErr = ask(ctx, n, wsd, probe) })
-	wg.Go(func() { s.inward, s.gateways = inward(ctx, n, group, target) })
+	wg.Go(func() { s.inward, s.gateways, s.unasked = inward(ctx, n, group, target) })
 	wg.Wait()
 	if upnpErr != nil {
 		return s, upnpErr
@@ -137,11 +138,11 @@ func listed(ctx context.Context, n assess.Network, d ssdp.Description, at *url.U
 	return maps, out
 }
 
-// inward returns the mappings at the network's gateways that lead to target, and
-// how many gateways were asked.
-func inward(ctx context.Context, n assess.Network, group netip.AddrPort, target netip.Addr) (out []mapping, asked int) {
+// inward returns the mappings at the network's gateways that lead to target, how
+// many gateways were asked, and how many were not, since nobody consented to that.
+func inward(ctx context.Context, n assess.Network, group netip.AddrPort, target netip.Addr) (out []mapping, asked, unasked int) {
 	if !target.Is4() {
-		return nil, 0
+		return nil, 0, 0
 	}
 	from := "0.0.0.0:0"
 	if c, err := n.DialContext(ctx, "udp4", netip.AddrPortFrom(target, ssdp.Port).String()); err == nil { // sends nothing
@@ -152,7 +153,7 @@ func inward(ctx context.Context, n assess.Network, group netip.AddrPort, target 
 	}
 	c, err := n.ListenPacket(ctx, "udp4", from)
 	if err != nil {
-		return nil, 0
+		return nil, 0, 0
 	}
 	defer c.Close()
 	private := func(a netip.Addr) bool {
@@ -160,7 +161,7 @@ func inward(ctx context.Context, n assess.Network, group netip.AddrPort, target 
 	}
 	answers, err := ssdp.Search(ctx, c, ssdp.Query("urn:schemas-upnp-org:device:InternetGatewayDevice:1"), []netip.AddrPort{group}, answerIn, private)
 	if err != nil {
-		return nil, 0
+		return nil, 0, 0
 	}
 	once := map[netip.Addr]bool{}
 	for _, a := range answers {
@@ -170,6 +171,9 @@ func inward(ctx context.Context, n assess.Network, group netip.AddrPort, target 
 		once[a.From.Addr()] = true
 		d, at, err := ssdp.Describe(ctx, n, a)
 		if err != nil {
+			if ringwall.CodeOf(err) == ringwall.Forbidden {
+				unasked++
+			}
 			continue
 		}
 		maps, all := listed(ctx, n, d, at)
@@ -182,7 +186,7 @@ func inward(ctx context.Context, n assess.Network, group netip.AddrPort, target 
 			}
 		}
 	}
-	return out, asked
+	return out, asked, unasked
 }
 
 // judge answers CO-04.
@@ -230,6 +234,9 @@ func judge(s seen) ringwall.Finding {
 		}
 	} else if s.gateways > 0 {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("%d gateways list no mapping that leads to it", s.gateways))
+	}
+	if s.unasked > 0 {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%d gateways answered a search and were not asked for their mappings: they are not among the targets", s.unasked))
 	}
 	return f
 }
