@@ -143,7 +143,7 @@ func vulnerable(comps []api.Component, m Matcher, now time.Time) []ringwall.Find
 		kev.Title, cve.Title, eol.Title = why, why, why
 		return []ringwall.Finding{kev, cve, eol}
 	}
-	known(&kev, &cve, comps, m, told)
+	matched(&kev, &cve, comps, m, told)
 	supported(&eol, comps, m, now, told)
 	return []ringwall.Finding{kev, cve, eol}
 }
@@ -151,7 +151,7 @@ func vulnerable(comps []api.Component, m Matcher, now time.Time) []ringwall.Find
 // enough is how many components with a version make a pass say something.
 const enough = 3
 
-func known(kev, cve *ringwall.Finding, comps []api.Component, m Matcher, told int) {
+func matched(kev, cve *ringwall.Finding, comps []api.Component, m Matcher, told int) {
 	exposed := map[string]bool{}
 	for _, c := range comps {
 		exposed[c.Name+" "+c.Version] = exposed[c.Name+" "+c.Version] || c.Exposed

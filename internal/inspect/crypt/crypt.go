@@ -126,7 +126,7 @@ func Cost(hash string) int {
 		if rounds > 100_000 {
 			return 0
 		}
-		return max(rounds/200, 1)
+		return max(rounds/70, 1)
 	case BCrypt:
 		cost, _ := strconv.Atoi(bcryptForm.FindStringSubmatch(hash)[1])
 		if cost < 4 || cost > 12 {

@@ -344,7 +344,7 @@ func (l *listener) svd(c shell.Command, name string) []Service {
 	}
 	for i, a := range c.Args {
 		n, err := strconv.ParseUint(a, 10, 16)
-		if err != nil || i == 0 || i+1 >= len(c.Args) || strings.HasPrefix(c.Args[i-1], "-") && len(c.Args[i-1]) == 2 && strings.Contains("cCbuliht", c.Args[i-1][1:]) {
+		if err != nil || n == 0 || i == 0 || i+1 >= len(c.Args) || strings.HasPrefix(c.Args[i-1], "-") && len(c.Args[i-1]) == 2 && strings.Contains("cCbuliht", c.Args[i-1][1:]) {
 			continue
 		}
 		s.Port = uint16(n)
