@@ -2,17 +2,24 @@
 // probe stands in a package of its own below, with its definition, code and
 // tests.
 //
-// The order of All matters: the port scan names the services, the web and
-// ONVIF probes learn what the device is and where its video is, and the RTSP
-// probe, coming after them, replays a credential that they have proven and
-// shows a picture with it.
+// The order of All matters: the port scan names the services, the ONVIF and
+// fingerprint probes learn what the device is, the web probe where its video is,
+// and the RTSP probe, coming after them, replays a credential that they have
+// proven and shows a picture with it. What looks at one protocol alone runs side by
+// side; what compares (declared services, the view from outside, what was given
+// away) comes last.
 package probe
 
 import (
 	"github.com/ringwall/ringwall/internal/assess"
+	"github.com/ringwall/ringwall/internal/probe/coap"
+	"github.com/ringwall/ringwall/internal/probe/declared"
 	"github.com/ringwall/ringwall/internal/probe/disclosure"
 	"github.com/ringwall/ringwall/internal/probe/discover"
+	"github.com/ringwall/ringwall/internal/probe/exposure"
+	"github.com/ringwall/ringwall/internal/probe/fingerprint"
 	"github.com/ringwall/ringwall/internal/probe/httpadmin"
+	"github.com/ringwall/ringwall/internal/probe/mqtt"
 	"github.com/ringwall/ringwall/internal/probe/onvif"
 	"github.com/ringwall/ringwall/internal/probe/ports"
 	"github.com/ringwall/ringwall/internal/probe/rtsp"
@@ -27,8 +34,10 @@ import (
 // All returns every probe, in the order in which they run.
 func All() []assess.Probe {
 	return []assess.Probe{
-		ports.Probe{}, onvif.Probe{}, httpadmin.Probe{}, rtsp.Probe{}, snapshot.Probe{}, telnet.Probe{}, tlscheck.Probe{}, ssh.Probe{}, snmp.Probe{}, upnp.Probe{},
-		disclosure.Probe{},
+		ports.Probe{}, onvif.Probe{}, fingerprint.Probe{},
+		httpadmin.Probe{}, rtsp.Probe{}, snapshot.Probe{}, telnet.Probe{},
+		tlscheck.Probe{}, ssh.Probe{}, mqtt.Probe{}, coap.Probe{}, snmp.Probe{}, upnp.Probe{}, // side by side
+		snmp.Writer{}, declared.Probe{}, exposure.Probe{}, disclosure.Probe{},
 	}
 }
 

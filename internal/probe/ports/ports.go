@@ -27,6 +27,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -106,6 +107,11 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 		}
 	}
 	return a, nil
+}
+
+// Look names the service on one open port of an address.
+func Look(ctx context.Context, n assess.Network, at netip.AddrPort) api.Service {
+	return look(ctx, n, at.String(), at.Port())
 }
 
 // name looks at every open port.

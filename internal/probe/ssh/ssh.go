@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -86,6 +87,16 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 		}
 	}
 	return a, nil
+}
+
+// Keys returns the fingerprints of the host keys that a service shows.
+func Keys(ctx context.Context, n assess.Network, at netip.AddrPort) ([]string, error) {
+	v, err := visit(ctx, n, at.String(), at.Port())
+	var out []string
+	for _, k := range v.keys {
+		out = append(out, ssh.FingerprintSHA256(k))
+	}
+	return out, err
 }
 
 // visit asks one service.

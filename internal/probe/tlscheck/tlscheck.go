@@ -21,6 +21,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"syscall"
 	"time"
@@ -77,6 +78,16 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 		}
 	}
 	return a, nil
+}
+
+// Key returns the mark of the key that a service shows; "" when it shows none.
+func Key(ctx context.Context, n assess.Network, at netip.AddrPort) string {
+	chain := shown(ctx, n, at.String())
+	if len(chain) == 0 {
+		return ""
+	}
+	_, marks := certificate(at.Port(), "", chain, time.Time{})
+	return marks[0].Mark
 }
 
 // shown completes a handshake to see the certificates, which TLS 1.3 encrypts.
