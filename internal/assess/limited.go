@@ -135,8 +135,12 @@ func (c *limitedConn) Write(b []byte) (int, error) {
 }
 
 func (c *limitedConn) Close() error {
-	c.closed.Do(func() { <-c.of.open })
-	return c.Conn.Close()
+	err := net.ErrClosed
+	c.closed.Do(func() {
+		err = c.Conn.Close()
+		<-c.of.open
+	})
+	return err
 }
 
 type limitedPackets struct {

@@ -14,7 +14,8 @@ type Pace struct {
 	rate  float64 // a second
 	burst float64
 
-	turn sync.Mutex // held while one waits, so that nobody overtakes
+	turn chan struct{} // held while one waits, so that nobody overtakes
+
 	mu   sync.Mutex
 	left float64
 	at   time.Time
@@ -30,7 +31,7 @@ func NewPace(rate int) *Pace {
 		return &Pace{}
 	}
 	burst := max(1, burstShare*float64(rate))
-	return &Pace{rate: max(float64(rate)-burst, float64(rate)*(1-burstShare)), burst: burst, left: burst}
+	return &Pace{rate: max(float64(rate)-burst, float64(rate)*(1-burstShare)), burst: burst, left: burst, turn: make(chan struct{}, 1)}
 }
 
 // Take waits for n starts; it ends early, with ctx's error, when ctx does. A
@@ -46,8 +47,12 @@ func (p *Pace) take(done <-chan struct{}, n int) {
 	if p == nil || p.rate == 0 {
 		return
 	}
-	p.turn.Lock()
-	defer p.turn.Unlock()
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-done:
+		return
+	}
 	for left := float64(n); left > 0; {
 		some := min(left, p.burst)
 		wait := p.spend(some)
