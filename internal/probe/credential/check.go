@@ -75,11 +75,6 @@ const (
 	batch = 64
 	// handful is how many a purse must hold before Many is worth its haste.
 	handful = 8
-	// slowFactor and slowBy are when a refusal counts as held back: four times the
-	// quickest one and two seconds more. A PAM delay varies by half of itself, a
-	// lost packet costs a second.
-	slowFactor = 4
-	slowBy     = 2 * time.Second
 )
 
 // Check tries known credentials at one service.
@@ -89,6 +84,10 @@ func Check(ctx context.Context, env *assess.Env, s Service, login Login) Report 
 	c.r.Of = len(pairs)
 	c.r.Earlier = env.Ledger.RefusedBy(s.Realm, s.Key)
 	if !c.control(ctx) {
+		return c.r
+	}
+	if c.r.Slowed {
+		c.slowed()
 		return c.r
 	}
 	if s.Many != nil && c.left(pairs) > handful {
@@ -120,7 +119,7 @@ type check struct {
 	s     Service
 	login Login
 	r     Report
-	quick time.Duration // of the quickest refusal; 0 before the first
+	slow  string // why its refusals say that a lock is near, "" while they do not
 }
 
 // order puts proven pairs first and refused ones last, each in list order, and
@@ -147,18 +146,24 @@ func (c *check) say(format string, args ...any) {
 	c.r.Evidence = append(c.r.Evidence, fmt.Sprintf(format, args...))
 }
 
-// present is one try. A refusal that takes far longer than the quickest one is
-// a lock in the making: it ends the tries as a lock does.
+// present is one try, made when the ledger's pause is over. The ledger sees how
+// it was refused: signs of a lock that is near end the tries as a lock does.
 func (c *check) present(ctx context.Context, user, password string) (Outcome, string) {
+	if p := c.env.Ledger.Pause(c.s.Key); p > 0 {
+		t := time.NewTimer(p)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return Unclear, ""
+		}
+	}
 	began := c.env.Now()
 	o, proof := c.login(ctx, user, password)
-	took := c.env.Now().Sub(began)
-	if o == Refused {
-		if c.quick > 0 && took > slowFactor*c.quick && took > c.quick+slowBy {
-			c.r.Slowed = true
-		}
-		if c.quick == 0 || took < c.quick {
-			c.quick = max(took, time.Nanosecond)
+	refusal := assess.Refusal{Took: c.env.Now().Sub(began), Words: o == Locked}
+	if o == Refused || o == Locked {
+		if again, why := c.env.Ledger.Refuse(c.s.Realm, c.s.Key, refusal); !again && o == Refused {
+			c.r.Slowed, c.slow = true, why
 		}
 	}
 	return o, proof
@@ -286,7 +291,7 @@ func (c *check) decoy(format string, args ...any) {
 
 func (c *check) slowed() {
 	c.r.Shaky = true
-	c.r.Stopped = "its refusals grew slow, as before a lock"
+	c.r.Stopped = "a lock seems near: " + c.slow
 	c.say("after %d answers on known credentials %s", c.r.Tried, c.r.Stopped)
 	c.env.Ledger.Stop(c.s.Key, c.r.Stopped)
 }

@@ -5,11 +5,17 @@
 // promise. First a random user with a random password: a service that lets
 // that in says yes to everything, and nothing it says counts. Then known
 // pairs, the likeliest for this vendor first, each paid for from the device's
-// assess.Ledger; proven hits of another service of the same accounts come
-// before all others, pairs that one refused come last. A pair that is let in
-// is believed only when the login function itself saw a proof and when the same
-// user with a random password is refused afterwards. A lock, a request to wait
-// or a changed manner ends the tries for the ledger's window.
+// assess.Ledger and made after its pause; proven hits of another service of the
+// same accounts come before all others, pairs that one refused come last.
+//
+// A pair that is let in is believed only when the login function itself saw a
+// proof, when the same user is refused with a random password and with one that
+// is a character off, when the pair is let in again each of many times, and when
+// a stranger in between never is. A lock, a request to wait, refusals that grow
+// slow or a changed manner end the tries for the ledger's window.
+//
+// Where the owner has raised the budget far enough, Service.Many presents
+// hundreds of pairs at once; what it lets pass is proven one by one as ever.
 //
 // A password never leaves a Pair but through Password, and no message here
 // carries one: a finding names "admin with known default password #12".

@@ -119,7 +119,7 @@ func match(ctx context.Context, env *assess.Env, t assess.Target, at netip.AddrP
 		}
 	case "https", "rtsps", "mqtts", "tls":
 		if key := tlscheck.Key(ctx, env.Outside, at); key != "" {
-			if port, ok := marked(env, "certificate-key", key); ok {
+			if port, ok := marked(env, "public-key", key); ok {
 				d.inside, d.proof, d.certain = port, "the same TLS key", true
 				return d, true
 			}

@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -39,6 +40,7 @@ func (Probe) Def() assess.Definition {
 		ID: "httpadmin", Title: "Management pages: default credentials, passwords in the clear",
 		Sends:      "GET of three pages; a few known credentials within the budget, by the login that the page offers",
 		Indicators: []string{"AP-01", "AP-02", "AP-03", "AP-06", "CO-07"}, Needs: []string{"http", "https"}, Intrusion: assess.LogsIn,
+		Tries: 4, Within: 60 * time.Second,
 	}
 }
 

@@ -40,6 +40,7 @@ func (Probe) Def() assess.Definition {
 		ID: "onvif", Title: "ONVIF: what strangers may ask, and default credentials",
 		Sends:      "the reading operations of the device and media services and a SetUser for nobody, without a login and with a few known credentials within the budget; with one that fits, three tokens that should be refused",
 		Indicators: []string{"AP-01", "AP-02", "AP-03", "AP-05", "AP-06", "AP-10", "CO-07", "CO-09", "DA-06", "DA-07"}, Needs: []string{"http", "https", "onvif"}, Intrusion: assess.LogsIn,
+		Tries: 7, Within: 60 * time.Second,
 	}
 }
 

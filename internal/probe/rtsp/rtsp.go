@@ -42,6 +42,7 @@ func (Probe) Def() assess.Definition {
 		ID: "rtsp", Title: "Video: without a login, with a default one, in the clear, signed or not",
 		Sends:      fmt.Sprintf("DESCRIBE of up to %d known paths; a few known credentials within the budget; PLAY until a few pictures have come; one look at port %d", maxRoutes+maxOpen, securePort),
 		Indicators: []string{"AP-01", "AP-02", "AP-03", "AP-04", "AP-06", "DA-03", "DA-04"}, Needs: []string{"rtsp", "rtsps"}, Intrusion: assess.LogsIn,
+		Tries: 4, Within: 75 * time.Second,
 	}
 }
 

@@ -21,6 +21,9 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -80,7 +83,7 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 		}
 		a.Findings = append(a.Findings, judge(v))
 		for _, k := range v.keys {
-			a.Secrets = append(a.Secrets, api.SecretMark{Kind: "host-key", Mark: ssh.FingerprintSHA256(k), Path: fmt.Sprintf("tcp/%d", s.Port)})
+			a.Secrets = append(a.Secrets, api.SecretMark{Kind: "host-key", Mark: mark(k), Path: fmt.Sprintf("tcp/%d", s.Port)})
 		}
 		if c, ok := component(v.banner); ok {
 			a.Components = append(a.Components, c)
@@ -89,12 +92,25 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 	return a, nil
 }
 
-// Keys returns the fingerprints of the host keys that a service shows.
+// mark is how a host key is known elsewhere, in a firmware image too: the SHA-256
+// of its SubjectPublicKeyInfo, or of its own form for kinds that have none.
+func mark(k ssh.PublicKey) string {
+	b := k.Marshal()
+	if c, ok := k.(ssh.CryptoPublicKey); ok {
+		if der, err := x509.MarshalPKIXPublicKey(c.CryptoPublicKey()); err == nil {
+			b = der
+		}
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// Keys returns the marks of the host keys that a service shows.
 func Keys(ctx context.Context, n assess.Network, at netip.AddrPort) ([]string, error) {
 	v, err := visit(ctx, n, at.String(), at.Port())
 	var out []string
 	for _, k := range v.keys {
-		out = append(out, ssh.FingerprintSHA256(k))
+		out = append(out, mark(k))
 	}
 	return out, err
 }

@@ -108,7 +108,10 @@ func TestProbe(t *testing.T) {
 			}
 			var want []string
 			for _, k := range tt.keys {
-				want = append(want, ssh.FingerprintSHA256(k.PublicKey()))
+				want = append(want, mark(k.PublicKey()))
+				if !strings.Contains(strings.Join(f.Evidence, "\n"), ssh.FingerprintSHA256(k.PublicKey())) {
+					t.Errorf("its fingerprint is not shown: %q", f.Evidence)
+				}
 			}
 			var got []string
 			for _, m := range a.Secrets {

@@ -15,6 +15,7 @@ package telnet
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -31,6 +32,7 @@ func (Probe) Def() assess.Definition {
 		ID: "telnet", Title: "Telnet: a shell without a login, or with a credential that worms try",
 		Sends:      "a few known credentials within the budget; one echo when let in",
 		Indicators: []string{"AP-01", "AP-02", "AP-03", "FS-01"}, Needs: []string{"telnet"}, Intrusion: assess.LogsIn,
+		Tries: 12, Within: 75 * time.Second,
 	}
 }
 

@@ -39,13 +39,14 @@ func certificate(port uint16, name string, chain [][]byte, now time.Time) (ringw
 	}
 	whole := sha256.Sum256(chain[0])
 	f.Facts["certificateSHA256"] = hex.EncodeToString(whole[:])
+	marks := []api.SecretMark{{Kind: "certificate", Mark: f.Facts["certificateSHA256"], Path: fmt.Sprintf("tcp/%d", port)}}
 	c, err := x509.ParseCertificate(chain[0])
 	if err != nil {
 		f.Outcome, f.Title = ringwall.Unknown, fmt.Sprintf("the certificate on port %d cannot be read", port)
 		f.Evidence = []string{strings.TrimPrefix(err.Error(), "x509: ")}
-		return f, []api.SecretMark{certificateMark(port, f.Facts["certificateSHA256"])}
+		return f, marks
 	}
-	// The fleet finds the same key on two devices by this.
+	// By this the fleet finds the same key on two devices, or in an image.
 	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	f.Facts["keySHA256"] = hex.EncodeToString(sum[:])
 	f.Facts["subject"] = printable(c.Subject.String())
@@ -75,7 +76,7 @@ func certificate(port uint16, name string, chain [][]byte, now time.Time) (ringw
 			f.Evidence = append(f.Evidence, "it does not name "+printable(name))
 		}
 	}
-	return f, []api.SecretMark{certificateMark(port, f.Facts["keySHA256"])}
+	return f, append(marks, api.SecretMark{Kind: "public-key", Mark: f.Facts["keySHA256"], Path: marks[0].Path})
 }
 
 // key judges the public key.

@@ -27,7 +27,6 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall"
-	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/assess"
 )
 
@@ -87,7 +86,7 @@ func Key(ctx context.Context, n assess.Network, at netip.AddrPort) string {
 		return ""
 	}
 	_, marks := certificate(at.Port(), "", chain, time.Time{})
-	return marks[0].Mark
+	return marks[len(marks)-1].Mark
 }
 
 // shown completes a handshake to see the certificates, which TLS 1.3 encrypts.
@@ -187,9 +186,4 @@ func judge(port uint16, s stance) ringwall.Finding {
 
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-}
-
-// certificateMark is how a certificate's key is known elsewhere.
-func certificateMark(port uint16, sum string) api.SecretMark {
-	return api.SecretMark{Kind: "certificate-key", Mark: sum, Path: fmt.Sprintf("tcp/%d", port)}
 }

@@ -195,7 +195,7 @@ func TestCertificate_marksItsKey(t *testing.T) {
 	now := time.Now()
 	one, m1 := certificate(443, "cam.example", certFor(t, key, now.Add(400*24*time.Hour)).Certificate, now)
 	_, m2 := certificate(8443, "10.0.0.1", certFor(t, key, now.Add(time.Hour)).Certificate, now)
-	if len(m1) != 1 || len(m2) != 1 || m1[0].Mark != m2[0].Mark || m1[0].Path != "tcp/443" {
+	if len(m1) != 2 || len(m2) != 2 || m1[1].Mark != m2[1].Mark || m1[0].Mark == m2[0].Mark || m1[0].Path != "tcp/443" {
 		t.Errorf("one key has marks %+v and %+v", m1, m2)
 	}
 	if one.Outcome != ringwall.Pass || !strings.Contains(strings.Join(one.Evidence, "\n"), "does not name cam.example") {
