@@ -2,7 +2,7 @@ package report
 
 import (
 	"cmp"
-	"crypto/sha1" //nolint:gosec // RFC 9562 section 5.5 names it; nothing is secured by it
+	"crypto/sha1" // RFC 9562 section 5.5 names it; nothing is secured by it
 	"encoding/hex"
 	"slices"
 	"strings"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/go-pdf/fpdf"
@@ -25,10 +26,9 @@ const (
 type colour struct{ r, g, b int }
 
 var (
-	ink   = colour{22, 32, 43}
-	soft  = colour{86, 98, 112}
-	rule  = colour{213, 219, 225}
-	white = colour{255, 255, 255}
+	ink  = colour{22, 32, 43}
+	soft = colour{86, 98, 112}
+	rule = colour{213, 219, 225}
 )
 
 // gradeColour returns the strong and the pale colour of a grade or outcome.
@@ -102,10 +102,7 @@ func layout(in *Input, v *view, g *glyphs, pages int) (*document, error) {
 	pdf.SetDisplayMode("fullpage", "continuous")
 	pdf.SetAutoPageBreak(false, 0)
 	pdf.SetMargins(marginX, marginTop, marginX)
-	pdf.AddUTF8FontFromBytes(latin, "", goregular.TTF)
-	pdf.AddUTF8FontFromBytes(latin, "B", gobold.TTF)
-	pdf.AddUTF8FontFromBytes(mono, "", gomono.TTF)
-	pdf.AddUTF8FontFromBytes(cjk, "", cjkTTF)
+	addFonts(pdf)
 	d := &document{pdf: pdf, v: v, pages: pages, s: setter{pdf: pdf, g: g, size: 10, want: latin}}
 	d.page()
 	d.all()
@@ -113,6 +110,15 @@ func layout(in *Input, v *view, g *glyphs, pages int) (*document, error) {
 		return nil, fmt.Errorf("laying out PDF: %w", err)
 	}
 	return d, nil
+}
+
+// addFonts gives a document its fonts. The library writes into what it is
+// given, so each document gets copies.
+func addFonts(pdf *fpdf.Fpdf) {
+	pdf.AddUTF8FontFromBytes(latin, "", slices.Clone(goregular.TTF))
+	pdf.AddUTF8FontFromBytes(latin, "B", slices.Clone(gobold.TTF))
+	pdf.AddUTF8FontFromBytes(mono, "", slices.Clone(gomono.TTF))
+	pdf.AddUTF8FontFromBytes(cjk, "", slices.Clone(cjkTTF))
 }
 
 func (d *document) colour(c colour) {

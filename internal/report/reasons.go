@@ -27,11 +27,11 @@ func (in *Input) reasons() []string {
 		case f.Indicator == ringwall.ObservedCompromise && f.Outcome == ringwall.Fail:
 			out = append(out, l.T("report.reason.compromise"))
 		case full:
-			out = append(out, l.T("report.reason.full", "id", f.Indicator, "asked", asked))
+			out = append(out, l.T("report.reason.full", "id", cut(f.Indicator), "asked", asked))
 		case some:
-			out = append(out, l.T("report.reason.half", "id", f.Indicator, "asked", asked))
+			out = append(out, l.T("report.reason.half", "id", cut(f.Indicator), "asked", asked))
 		case f.Outcome == ringwall.Fail:
-			fails = append(fails, l.T("report.reason.fail", "id", f.Indicator, "asked", asked))
+			fails = append(fails, l.T("report.reason.fail", "id", cut(f.Indicator), "asked", asked))
 		}
 	}
 	out = append(out, l.T("report.reason.risk", "risk", fmt.Sprintf("%.0f", a.Risk)), l.T("report.reason.coverage", "share", l.Percent(a.Coverage)))

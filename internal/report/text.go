@@ -60,7 +60,7 @@ func (g *glyphs) family(r rune, want string) (string, rune) {
 	switch {
 	case r == '\t' || unicode.IsSpace(r):
 		return first, ' '
-	case r > 0xffff: // fpdf's fonts end at the basic plane
+	case r > 0xffff || unicode.IsControl(r): // fpdf's fonts end at the basic plane
 		return first, stand
 	case g.has(font, r):
 		return first, r

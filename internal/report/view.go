@@ -147,7 +147,7 @@ func (in *Input) view() view {
 	v.findings(in)
 	for _, p := range a.Prescribed {
 		v.Prescribed = append(v.Prescribed, prescriptionView{
-			Module: l.Word("module", p.Module.String()), Capability: in.word("capability."+p.Capability, p.Capability), Text: cut(p.Text), Because: strings.Join(p.Because, ", "),
+			Module: l.Word("module", p.Module.String()), Capability: in.word("capability."+p.Capability, cut(p.Capability)), Text: cut(p.Text), Because: cut(strings.Join(p.Because, ", ")),
 		})
 	}
 	v.tasks(in)
@@ -159,8 +159,8 @@ func (in *Input) view() view {
 	for _, n := range a.Next {
 		v.Next = append(v.Next, in.next(n))
 	}
-	v.Regrade = []string{l.T("report.regrade.probe", "target", cut(a.Target)), l.T("report.regrade.bundle"), l.T("report.regrade.rubric", "version", a.Rubric)}
-	v.Footer = l.T("report.footer", "tool", cmp.Or(in.Tool, "ringwall"), "rubric", a.Rubric, "time", l.Time(in.Made.UTC()), "id", cmp.Or(string(a.ID), "—"))
+	v.Regrade = []string{l.T("report.regrade.probe", "target", cut(a.Target)), l.T("report.regrade.bundle"), l.T("report.regrade.rubric", "version", cut(a.Rubric))}
+	v.Footer = l.T("report.footer", "tool", cut(cmp.Or(in.Tool, "ringwall")), "rubric", cut(a.Rubric), "time", l.Time(in.Made.UTC()), "id", cmp.Or(string(a.ID), "—"))
 	return v
 }
 
@@ -270,8 +270,8 @@ func (v *view) tasks(in *Input) {
 	})
 	for _, t := range tasks[:min(len(tasks), maxFindings)] {
 		x := taskView{
-			Title: cut(t.Indicator + " " + in.word("indicator."+t.Indicator, t.Title)), Party: l.Word("part", string(t.Party)), Remedy: cut(t.Remedy),
-			Effort: in.word("report.effort."+t.Effort, t.Effort), Status: in.word("report.task."+t.Status, t.Status),
+			Title: cut(t.Indicator + " " + in.word("indicator."+t.Indicator, t.Title)), Party: cut(l.Word("part", string(t.Party))), Remedy: cut(t.Remedy),
+			Effort: in.word("report.effort."+t.Effort, cut(t.Effort)), Status: in.word("report.task."+t.Status, cut(t.Status)),
 		}
 		if in.foreign() {
 			x.Remedy = in.word("remedy."+t.Indicator, x.Remedy)
@@ -280,7 +280,7 @@ func (v *view) tasks(in *Input) {
 			x.Due = l.Date(t.Due.UTC())
 		}
 		if t.Do != "" {
-			x.Do = in.word("report.do."+t.Do, t.Do)
+			x.Do = in.word("report.do."+t.Do, cut(t.Do))
 			if t.Target != "" {
 				x.Do += " (" + cut(t.Target) + ")"
 			}
@@ -324,10 +324,13 @@ func (v *view) vulns(in *Input) {
 	l, all := in.Words, in.vulnerabilities()
 	for _, c := range all[:min(len(all), maxVulns)] {
 		x := vulnView{
-			ID: cut(c.ID), Component: cut(strings.TrimSpace(c.Component + " " + c.Version)), Severity: l.Word("severity", cmp.Or(c.Severity, "unknown")), Key: c.Severity,
-			State: in.word("report.vex."+string(c.State), string(c.State)), Why: cut(c.Why),
+			ID: cut(c.ID), Component: cut(strings.TrimSpace(c.Component + " " + c.Version)), Severity: cut(l.Word("severity", c.Severity)), Key: "unknown",
+			State: in.word("report.vex."+string(c.State), cut(string(c.State))), Why: cut(c.Why),
 		}
-		if c.Severity == "" {
+		switch c.Severity {
+		case "critical", "high", "medium", "low":
+			x.Key = c.Severity
+		case "":
 			x.Severity = l.T("word.unknown")
 		}
 		if c.Score > 0 {
@@ -366,7 +369,7 @@ func (v *view) standards(in *Input) {
 func (v *view) sources(in *Input) {
 	l := in.Words
 	for _, e := range in.Assessment.Examinations {
-		x := sourceView{Kind: in.word("report.exam."+string(e.Kind), string(e.Kind)), Source: cut(e.Source), Made: l.Time(e.Made.UTC()), Notes: strings.Join(cuts(e.Notes, 8), "; ")}
+		x := sourceView{Kind: in.word("report.exam."+string(e.Kind), cut(string(e.Kind))), Source: cut(e.Source), Made: l.Time(e.Made.UTC()), Notes: strings.Join(cuts(e.Notes, 8), "; ")}
 		if !e.Until.IsZero() {
 			x.Until = l.Date(e.Until.UTC())
 		}
