@@ -94,17 +94,20 @@ func datagramServices() []datagramService {
 		}},
 		// TP-Link's local protocol: JSON under a running XOR, here for its system facts.
 		{9999, "kasa", kasa(`{"system":{"get_sysinfo":{}}}`), func(b []byte) (string, bool) {
-			return "", bytes.Contains(unkasa(b), []byte(`"get_sysinfo"`)) && bytes.Contains(unkasa(b), []byte("err_code"))
+			b = unkasa(b)
+			return facts(between(b, `"model":"`, `"`), between(b, `"sw_ver":"`, `"`)), bytes.Contains(b, []byte(`"get_sysinfo"`)) && bytes.Contains(b, []byte("err_code"))
 		}},
 		{10001, "ubnt", []byte{1, 0, 0, 0}, func(b []byte) (string, bool) {
 			return "", len(b) > 4 && b[0] == 1 && int(binary.BigEndian.Uint16(b[2:])) == len(b)-4
 		}},
 		{11211, "memcached", []byte("\x52\x57\x00\x00\x00\x01\x00\x00version\r\n"), func(b []byte) (string, bool) { return "", len(b) > 8 && bytes.HasPrefix(b[8:], []byte("VERSION ")) }},
 		// Hikvision's device search.
-		{37020, "sadp", []byte(`<?xml version="1.0" encoding="utf-8"?><Probe><Uuid>` + hexID(id[:]) + `</Uuid><Types>inquiry</Types></Probe>`), has("<ProbeMatch>")},
+		{37020, "sadp", []byte(`<?xml version="1.0" encoding="utf-8"?><Probe><Uuid>` + hexID(id[:]) + `</Uuid><Types>inquiry</Types></Probe>`), func(b []byte) (string, bool) {
+			return facts(between(b, "<DeviceDescription>", "<"), between(b, "<SoftwareVersion>", "<")), bytes.Contains(b, []byte("<ProbeMatch>"))
+		}},
 		// Dahua's device search.
 		{37810, "dhip", dhip(`{"method":"DHDiscover.search","params":{"mac":"","uni":1}}` + "\n"), func(b []byte) (string, bool) {
-			return "", len(b) > 32 && bytes.Equal(b[4:8], []byte("DHIP")) && bytes.Contains(b, []byte("deviceInfo"))
+			return facts(between(b, `"DeviceType":"`, `"`), between(b, `"Version":"`, `"`)), len(b) > 32 && bytes.Equal(b[4:8], []byte("DHIP")) && bytes.Contains(b, []byte("deviceInfo"))
 		}},
 		// Who-Is (ASHRAE 135, annex J).
 		{47808, "bacnet", []byte{0x81, 0x0b, 0, 0x0c, 1, 0x20, 0xff, 0xff, 0, 0xff, 0x10, 8}, func(b []byte) (string, bool) {
@@ -113,6 +116,30 @@ func datagramServices() []datagramService {
 		// A DTLS hello with a cookie left out is answered by a verify request.
 		{5684, "dtls", dtlsHello(id), prefix(22, 254)},
 	}
+}
+
+// facts is how a model and a firmware version are kept as what a service said.
+func facts(model, firmware string) string {
+	if model == "" {
+		return ""
+	}
+	if firmware == "" {
+		return "model=" + model
+	}
+	return "model=" + model + "; firmware=" + firmware
+}
+
+// between returns the text between two marks, made safe to show.
+func between(b []byte, from, to string) string {
+	_, rest, ok := bytes.Cut(b, []byte(from))
+	if !ok {
+		return ""
+	}
+	v, _, ok := bytes.Cut(rest, []byte(to))
+	if !ok {
+		return ""
+	}
+	return printable(v)
 }
 
 // kasa enciphers as TP-Link's plugs do: each byte with the one before it.

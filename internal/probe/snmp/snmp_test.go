@@ -4,6 +4,7 @@ import (
 	"encoding/asn1"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ringwall/ringwall"
@@ -18,7 +19,9 @@ type decoy struct {
 	lie           bool // answers with a wrong id
 	anything      bool // says yes to every name
 	v3            bool
-	wrote         map[string]string
+
+	mu    sync.Mutex
+	wrote map[string]string
 }
 
 func yes(string) bool { return true }
@@ -51,8 +54,6 @@ func (d *decoy) start(t *testing.T) string {
 	return c.LocalAddr().String()
 }
 
-// answer is called from one goroutine only; wrote is read when it has ended its
-// answers.
 func (d *decoy) answer(b []byte) []byte {
 	var m message
 	if _, err := asn1.Unmarshal(b, &m); err != nil {
@@ -86,7 +87,9 @@ func (d *decoy) answer(b []byte) []byte {
 		p.Status = 2
 	case m.PDU.Tag == tagSet:
 		v, _ := text(p)
+		d.mu.Lock()
 		d.wrote[name] = v
+		d.mu.Unlock()
 	default:
 		p.Bindings[0].Value = octets(known[name])
 	}
@@ -154,6 +157,8 @@ func TestWriter_judge(t *testing.T) {
 			if ok != tt.says || ok && f.Outcome != tt.want {
 				t.Errorf("%v, %v: %q", f.Outcome, ok, f.Title)
 			}
+			tt.d.mu.Lock()
+			defer tt.d.mu.Unlock()
 			if tt.want == ringwall.Fail && (f.Facts["write"] != "true" || len(tt.d.wrote) != 1 || tt.d.wrote[sysContact().String()] != "who@where") {
 				t.Errorf("wrote %q, facts %v", tt.d.wrote, f.Facts)
 			}
