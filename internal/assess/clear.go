@@ -31,8 +31,8 @@ func Clear(r *Rubric, prior, fresh []ringwall.Finding, now time.Time) (ringwall.
 		return f.Time.Before(stands.Time) || f.Indicator == ringwall.ObservedCompromise
 	})
 	by := r.sort(fresh)
-	for i, in := range r.Indicators {
-		if a := r.settle(by.of(i), now); strongest(in, a.fails) != "" {
+	for i := range r.Indicators {
+		if a := r.settle(by.of(i), now); strongest(&r.Indicators[i], a.fails) != "" {
 			return ringwall.Finding{}, false
 		}
 	}

@@ -92,10 +92,10 @@ func Grade(r *Rubric, findings []ringwall.Finding, now time.Time) Result {
 		answers[i] = r.settle(by.of(i), now)
 	}
 	g.doubted = r.doubts(by, answers, now)
-	for i, in := range r.Indicators {
+	for i := range r.Indicators {
 		fs := by.of(i)
 		a, _ := r.believe(fs, answers[i], g.doubted, now)
-		g.add(in, a, tried(fs))
+		g.add(&r.Indicators[i], a, tried(fs))
 	}
 	g.compromise = compromised(by.compromise)
 	return g.result()
@@ -126,7 +126,7 @@ type tally struct {
 
 // item is one settled indicator.
 type item struct {
-	in                    Indicator
+	in                    *Indicator // in the rubric; read-only
 	answer                answer
 	known                 bool // measured, not merely declared
 	applies               bool
@@ -135,7 +135,7 @@ type item struct {
 	tried                 channels
 }
 
-func (it item) open() bool { return it.worst > it.best }
+func (it *item) open() bool { return it.worst > it.best }
 
 // count is what the rule counts beside the tallies.
 type count struct {
@@ -156,7 +156,7 @@ type grading struct {
 	compromise *ringwall.Finding
 }
 
-func (g *grading) add(in Indicator, a answer, t channels) {
+func (g *grading) add(in *Indicator, a answer, t channels) {
 	it := item{in: in, answer: a, tried: t}
 	it.known = a.rank > said
 	g.answered = g.answered || a.rank > 0
@@ -227,7 +227,7 @@ func (c *count) knock(k Class, by int) {
 // openKnock counts the knock-out that an item could still become: that of an
 // unknown, or of a fail that was seen and not proven, or proven without the fact
 // on which the knock-out hangs.
-func (it item) openKnock() (full, half int) {
+func (it *item) openKnock() (full, half int) {
 	full, half = it.in.worstKnock()
 	if it.knock == Full {
 		full = 0
@@ -239,7 +239,7 @@ func (it item) openKnock() (full, half int) {
 }
 
 // worstKnock counts what a fail of in could be, at worst.
-func (in Indicator) worstKnock() (full, half int) {
+func (in *Indicator) worstKnock() (full, half int) {
 	for _, k := range in.Knockouts {
 		if k.Class == Full {
 			return 1, 0
@@ -249,7 +249,7 @@ func (in Indicator) worstKnock() (full, half int) {
 	return 0, half
 }
 
-func strongest(in Indicator, fails []*ringwall.Finding) Class {
+func strongest(in *Indicator, fails []*ringwall.Finding) Class {
 	var c Class
 	for _, f := range fails {
 		switch k := in.knockout(f); {
@@ -262,17 +262,26 @@ func strongest(in Indicator, fails []*ringwall.Finding) Class {
 	return c
 }
 
+// scenario says how what is unknown is taken.
+type scenario uint8
+
+const (
+	atBest scenario = iota
+	asExpected
+	atWorst
+)
+
 // risk is one case of the rule: the device's risk and its worst module.
 type risk struct{ device, module float64 }
 
-func (g *grading) risk(of func(*tally) float64) risk {
+func (g *grading) risk(c scenario) risk {
 	sum, worst, n := 0.0, 0.0, 0
 	for i := range g.modules {
 		m := &g.modules[i]
 		if m.weight == 0 {
 			continue
 		}
-		r := of(m) / float64(m.weight)
+		r := [...]float64{m.best, m.expected, m.worst}[c] / float64(m.weight)
 		sum, worst, n = sum+r, max(worst, r), n+1
 	}
 	if n == 0 {
@@ -294,11 +303,7 @@ type outlook struct {
 
 // outlook applies steps 2 to 6.
 func (g *grading) outlook() outlook {
-	o := outlook{
-		riskBest: g.risk(func(m *tally) float64 { return m.best }),
-		expected: g.risk(func(m *tally) float64 { return m.expected }),
-		riskMax:  g.risk(func(m *tally) float64 { return m.worst }),
-	}
+	o := outlook{riskBest: g.risk(atBest), expected: g.risk(asExpected), riskMax: g.risk(atWorst)}
 	var weight, covered, sound int
 	for _, m := range g.modules {
 		weight, covered, sound = weight+m.weight, covered+m.covered, sound+m.sound
@@ -340,7 +345,9 @@ func (g *grading) result() Result {
 		Risk: o.expected.device, RiskBest: o.riskBest.device, RiskMax: o.riskMax.device, Coverage: o.covered,
 		Doubted: g.doubted, Rubric: g.rubric.Version, Profile: g.rubric.Profile,
 	}
-	for _, it := range g.items {
+	res.Settled = make([]ringwall.Finding, 0, len(g.items))
+	for i := range g.items {
+		it := &g.items[i]
 		if it.answer.rank > 0 {
 			res.Settled = append(res.Settled, *it.answer.finding)
 		}

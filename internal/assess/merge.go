@@ -64,6 +64,6 @@ func (r *Rubric) merge(in Indicator, fs []*ringwall.Finding, doubted []Doubt, no
 }
 
 // decides reports whether a knock-out of in hangs on this fact.
-func (in Indicator) decides(fact, value string) bool {
+func (in *Indicator) decides(fact, value string) bool {
 	return slices.ContainsFunc(in.Knockouts, func(k Knockout) bool { return k.Fact == fact && k.Value == value })
 }

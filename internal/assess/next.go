@@ -54,7 +54,7 @@ func tried(fs []*ringwall.Finding) channels {
 
 // cheapest returns the cheapest means that was not tried in vain; when all
 // were, the cheapest of all.
-func (it item) cheapest() (Channel, float64) {
+func (it *item) cheapest() (Channel, float64) {
 	for _, skip := range []channels{it.tried, 0} {
 		for i, m := range measuring {
 			if slices.Contains(it.in.Channels, m.channel) && skip&(1<<i) == 0 {
@@ -85,7 +85,8 @@ func (g *grading) next(now outlook) []Next {
 		worth float64
 	}
 	offers := make([]offer, 0, len(g.items))
-	for _, it := range g.items {
+	for i := range g.items {
+		it := &g.items[i]
 		if !it.applies || !it.open() {
 			continue
 		}
@@ -118,7 +119,7 @@ func (g *grading) next(now outlook) []Next {
 func width(o outlook) float64 { return float64(o.worst) - float64(o.best) }
 
 // suppose applies the rule as if an open item were measured.
-func (g *grading) suppose(it item, fails bool) outlook {
+func (g *grading) suppose(it *item, fails bool) outlook {
 	then := grading{rubric: g.rubric, modules: g.modules, count: g.count, answered: true, compromise: g.compromise}
 	m, w := &then.modules[it.in.Module], float64(it.in.Weight)
 	score := 0.0

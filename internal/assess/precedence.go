@@ -211,10 +211,13 @@ func (r *Rubric) settle(fs []*ringwall.Finding, now time.Time) answer {
 	}
 	// One source and rank after the other, in each the last word first.
 	slices.SortFunc(valid, func(a, b word) int {
-		return cmp.Or(
+		if c := cmp.Or(
 			cmp.Compare(b.rank, a.rank), strings.Compare(a.f.Source, b.f.Source), b.f.Time.Compare(a.f.Time),
-			cmp.Compare(badness(b.f.Outcome), badness(a.f.Outcome)), compare(a.f, b.f),
-		)
+			cmp.Compare(badness(b.f.Outcome), badness(a.f.Outcome)),
+		); c != 0 {
+			return c
+		}
+		return compare(a.f, b.f)
 	})
 	var words []answer
 	for i := 0; i < len(valid); {
@@ -228,10 +231,13 @@ func (r *Rubric) settle(fs []*ringwall.Finding, now time.Time) answer {
 		words = append(words, last)
 	}
 	slices.SortFunc(words, func(a, b answer) int {
-		return cmp.Or(
+		if c := cmp.Or(
 			cmp.Compare(b.rank, a.rank), cmp.Compare(badness(b.finding.Outcome), badness(a.finding.Outcome)),
-			cmp.Compare(b.finding.Confidence, a.finding.Confidence), compare(a.finding, b.finding),
-		)
+			cmp.Compare(b.finding.Confidence, a.finding.Confidence),
+		); c != 0 {
+			return c
+		}
+		return compare(a.finding, b.finding)
 	})
 	best := words[0]
 	for _, a := range words[1:] {
@@ -257,14 +263,20 @@ func (a *answer) note(f *ringwall.Finding) {
 // compare is a total order over findings that the outcome does not depend on;
 // it only makes equal evidence come out in one order.
 func compare(a, b *ringwall.Finding) int {
-	return cmp.Or(
+	if c := cmp.Or(
 		cmp.Compare(a.Indicator, b.Indicator), cmp.Compare(a.Source, b.Source), cmp.Compare(b.Confidence, a.Confidence),
 		cmp.Compare(badness(b.Outcome), badness(a.Outcome)), b.Time.Compare(a.Time), cmp.Compare(a.Title, b.Title),
-		slices.Compare(a.Evidence, b.Evidence), compareFacts(a.Facts, b.Facts), a.Until.Compare(b.Until),
-	)
+		slices.Compare(a.Evidence, b.Evidence),
+	); c != 0 {
+		return c
+	}
+	return cmp.Or(compareFacts(a.Facts, b.Facts), a.Until.Compare(b.Until))
 }
 
 func compareFacts(a, b map[string]string) int {
+	if len(a) == 0 || len(b) == 0 {
+		return cmp.Compare(len(a), len(b))
+	}
 	flat := func(m map[string]string) []string {
 		out := make([]string, 0, len(m))
 		for k, v := range m {

@@ -18,12 +18,14 @@ func (g *grading) reasons(res Result, o outlook) []string {
 	if g.compromise != nil {
 		say("an attack on it was observed (%s); only a clean re-assessment clears that", g.compromise.Title)
 	}
-	for _, it := range g.items {
+	for i := range g.items {
+		it := &g.items[i]
 		if it.knock == Full {
 			say("%s: %s — proven, and alone enough for high risk", it.in.ID, it.answer.finding.Title)
 		}
 	}
-	for _, it := range g.items {
+	for i := range g.items {
+		it := &g.items[i]
 		if it.knock == Half {
 			say("%s: %s — proven; two of this kind make high risk", it.in.ID, it.answer.finding.Title)
 		}
@@ -56,7 +58,8 @@ func (g *grading) reasons(res Result, o outlook) []string {
 	if len(res.Missing) > 0 {
 		say("%s must be measured and not fail before a device of its kind is low", strings.Join(res.Missing, ", "))
 	}
-	for _, it := range g.items {
+	for i := range g.items {
+		it := &g.items[i]
 		if it.answer.stale && it.applies {
 			say("%d answers are past their validity (%s first)", g.count.stale, it.in.ID)
 			break
@@ -65,13 +68,15 @@ func (g *grading) reasons(res Result, o outlook) []string {
 	for _, d := range g.doubted {
 		say("%s declares %s to be well, and measurements say otherwise; what else it declares counts as unknown", d.Supplier, strings.Join(d.Indicators, ", "))
 	}
-	for _, it := range g.items {
+	for i := range g.items {
+		it := &g.items[i]
 		for _, f := range it.answer.against {
 			say("%s: %s says %s, %s says %s; the stronger evidence counts", it.in.ID,
 				it.answer.finding.Source, it.answer.finding.Outcome, f.Source, f.Outcome)
 		}
 	}
-	for _, it := range g.items {
+	for i := range g.items {
+		it := &g.items[i]
 		if it.known && it.applies && it.knock == "" && it.answer.outcome() == ringwall.Fail {
 			say("%s: %s", it.in.ID, it.answer.finding.Title)
 		}

@@ -235,7 +235,7 @@ func (r *Rubric) Indicator(id string) (Indicator, bool) {
 }
 
 // knockout returns the class that a confirmed fail f of in has, "" for none.
-func (in Indicator) knockout(f *ringwall.Finding) Class {
+func (in *Indicator) knockout(f *ringwall.Finding) Class {
 	var c Class
 	for _, k := range in.Knockouts {
 		if k.Fact == "" || f.Facts[k.Fact] == k.Value {
