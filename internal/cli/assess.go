@@ -20,6 +20,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/client"
 	"github.com/ringwall/ringwall/internal/assess"
 	"github.com/ringwall/ringwall/internal/probe"
 )
@@ -34,6 +35,14 @@ type assessOptions struct {
 	device  string
 	ports   string
 	timeout time.Duration
+	with    []string
+	profile api.Profile
+	rate    int
+	also    []string
+	strain  bool
+	labs    []string
+	out     outputs
+	consent *assess.Consent
 	conn    *conn
 }
 
@@ -47,22 +56,30 @@ medium or low risk, with the interval that what is unknown leaves open, how
 much was measured, and why.
 
 A TARGET is a host, host:port, network (10.0.0.0/24), rtsp://host/path or
-onvif://host. Known default passwords are tried within a budget that locks
-nobody out; a working one is named by its number and never shown.
+onvif://host, or a file that says something of the device: a firmware image or
+an unpacked root, a capture of its traffic, its maker's declaration (ICS and
+IXIT as YAML or JSON, or a MUD file), a laboratory's signed results. Files alone
+are judged as one device, and nothing is sent; with one host, or by --with, they
+count beside what its probes find.
 
-Only private, link-local and loopback addresses are assessed, unless you say
-that the devices are yours with --i-own-this.
+Known default passwords are tried within a budget that locks nobody out; a
+working one is named by its number and never shown. --dry-run says what would
+be sent to whom, and sends nothing.
+
+Only private, link-local and loopback addresses are assessed, and with --submit
+only the networks that the organisation has registered, unless you say that the
+devices are yours with --i-own-this.
 
 With --submit the assessments go to a platform too, which is found as by
 "ringwall device".`,
-		Example: "  ringwall assess 192.168.1.0/24\n  ringwall assess -v --ports 1-65535 192.168.1.10",
+		Example: "  ringwall assess 192.168.1.0/24\n  ringwall assess -v --ports 1-65535 192.168.1.10\n  ringwall assess --html report.html camera-firmware.bin\n  ringwall assess 192.168.1.10 --with firmware.bin --with declaration.yaml --bundle evidence.json",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("%s needs a target; see %q", c.CommandPath(), c.CommandPath()+" --help")
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error { return runAssess(c.Context(), env, o, args) },
+		RunE: func(c *cobra.Command, args []string) error { return runAssess(c.Context(), env, &o, args) },
 	}
 	c.Flags().BoolVar(&o.json, "json", false, "print an array of assessments")
 	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show every finding with its evidence")
@@ -70,6 +87,15 @@ With --submit the assessments go to a platform too, which is found as by
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be sent, and send nothing")
 	c.Flags().StringVar(&o.ports, "ports", "", "TCP ports to look at, such as 80,554,8000-8100 (default: where devices listen)")
 	c.Flags().DurationVar(&o.timeout, "per-device", 0, "the most time for one device (default 90s)")
+	c.Flags().StringArrayVar(&o.with, "with", nil, "evidence of other kinds about the one device: an image, a capture, a declaration")
+	c.Flags().StringVar(&o.profile.Class, "class", "", "class of the device: "+strings.Join(assess.Default().Classes(), ", ")+" (default: as it shows itself)")
+	c.Flags().StringVar(&o.profile.Use, "use", "", "what it is used for: "+strings.Join(assess.Default().Uses(), ", ")+" (default consumer)")
+	c.Flags().BoolVar(&o.profile.SIM, "sim", false, "it has a SIM")
+	c.Flags().IntVar(&o.rate, "rate", 0, "most connections and datagrams a second for one device")
+	c.Flags().StringSliceVar(&o.also, "also", nil, "optional probes to run too, by name (see --dry-run)")
+	c.Flags().BoolVar(&o.strain, "strain", false, "let probes run that may disturb a device's service or lock its logins for a while")
+	c.Flags().StringArrayVar(&o.labs, "laboratory", nil, "a laboratory whose results are believed, as NAME=FILE with its Ed25519 public key (PEM)")
+	o.out.flags(c)
 	c.Flags().BoolVar(&o.submit, "submit", false, "send the assessments to the platform")
 	c.Flags().StringVar(&o.device, "device", "", "with --submit: the platform's id of the one device assessed")
 	c.Flags().StringVar(&o.conn.server, "server", "", "with --submit: address of the platform")
@@ -77,6 +103,7 @@ With --submit the assessments go to a platform too, which is found as by
 	c.Flags().StringVar(&o.conn.ca, "ca", "", "with --submit: file with the authority that signed the platform's certificate (PEM)")
 	c.Flags().StringVar(&o.conn.data, "data", "", "with --submit: data directory of a platform on this machine")
 	c.Flags().BoolVar(&o.conn.plain, "plain", false, "with --submit: let the token travel in clear over a network")
+	c.AddCommand(newRegrade(env))
 	return c
 }
 
@@ -93,24 +120,30 @@ func (hostNetwork) ListenPacket(ctx context.Context, network, address string) (n
 	return l.ListenPacket(ctx, network, address)
 }
 
-func runAssess(ctx context.Context, env Env, o assessOptions, args []string) error {
-	ports, err := parsePorts(o.ports)
+// Do makes hostNetwork an assess.RawNetwork: every thread is in it.
+func (hostNetwork) Do(f func() error) error { return f() }
+
+func runAssess(ctx context.Context, env Env, o *assessOptions, args []string) error {
+	ports, err := o.check(args)
 	if err != nil {
 		return err
 	}
-	if o.timeout < 0 {
-		return usagef("--per-device %v is less than nothing", o.timeout)
-	}
-	if o.device != "" && strings.Contains(strings.Join(args, " "), "/") && !strings.Contains(args[0], "://") {
-		return usagef("--device is for one device, and %q is a network", args[0])
-	}
-	send, err := submitter(o, args)
+	data, err := knownVulnerabilities(env)
 	if err != nil {
 		return err
 	}
+	labs, err := laboratories(o.labs)
+	if err != nil {
+		return err
+	}
+	var files []string
 	var targets []assess.Target
 	var nets []netip.Prefix
 	for _, arg := range args {
+		if isFile(arg) {
+			files = append(files, arg)
+			continue
+		}
 		t, p, err := parseTarget(ctx, arg)
 		if err != nil {
 			return err
@@ -124,33 +157,41 @@ func runAssess(ctx context.Context, env Env, o assessOptions, args []string) err
 			targets = append(targets, t)
 		}
 	}
-	r := &assess.Runner{
-		Network: hostNetwork{}, Probes: probe.All(), Finders: probe.Finders(), Now: env.Now, Ports: ports, PerDevice: o.timeout,
-		Progress: func(e assess.Event) { sayProgress(env.Stderr, o, e) },
+	files = append(files, o.with...)
+	if len(files) > 0 && (len(nets) > 0 || len(targets) > 1) {
+		return usagef("files tell of one device, and more than one is to be assessed")
 	}
+	sub, err := submitter(ctx, o, args)
+	if err != nil {
+		return err
+	}
+	if sub != nil && len(sub.ranges) > 0 {
+		o.consent = &assess.Consent{Registered: sub.ranges, Own: o.own}
+	}
+	r := o.runner(env, ports, labs)
 	if o.dryRun {
 		return sayPlan(env.Stdout, r, targets, nets)
 	}
-	if len(nets) > 0 {
-		found, err := r.Discover(ctx, nets)
-		if err != nil {
-			return err
-		}
-		for _, t := range found {
-			if !slices.ContainsFunc(targets, func(o assess.Target) bool { return o.Addr == t.Addr }) {
-				targets = append(targets, t)
-			}
-		}
-		fmt.Fprintf(env.Stderr, "%d devices found\n", len(targets))
+	xs, err := evidence(ctx, env, files, data)
+	if err != nil {
+		return err
 	}
-	as, err := r.Run(ctx, targets)
-	if perr := printAssessments(env.Stdout, o, as); perr != nil {
+	var as []api.Assessment
+	if len(targets)+len(nets) == 0 {
+		as = []api.Assessment{judged(env, called(files), o.profile, xs, labs, data)}
+	} else if as, err = probed(ctx, env, r, o, targets, nets, xs); len(as) == 0 && err != nil {
+		return err
+	}
+	for i := range as {
+		as[i].Vulnerabilities = vulnerabilities(data, as[i])
+	}
+	if perr := o.show(env, as); perr != nil {
 		return perr
 	}
 	if err != nil {
 		return err
 	}
-	if err := send(ctx, as); err != nil {
+	if err := sub.send(ctx, o.device, as, xs); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(as, func(a api.Assessment) bool { return a.Grade == ringwall.HighRisk }) {
@@ -159,31 +200,149 @@ func runAssess(ctx context.Context, env Env, o assessOptions, args []string) err
 	return nil
 }
 
-// submitter returns what sends assessments to the platform, nothing unless it
-// was asked for. The platform is reached before anything is probed.
-func submitter(o assessOptions, args []string) (func(context.Context, []api.Assessment) error, error) {
+// check refuses flags that make no sense together.
+func (o *assessOptions) check(args []string) ([]uint16, error) {
+	ports, err := parsePorts(o.ports)
+	switch {
+	case err != nil:
+		return nil, err
+	case o.timeout < 0:
+		return nil, usagef("--per-device %v is less than nothing", o.timeout)
+	case o.rate < 0:
+		return nil, usagef("--rate %d is less than nothing", o.rate)
+	case o.profile.Class != "" && !slices.Contains(assess.Default().Classes(), o.profile.Class):
+		return nil, usagef("--class %q is not one of %s", o.profile.Class, strings.Join(assess.Default().Classes(), ", "))
+	case o.profile.Use != "" && !slices.Contains(assess.Default().Uses(), o.profile.Use):
+		return nil, usagef("--use %q is not one of %s", o.profile.Use, strings.Join(assess.Default().Uses(), ", "))
+	case o.json && o.out.sarif:
+		return nil, usagef("--json and --sarif both want the output")
+	}
+	for _, arg := range args {
+		if p, err := netip.ParsePrefix(arg); err == nil && !p.IsSingleIP() && o.device != "" {
+			return nil, usagef("--device is for one device, and %q is a network", arg)
+		}
+	}
+	return ports, o.out.check()
+}
+
+// runner is what assesses as the flags say.
+func (o *assessOptions) runner(env Env, ports []uint16, labs []api.Laboratory) *assess.Runner {
+	r := &assess.Runner{
+		Network: hostNetwork{}, Probes: probe.All(), Finders: probe.Finders(), Now: env.Now, Ports: ports, PerDevice: o.timeout,
+		Rate: o.rate, Also: o.also, Consent: o.consent, Laboratories: labs, Tool: toolName(),
+		Progress: func(e assess.Event) { sayProgress(env.Stderr, *o, e) },
+	}
+	if o.strain {
+		r.Limit = assess.Strains
+	}
+	return r
+}
+
+// probed discovers and assesses.
+func probed(ctx context.Context, env Env, r *assess.Runner, o *assessOptions, targets []assess.Target, nets []netip.Prefix, xs []api.Examination) ([]api.Assessment, error) {
+	if len(nets) > 0 {
+		found, err := r.Discover(ctx, nets)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range found {
+			if !slices.ContainsFunc(targets, func(o assess.Target) bool { return o.Addr == t.Addr }) {
+				targets = append(targets, t)
+			}
+		}
+		fmt.Fprintf(env.Stderr, "%d devices found\n", len(targets))
+	}
+	for i := range targets {
+		t := &targets[i]
+		t.Profile, t.Examinations = o.profile, xs
+		for _, x := range xs {
+			if x.Kind == api.ExamDeclaration && x.Services != nil {
+				t.Declared = append(append([]api.Service{}, t.Declared...), x.Services...)
+			}
+		}
+	}
+	return r.Run(ctx, targets)
+}
+
+// show prints the assessments and writes the files that were asked for.
+func (o *assessOptions) show(env Env, as []api.Assessment) error {
+	if !o.out.sarif {
+		if err := printAssessments(env.Stdout, *o, as); err != nil {
+			return err
+		}
+	}
+	return o.out.write(env, as)
+}
+
+// submission is a platform that assessments go to. A nil one takes nothing.
+type submission struct {
+	client *client.Client
+	ranges []netip.Prefix // that its organisation has registered
+}
+
+// submitter opens the way to the platform, if assessments are to go there. It is
+// reached before anything is probed.
+func submitter(ctx context.Context, o *assessOptions, args []string) (*submission, error) {
 	if !o.submit {
 		if o.device != "" {
 			return nil, usagef("--device says where to submit to, and --submit is not given")
 		}
-		return func(context.Context, []api.Assessment) error { return nil }, nil
+		return nil, nil
 	}
-	if o.device != "" && (len(args) != 1 || !ringwall.ValidID(ringwall.PrefixDevice, o.device)) {
-		return nil, usagef("--device takes one id such as dev_…, and one target")
+	if o.device != "" && !ringwall.ValidID(ringwall.PrefixDevice, o.device) {
+		return nil, usagef("--device takes one id such as dev_…")
+	}
+	if o.device == "" && slices.ContainsFunc(append(slices.Clone(args), o.with...), isFile) {
+		return nil, usagef("what a file says is submitted for a device: name it with --device")
 	}
 	c, err := o.conn.open()
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, as []api.Assessment) error {
-		for _, a := range as {
-			a.Device = ringwall.DeviceID(o.device)
-			if _, err := c.SubmitAssessment(ctx, a); err != nil {
-				return fmt.Errorf("submitting the assessment of %s: %w", safe(a.Target), err)
-			}
-		}
+	set, err := c.AssessSettings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &submission{c, set.Ranges.Prefixes}, nil
+}
+
+// send hands in what the probes found, and every other examination by itself.
+func (s *submission) send(ctx context.Context, device string, as []api.Assessment, xs []api.Examination) error {
+	if s == nil {
 		return nil
-	}, nil
+	}
+	for _, x := range xs {
+		if _, err := s.client.SubmitExamination(ctx, ringwall.DeviceID(device), x); err != nil {
+			return fmt.Errorf("submitting %s: %w", safe(x.Source), err)
+		}
+	}
+	for _, a := range as {
+		probes := slices.DeleteFunc(slices.Clone(a.Examinations), func(x api.Examination) bool { return x.Kind != api.ExamNetwork })
+		if len(probes) == 0 {
+			continue
+		}
+		a.Device, a.Examinations = ringwall.DeviceID(device), probes
+		if _, err := s.client.SubmitAssessment(ctx, a); err != nil {
+			return fmt.Errorf("submitting the assessment of %s: %w", safe(a.Target), err)
+		}
+	}
+	return nil
+}
+
+// laboratories reads NAME=FILE.
+func laboratories(given []string) (out []api.Laboratory, err error) {
+	for _, g := range given {
+		name, file, ok := strings.Cut(g, "=")
+		if !ok || name == "" {
+			return nil, usagef("--laboratory takes NAME=FILE, not %q", g)
+		}
+		pub, err := publicKey(Env{}, file)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, api.Laboratory{Name: name, Key: pub})
+	}
+	return out, nil
 }
 
 // parsePorts reads a list such as 80,554,8000-8100.
@@ -312,18 +471,42 @@ func sayPlan(w io.Writer, r *assess.Runner, targets []assess.Target, nets []neti
 		for i, f := range r.Finders {
 			fmt.Fprintf(w, "%s %s", map[bool]string{true: "", false: ","}[i == 0], f)
 		}
-		fmt.Fprintln(w)
+		fmt.Fprintln(w, "; then what is found is assessed as follows")
 	}
-	for _, t := range targets {
-		fmt.Fprintf(w, "assessment of %s at %s\n", safe(t.Name), t.Addr)
+	if len(targets) == 0 {
+		targets = []assess.Target{{Name: "each device found"}}
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "\nPROBE\tGOES SO FAR\tSENDS")
-	for _, p := range r.Probes {
-		d := p.Def()
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", d.ID, d.Intrusion, d.Sends)
+	consent := r.Consent
+	defer func() { r.Consent = consent }()
+	if len(nets) > 0 {
+		r.Consent = nil // what is found outside is dropped; here nothing has been
 	}
-	return tw.Flush()
+	steps, err := r.Plan(targets)
+	if err != nil {
+		return err
+	}
+	last := ""
+	for _, s := range steps {
+		if s.Target != last {
+			fmt.Fprintf(w, "\n%s\n", safe(strings.TrimSpace(s.Target+" "+s.Addr)))
+			last = s.Target
+		}
+		fmt.Fprintf(w, "  %s: %s\n", s.Probe, s.Title)
+		if !s.Runs {
+			fmt.Fprintf(w, "    does not run: %s\n", s.Why)
+			continue
+		}
+		fmt.Fprintf(w, "    %s", s.Intrusion)
+		if s.Tries > 0 {
+			fmt.Fprintf(w, ", at most %d wrong passwords", s.Tries)
+		}
+		fmt.Fprintf(w, ", at most %d a second and %v", s.Rate, s.Most)
+		if len(s.To) > 0 {
+			fmt.Fprintf(w, ", to %s", strings.Join(s.To, ", "))
+		}
+		fmt.Fprintf(w, "\n    sends %s\n", s.Sends)
+	}
+	return nil
 }
 
 func printAssessments(w io.Writer, o assessOptions, as []api.Assessment) error {
@@ -347,6 +530,9 @@ func printAssessments(w io.Writer, o assessOptions, as []api.Assessment) error {
 	}
 	for _, a := range as {
 		fmt.Fprintf(w, "\n%s is %s:\n", safe(a.Target), a.Grade)
+		if a.Impact != "" {
+			fmt.Fprintf(w, "  %s\n", safe(a.Impact))
+		}
 		reasons := a.Reasons
 		if !o.verbose {
 			reasons = reasons[:min(len(reasons), topReasons)]
@@ -384,6 +570,17 @@ func printDetails(w io.Writer, a api.Assessment) {
 			if f.Remedy != "" {
 				fmt.Fprintf(w, "            remedy: %s\n", safe(f.Remedy))
 			}
+		}
+	}
+	for _, p := range a.Prescribed {
+		fmt.Fprintf(w, "  needs for its %s: %s (%s)\n", p.Module, safe(p.Text), strings.Join(p.Because, ", "))
+	}
+	for _, x := range a.Examinations {
+		if n := len(x.Components); n > 0 {
+			fmt.Fprintf(w, "  %d components by %s\n", n, safe(x.Source))
+		}
+		for _, n := range x.Notes {
+			fmt.Fprintf(w, "  note of %s: %s\n", safe(x.Source), safe(n))
 		}
 	}
 	for _, n := range a.Next {

@@ -32,6 +32,7 @@ var commands = []func(Env) *cobra.Command{
 	newAgent,
 	newAssess,
 	newBench,
+	newData,
 	newLab,
 	newWatch,
 	newUsage,
