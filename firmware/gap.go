@@ -63,10 +63,11 @@ func trimPadding(v view, r [2]int64) [2]int64 {
 		for i < len(b) && pad(b[i]) {
 			i++
 		}
-		r[0] += int64(i)
 		if i < len(b) || len(b) == 0 {
+			r[0] += int64(i &^ 15) // what begins with a few such bytes keeps them
 			break
 		}
+		r[0] += int64(i)
 	}
 	for r[0] < r[1] {
 		n := min(gapBlock, r[1]-r[0])
@@ -152,8 +153,12 @@ func looks(p *Part, v view) {
 	e := entropy(count[:], total)
 	p.Facts[FactEntropy] = fmt.Sprintf("%.3f", e)
 	head := v.head(0, SniffLen)
+	kind := Sniff(head)
 	switch {
-	case blocks > 0 && dense*10 >= (blocks-pad)*9:
+	case kind != KindUnknown && kind != KindText && kind != KindEmpty && !opensAsImage(kind):
+		p.Facts[FactLooks] = string(kind)
+		p.Err = fmt.Sprintf("no firmware: it begins as a file of the kind %s", kind)
+	case blocks > 0 && (dense*10 >= (blocks-pad)*9 || e > 7.98):
 		p.Facts[FactLooks] = LooksEncrypted
 		p.Err = fmt.Sprintf("no known header, and %.2f bits of entropy per byte: it looks encrypted or compressed in an unknown way", e)
 	case pad*2 > blocks:

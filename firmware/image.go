@@ -93,6 +93,15 @@ func OpenContext(ctx context.Context, r io.ReaderAt, size int64, o Options) (*Im
 	if err := ctx.Err(); err != nil {
 		return nil, ringwall.Errorf(ringwall.Unavailable, "opening the firmware image: %w", err)
 	}
+	if len(im.Parts) == 0 {
+		whole := view{r, size}
+		p := Part{Format: Unknown, Length: size, Facts: map[string]string{}, data: whole.section()}
+		looks(&p, whole)
+		if len(regions(whole, 0, size)) == 0 {
+			p.Facts[FactLooks], p.Err = LooksSparse, "nothing but erased flash or zeros"
+		}
+		im.Parts = []Part{p}
+	}
 	return im, nil
 }
 

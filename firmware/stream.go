@@ -117,12 +117,14 @@ func (u *unpacker) stream(kind string, v view, off int64, s scope) *Part {
 		return nil
 	}
 	trial := make([]byte, trialBytes)
-	n, err := io.ReadFull(r, trial)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF || n == 0 {
-		return nil
+	n := 0
+	for n < len(trial) && err == nil {
+		var k int
+		k, err = r.Read(trial[n:])
+		n += k
 	}
 	short := err != nil
-	if short && kind == "lzma" || err == io.ErrUnexpectedEOF && n < 16 {
+	if short && (err != io.EOF || n < 16 || kind == "lzma") {
 		return nil
 	}
 	p := &Part{Format: kind, Name: facts["name"], Facts: facts}

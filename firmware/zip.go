@@ -8,7 +8,9 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/ringwall/ringwall/firmware/internal/unpack"
 )
@@ -22,7 +24,7 @@ func openZip(u *unpacker, v view, off int64, head []byte, s scope) *Part {
 	end := zipEnd(v, off)
 	if end < 0 {
 		u.trials += 50 // the rest of the view was read
-		return nil
+		return u.cutZip(v, off, s)
 	}
 	sub := v.sub(off, end-off)
 	zr, err := zip.NewReader(sub.section(), sub.size)
@@ -40,6 +42,66 @@ func openZip(u *unpacker, v view, off int64, head []byte, s scope) *Part {
 			}
 		}
 		return nil
+	})
+	u.within(p, off, s)
+	return p
+}
+
+// cutZip lists what the headers of the members themselves tell when the
+// central directory is not there: the archive is cut, or was never finished.
+func (u *unpacker) cutZip(v view, off int64, s scope) *Part {
+	sub := v.sub(off, v.size)
+	p := &Part{Format: "zip", Facts: map[string]string{}}
+	at := int64(0)
+	var entries []unpack.Entry
+	for len(entries) < 10_000 {
+		h := sub.head(at, 30)
+		if len(h) < 30 || string(h[:4]) != "PK\x03\x04" {
+			break
+		}
+		flags, method := binary.LittleEndian.Uint16(h[6:]), binary.LittleEndian.Uint16(h[8:])
+		packed, size := int64(binary.LittleEndian.Uint32(h[18:])), int64(binary.LittleEndian.Uint32(h[22:]))
+		nameLen, extra := int64(binary.LittleEndian.Uint16(h[26:])), int64(binary.LittleEndian.Uint16(h[28:]))
+		name := sub.head(at+30, nameLen)
+		if int64(len(name)) < nameLen || !utf8.Valid(name) || nameLen == 0 || method > 99 {
+			break
+		}
+		e := unpack.Entry{Path: string(name), Mode: 0o644, Size: size}
+		data := at + 30 + nameLen + extra
+		raw := sub.sub(data, packed)
+		switch {
+		case strings.HasSuffix(e.Path, "/"):
+			e.Mode |= fs.ModeDir
+		case flags&1 != 0:
+			e.Err = "encrypted"
+		case flags&8 != 0 && packed == 0:
+			e.Err = "the archive is cut, and its size stood behind it"
+		case raw.size < packed:
+			e.Err = "the archive is cut here"
+		case method == zip.Store:
+			e.Content = raw.section()
+		case method == zip.Deflate:
+			e.Content = &sequential{size: size, open: func() io.Reader { return flate.NewReader(raw.section()) }}
+		default:
+			e.Err = "compressed with a method that is not read"
+		}
+		entries = append(entries, e)
+		if at = data + packed; flags&8 != 0 && packed == 0 {
+			at = sub.size // where the next member begins, nothing tells
+		}
+	}
+	if len(entries) == 0 || off > 0 && len(entries) < 2 {
+		return nil
+	}
+	p.Length = min(at, sub.size)
+	p.data = sub.sub(0, p.Length).section()
+	u.plant(p, off, s, func(yield unpack.Sink) error {
+		for _, e := range entries {
+			if err := yield(e); err != nil {
+				return err
+			}
+		}
+		return errors.New("the archive is cut: it has no central directory")
 	})
 	u.within(p, off, s)
 	return p

@@ -57,14 +57,18 @@ func (d *Decoder) fill(r io.Reader, limit int) ([]byte, error) {
 		box = new(make([]byte, limit+1))
 	}
 	defer d.buf.Put(box)
-	n, err := io.ReadFull(r, (*box)[:limit+1])
-	switch {
-	case err == nil:
-		return nil, errTooMuch
-	case err != io.ErrUnexpectedEOF && err != io.EOF:
-		return nil, err
+	n := 0
+	for n <= limit {
+		k, err := r.Read((*box)[n : limit+1])
+		n += k
+		if err == io.EOF {
+			return bytes.Clone((*box)[:n]), nil
+		}
+		if err != nil { // io.ErrUnexpectedEOF among them: the block is cut
+			return nil, err
+		}
 	}
-	return bytes.Clone((*box)[:n]), nil
+	return nil, errTooMuch
 }
 
 // Zlib decompresses a block of RFC 1950.
@@ -127,38 +131,41 @@ func (d *Decoder) LZMA(src []byte, limit int) (out []byte, err error) {
 
 // LZMARaw decompresses a block without header, of known properties byte and
 // length.
-func (d *Decoder) LZMARaw(props byte, src []byte, length int) ([]byte, error) {
+func (d *Decoder) LZMARaw(props byte, src []byte, length int) (out []byte, err error) {
 	head := make([]byte, 13, 13+len(src))
 	head[0] = props
 	binary.LittleEndian.PutUint32(head[1:], uint32(max(length, 4096)))
 	binary.LittleEndian.PutUint64(head[5:], uint64(length))
-	return d.LZMA(append(head, src...), length)
+	if out, err = d.LZMA(append(head, src...), length); err == nil && len(out) != length {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return out, err
 }
 
 // LZMACut decompresses a block that has neither header nor length nor an end
-// mark: what its bytes yield, at most limit bytes. The last few bytes may be
-// noise, since nothing tells where the data ends.
+// mark: as much as its bytes yield, at most limit bytes. The library must be
+// told the length; the right one is found by halving, since what is too long
+// ends in the middle of the input and what is too short leaves some over.
 func (d *Decoder) LZMACut(props byte, src []byte, limit int) (out []byte, err error) {
-	defer guard("lzma", &err)
-	head := make([]byte, 13)
-	head[0] = props
-	binary.LittleEndian.PutUint32(head[1:], uint32(max(limit, 4096)))
-	binary.LittleEndian.PutUint64(head[5:], uint64(limit))
-	r, err := lzma.ReaderConfig{DictCap: maxDict}.NewReader(io.MultiReader(bytes.NewReader(head), bytes.NewReader(src)))
-	if err != nil {
-		return nil, err
+	if len(src) < 5 || src[0] != 0 { // a range coder begins with a zero
+		return nil, errors.New("no raw stream of lzma")
 	}
-	out = make([]byte, limit)
-	n := 0
-	for n < limit && err == nil {
-		var k int
-		k, err = r.Read(out[n:])
-		n += k
+	if out, err = d.LZMARaw(props, src, limit); err == nil {
+		return out, nil
 	}
-	if n == 0 || err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return nil, fmt.Errorf("after %d bytes: %w", n, err)
+	for low, high := 1, limit-1; low <= high; {
+		n := (low + high) / 2
+		out, tried := d.LZMARaw(props, src, n)
+		switch {
+		case tried == nil:
+			return out, nil
+		case errors.Is(tried, io.ErrUnexpectedEOF):
+			high = n - 1
+		default:
+			low = n + 1
+		}
 	}
-	return bytes.Clone(out[:n]), nil
+	return nil, err
 }
 
 // LZO decompresses a block of LZO1X.

@@ -1,0 +1,21 @@
+package fat
+
+import (
+	"testing"
+
+	"github.com/ringwall/ringwall/firmware/internal/unpack"
+	"github.com/ringwall/ringwall/firmware/internal/unpacktest"
+)
+
+func FuzzWalk(f *testing.F) {
+	f.Add(unpacktest.Fixture(f, "fat12"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, ok := Parse(b)
+		if !ok {
+			return
+		}
+		r, size := unpacktest.Reader(b)
+		budget := unpacktest.Budget()
+		unpacktest.Drain(t, budget, func(yield unpack.Sink) error { return s.Walk(r, size, budget, yield) })
+	})
+}

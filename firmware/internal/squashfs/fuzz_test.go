@@ -1,0 +1,27 @@
+package squashfs
+
+import (
+	"testing"
+
+	"github.com/ringwall/ringwall/firmware/internal/codec"
+	"github.com/ringwall/ringwall/firmware/internal/unpack"
+	"github.com/ringwall/ringwall/firmware/internal/unpacktest"
+)
+
+func FuzzWalk(f *testing.F) {
+	for _, name := range []string{"squashfs-plain", "squashfs-gzip", "squashfs-lzma", "squashfs-xz", "squashfs-lzo", "squashfs-lz4", "squashfs-zstd"} {
+		f.Add(unpacktest.Fixture(f, name))
+	}
+	f.Add(version3(f, false))
+	f.Add(version3(f, true))
+	var c codec.Decoder
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, ok, err := Parse(b)
+		if !ok || err != nil {
+			return
+		}
+		r, size := unpacktest.Reader(b)
+		budget := unpacktest.Budget()
+		unpacktest.Drain(t, budget, func(yield unpack.Sink) error { return Walk(r, size, s, &c, budget, yield) })
+	})
+}
