@@ -260,7 +260,7 @@ func TestCoverage(t *testing.T) {
 			t.Errorf("%s %s: %d rows, %v", s.Name, s.Edition, len(rows), err)
 		}
 	}
-	psti, _ := Coverage("UK PSTI 2023/1007 Sch. 1", "2023", refs, nil, findings)
+	psti, _ := Coverage("UK PSTI 2023/1007 Sch. 1", "", refs, nil, findings)
 	if psti[0].Met != IsMet || psti[2].Met != NotKnown {
 		t.Errorf("%+v", psti)
 	}

@@ -85,6 +85,10 @@ type document struct {
 	v     *view
 	y     float64
 	pages int
+	// edge is the colour down the left side of the finding that is being
+	// written, nil between findings; edgeTop is where it begins on this page.
+	edge    *colour
+	edgeTop float64
 }
 
 func layout(in *Input, v *view, g *glyphs, pages int) (*document, error) {
@@ -128,6 +132,8 @@ func (d *document) colour(c colour) {
 
 // page begins a page; the line at its foot is drawn at once.
 func (d *document) page() {
+	d.drawEdge()
+	d.edgeTop = marginTop
 	d.pdf.AddPage()
 	s := d.s
 	s.size, s.bold, s.want = 7.5, false, latin

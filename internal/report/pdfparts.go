@@ -5,60 +5,67 @@ import "strings"
 // finding draws one finding: a coloured edge, what is asked, and the answer.
 func (d *document) finding(f findingView) {
 	v := d.v
-	const edge, label = 4.0, 26.0
+	const edge, label = 4.0, 26.0 // millimetres
 	x, width := marginX+edge, bodyWidth-edge
 	tag := f.Outcome
 	if f.Knock != "" {
 		tag += " · " + f.Knock
 	}
 	deep, _ := gradeColour(f.Key)
-	d.need(26)
-	d.y += 2
-	page, top := d.pdf.PageNo(), d.y
-	line := func() { // down the left side of what was written on this page
-		d.pdf.SetFillColor(deep.r, deep.g, deep.b)
-		if d.pdf.PageNo() == page {
-			d.pdf.Rect(marginX, top, 1.2, d.y-top, "F")
-		} else {
-			d.pdf.Rect(marginX, marginTop, 1.2, d.y-marginTop, "F")
+	type row struct {
+		name, text string
+		st         style
+	}
+	var rows []row
+	add := func(name, text string, st style) {
+		if text != "" {
+			rows = append(rows, row{name, text, st})
 		}
 	}
+	add(v.T("report.finding.found"), f.Title, body)
+	name := v.T("report.finding.evidence")
+	for _, e := range f.Evidence[:min(len(f.Evidence), maxPDFEvidence)] {
+		add(name, e, evidence)
+		name = ""
+	}
+	if n := len(f.Evidence) - maxPDFEvidence; n > 0 {
+		add("", d.more(n), small)
+	} else {
+		add("", f.More, small)
+	}
+	add(v.T("report.finding.why"), f.Why, body)
+	add(v.T("report.finding.remedy"), f.Remedy, body)
+	source := strings.Trim(strings.Join([]string{f.Module, f.Confidence, f.Source, f.At}, " · "), " ·")
+	add(v.T("report.finding.source"), source, small)
+	add(v.T("report.finding.standards"), f.References, small)
+
+	// A finding is kept on one page when it fits on one.
+	height := 6 + d.height(strong, width, f.ID+" · "+f.Asked) + strong.leading()
+	for _, r := range rows {
+		height += d.height(r.st, width-label, r.text) + 0.5
+	}
+	d.need(min(height, pageHeight-marginTop-marginBottom))
+	d.y += 2
+	d.edge, d.edgeTop = &deep, d.y
 	d.paragraph(strong, x, width, f.ID+" · "+f.Asked)
 	d.paragraph(style{size: 9, bold: true, colour: deep, want: latin}, x, width, tag)
-	row := func(name, text string, st style) {
-		if text == "" {
-			return
-		}
-		d.need(st.leading())
-		at := d.y
-		d.place(small, name, x, at+small.size*0.3528+0.2)
-		d.paragraph(st, x+label, width-label, text)
+	for _, r := range rows {
+		d.need(r.st.leading())
+		d.place(small, r.name, x, d.y+small.size*0.3528+0.2)
+		d.paragraph(r.st, x+label, width-label, r.text)
 		d.y += 0.5
 	}
-	row(v.T("report.finding.found"), f.Title, body)
-	lines := f.Evidence
-	for i, e := range lines[:min(len(lines), maxPDFEvidence)] {
-		name := ""
-		if i == 0 {
-			name = v.T("report.finding.evidence")
-		}
-		row(name, e, evidence)
-	}
-	if n := len(lines) - maxPDFEvidence; n > 0 {
-		row("", d.more(n), small)
-	} else {
-		row("", f.More, small)
-	}
-	row(v.T("report.finding.why"), f.Why, body)
-	row(v.T("report.finding.remedy"), f.Remedy, body)
-	source := strings.Join([]string{f.Module, f.Confidence, f.Source}, " · ")
-	if f.At != "" {
-		source += " · " + f.At
-	}
-	row(v.T("report.finding.source"), source, small)
-	row(v.T("report.finding.standards"), f.References, small)
-	line()
+	d.drawEdge()
+	d.edge = nil
 	d.y += 2
+}
+
+// drawEdge draws the edge of the finding down to where the page is written to.
+func (d *document) drawEdge() {
+	if d.edge != nil && d.y > d.edgeTop {
+		d.pdf.SetFillColor(d.edge.r, d.edge.g, d.edge.b)
+		d.pdf.Rect(marginX, d.edgeTop, 1.2, d.y-d.edgeTop, "F")
+	}
 }
 
 func (d *document) more(n int) string { return "… +" + num(float64(n)) }

@@ -44,6 +44,10 @@ func (in *Input) reasons() []string {
 	if len(blank) > 0 {
 		out = append(out, l.T("report.reason.blank", "modules", strings.Join(blank, l.T("report.listsep"))))
 	}
+	const most = 6 // the rest stands among the findings
+	if n := len(fails) - most; n > 0 {
+		fails = append(fails[:most], l.N("fleet.rest", n))
+	}
 	return append(out, fails...)
 }
 
