@@ -25,6 +25,7 @@ import (
 	"strings"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/firmware"
 	"github.com/ringwall/ringwall/internal/inspect/services"
 	"github.com/ringwall/ringwall/internal/inspect/shell"
 	"github.com/ringwall/ringwall/internal/inspect/view"
@@ -84,9 +85,7 @@ func Read(v *view.View) Chain {
 // NUL, among them bootcmd or bootargs.
 func environment(p view.Part) *Env {
 	e := Env{Values: map[string]string{}, Where: p.Place}
-	if strings.Contains(p.Format, "env") {
-		e.Stored = true
-	}
+	e.Stored = strings.Contains(p.Format, "env") && p.Facts[firmware.FactDefault] == ""
 	for k, v := range p.Facts {
 		switch name := strings.TrimPrefix(k, "env."); {
 		case name != k, name == "bootcmd", name == "bootdelay", name == "bootargs":

@@ -38,7 +38,7 @@ const maxHits = 60
 
 var (
 	verifyOff = []*regexp.Regexp{
-		regexp.MustCompile(`\bcurl\s[^\n|;#]*?\s?(?:--insecure\b|\s-[a-zA-Z]*k\b)`),
+		regexp.MustCompile(`\bcurl(?:\s[^\n|;#]*?)?\s(?:--insecure\b|-[a-zA-Z]*k\b)`),
 		regexp.MustCompile(`\bwget\s[^\n|;#]*--no-check-certificate\b`),
 		regexp.MustCompile(`\bmosquitto_(?:pub|sub)\s[^\n|;#]*--insecure\b`),
 		regexp.MustCompile(`^\s*bridge_insecure\s+true\b`),
@@ -50,7 +50,7 @@ var (
 		regexp.MustCompile(`\bssl\.CERT_NONE\b|_create_unverified_context\b`),
 	}
 	// inBinary are commands among a program's strings.
-	inBinary = regexp.MustCompile(`\b(?:curl\s[ -~]{0,120}?(?:--insecure\b|\s-[a-zA-Z]*k\s)|wget\s[ -~]{0,120}?--no-check-certificate)`)
+	inBinary = regexp.MustCompile(`\b(?:curl(?:\s[ -~]{0,120}?)?\s(?:--insecure\b|-[a-zA-Z]*k\s)|wget\s[ -~]{0,120}?--no-check-certificate)`)
 
 	luaRead  = regexp.MustCompile(`(?:local\s+)?(\w+)\s*=\s*[^\n]*(?:formvalue|getenv)\s*\(`)
 	luaRun   = regexp.MustCompile(`\b(?:io\.popen|os\.execute|luci\.sys\.(?:call|exec)|sys\.(?:call|exec))\s*\(([^\n]*)`)

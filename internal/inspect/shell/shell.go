@@ -114,12 +114,13 @@ type Result struct {
 const (
 	maxScript   = 256 << 10
 	maxDepth    = 24
-	maxCommands = 20_000
+	maxCommands = 10_000
 	maxRuns     = 600
 	maxNesting  = 200
 	maxValue    = 16 << 10
 	maxWords    = 512
-	maxSteps    = 200_000
+	maxVars     = 512
+	maxSteps    = 60_000
 )
 
 // Tracer follows scripts one after the other and remembers what was started,

@@ -14,7 +14,7 @@ func (t *Tracer) test(s *scope, args []string) Truth {
 	if len(args) > 64 {
 		return Maybe
 	}
-	e := testing{t: t, s: s, args: args}
+	e := question{t: t, s: s, args: args}
 	truth := e.or()
 	if len(e.args) > 0 {
 		return Maybe
@@ -22,13 +22,13 @@ func (t *Tracer) test(s *scope, args []string) Truth {
 	return truth
 }
 
-type testing struct {
+type question struct {
 	t    *Tracer
 	s    *scope
 	args []string
 }
 
-func (e *testing) or() Truth {
+func (e *question) or() Truth {
 	truth := e.and()
 	for len(e.args) > 0 && e.args[0] == "-o" {
 		e.args = e.args[1:]
@@ -37,7 +37,7 @@ func (e *testing) or() Truth {
 	return truth
 }
 
-func (e *testing) and() Truth {
+func (e *question) and() Truth {
 	truth := e.one()
 	for len(e.args) > 0 && e.args[0] == "-a" {
 		e.args = e.args[1:]
@@ -46,7 +46,7 @@ func (e *testing) and() Truth {
 	return truth
 }
 
-func (e *testing) one() Truth {
+func (e *question) one() Truth {
 	a := e.args
 	switch {
 	case len(a) == 0:

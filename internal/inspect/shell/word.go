@@ -22,6 +22,10 @@ func (s *scope) assign(t *Tracer, a *syntax.Assign) {
 	if len(v) > maxValue {
 		v = Unsure
 	}
+	if _, ok := s.vars[a.Name.Value]; !ok && len(s.vars) >= maxVars {
+		s.open = true // too many to keep: any may be set
+		return
+	}
 	s.vars[a.Name.Value] = v
 }
 

@@ -34,7 +34,7 @@ var (
 	urls   = regexp.MustCompile(`https?://[A-Za-z0-9.-]{4,100}(?::[0-9]{1,5})?/[A-Za-z0-9_./?=&%+-]{0,160}`)
 	about  = regexp.MustCompile(`(?i)(?:^|[/_.?&=-])(?:ota|fota|upgrade|firmware|fwupdate|fw_?update|sysupgrade|update)(?:[/_.?&=-]|$)`)
 	older  = regexp.MustCompile(`(?i)anti[-_ ]?rollback|rollback[-_ ]?(?:index|version|protect)|downgrade`)
-	insec  = regexp.MustCompile(`\bcurl\s[^\n|;#]*?\s(?:--insecure\b|-[a-zA-Z]*k\b)|--no-check-certificate`)
+	insec  = regexp.MustCompile(`\bcurl(?:\s[^\n|;#]*?)?\s(?:--insecure\b|-[a-zA-Z]*k\b)|--no-check-certificate`)
 	piped  = regexp.MustCompile(`\b(?:wget|curl)\b[^\n|;]*http://[^\n|;]*\|\s*(?:ba|a)?sh\b`)
 )
 

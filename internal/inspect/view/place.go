@@ -135,16 +135,24 @@ func pieces(t *firmware.Tree, from, kind string) []piece {
 	return []piece{whole}
 }
 
-// rootness counts the signs of a root file system below a prefix.
+// rootness counts the signs of a root file system below a prefix; without
+// accounts and without a start there is none, for application partitions have
+// programs, libraries and release files too.
 func rootness(t *firmware.Tree, prefix string) int {
 	n := 0
-	for _, sign := range [][]string{
+	for i, sign := range [][]string{
 		{"etc/passwd"}, {"etc/inittab", "etc/init.d", "etc/rc.d", "etc/rc.local", "etc/systemd", "lib/systemd", "usr/lib/systemd"},
 		{"bin/sh", "bin/busybox", "usr/bin/sh"}, {"sbin/init", "init", "linuxrc", "usr/sbin/init"},
 		{"etc/shadow", "etc/group", "etc/fstab", "etc/os-release"}, {"lib/ld-linux.so.3", "lib/ld-uClibc.so.0", "lib/libc.so.6", "lib/libc.so.0", "lib/libc.so"},
 	} {
-		if slices.ContainsFunc(sign, func(p string) bool { _, ok := t.Stat(prefix + p); return ok }) {
+		if slices.ContainsFunc(sign, func(p string) bool {
+			f, ok := t.Stat(prefix + p)
+			return ok && (i != 3 || !f.Mode.IsDir())
+		}) {
 			n++
+		}
+		if i == 1 && n == 0 {
+			return 0
 		}
 	}
 	return n
