@@ -61,6 +61,8 @@ type tally struct {
 	High, Medium, Low, Ungraded int
 	risk, coverage              float64
 	Better, Worse               int // against the month before
+
+	words i18n.Locale
 }
 
 func (t *tally) add(a api.Assessment) {
@@ -109,7 +111,7 @@ func (t tally) CoverageText() string {
 	if t.Count == t.Ungraded {
 		return "—"
 	}
-	return fmt.Sprintf("%.0f %%", 100*t.Coverage())
+	return t.words.Percent(t.Coverage())
 }
 
 type fleetRow struct {
@@ -142,7 +144,7 @@ type fleetView struct {
 
 func (f *Fleet) view() fleetView {
 	l := f.Words
-	v := fleetView{Lang: l.Tag, Title: l.T("fleet.title"), T: l.T, Subtitle: l.N("fleet.devices", len(f.Devices))}
+	v := fleetView{Now: tally{words: l}, Lang: l.Tag, Title: l.T("fleet.title"), T: l.T, Subtitle: l.N("fleet.devices", len(f.Devices))}
 	devices := slices.Clone(f.Devices)
 	slices.SortStableFunc(devices, func(a, b FleetDevice) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	by := []map[string]*tally{{}, {}, {}}
@@ -155,7 +157,7 @@ func (f *Fleet) view() fleetView {
 		for i, name := range []string{d.Vendor, strings.TrimSpace(d.Vendor + " " + d.Model), d.Site} {
 			name = cut(cmp.Or(name, unnamed))
 			if by[i][name] == nil {
-				by[i][name] = &tally{Name: name}
+				by[i][name] = &tally{Name: name, words: l}
 			}
 			by[i][name].add(a)
 		}
@@ -251,7 +253,7 @@ func (f *Fleet) trend(devices []FleetDevice) []tally {
 	var out []tally
 	before := map[ringwall.DeviceID]ringwall.Grade{}
 	for ; !month.After(now); month = month.AddDate(0, 1, 0) {
-		t := tally{Name: month.Format("2006-01")}
+		t := tally{Name: month.Format("2006-01"), words: f.Words}
 		end := month.AddDate(0, 1, 0).Add(-time.Nanosecond)
 		if end.After(now) {
 			end = now

@@ -208,7 +208,7 @@ func (d *document) height(st style, width float64, text string) float64 {
 }
 
 func (d *document) heading(text string) {
-	d.need(46) // a heading never stands alone at the foot of a page
+	d.need(64) // a heading never stands alone at the foot of a page
 	d.y += 5
 	d.pdf.Bookmark(text, 0, d.y)
 	d.paragraph(style{size: 13, bold: true, colour: ink, want: latin}, marginX, bodyWidth, text)

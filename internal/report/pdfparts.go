@@ -39,12 +39,12 @@ func (d *document) finding(f findingView) {
 	add(v.T("report.finding.source"), source, small)
 	add(v.T("report.finding.standards"), f.References, small)
 
-	// A finding is kept on one page when it fits on one.
+	// A finding begins where it fits, or where a good piece of it does.
 	height := 6 + d.height(strong, width, f.ID+" · "+f.Asked) + strong.leading()
 	for _, r := range rows {
 		height += d.height(r.st, width-label, r.text) + 0.5
 	}
-	d.need(min(height, pageHeight-marginTop-marginBottom))
+	d.need(min(height, 48))
 	d.y += 2
 	d.edge, d.edgeTop = &deep, d.y
 	d.paragraph(strong, x, width, f.ID+" · "+f.Asked)
