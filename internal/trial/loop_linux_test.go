@@ -14,6 +14,7 @@ import (
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/client"
 	"github.com/ringwall/ringwall/internal/lab"
+	"github.com/ringwall/ringwall/internal/lab/attack"
 	"github.com/ringwall/ringwall/internal/netns"
 	"github.com/ringwall/ringwall/internal/platform"
 	"github.com/ringwall/ringwall/internal/trial"
@@ -128,19 +129,24 @@ func TestLoop_cameraIsGradedAttackedCaughtCutOffAndRecovers(t *testing.T) {
 	}
 	// The meter's and the SIM's part of the story are tested by themselves.
 	for _, part := range []struct {
-		attack string
-		lasts  time.Duration
+		name  string
+		lasts time.Duration
 	}{{lab.Infect, 30 * time.Second}, {lab.Beacon, 4 * time.Second}, {lab.MiraiScan, 3 * time.Second}} {
-		rep, err := x.Range.Attack(ctx, part.attack, lab.AttackOptions{On: lab.BadCam, Duration: part.lasts, NoCapture: true})
+		rep, err := x.Range.Attack(ctx, part.name, lab.AttackOptions{On: lab.BadCam, Duration: part.lasts, NoCapture: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("attack: %+v", rep)
-		if part.attack != lab.Infect {
+		if part.name != lab.Infect {
 			continue
 		}
-		if c, err := x.Range.Camera(ctx, lab.BadCam); !rep.Did || err != nil || len(c.Infected) == 0 {
-			t.Errorf("the camera was not infected, in a mode that refuses nothing: it holds %q, %v; %+v", c.Infected, err, rep.Steps)
+		c, err := x.Range.Camera(ctx, lab.BadCam)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// On a slow machine the camera is cut off before its wget has ended.
+		if caught := len(device(t, x, lab.BadCam).Holds) > 0; len(c.Infected) == 0 && !caught || !rep.Steps[0].Detail.(attack.GuessResult).In {
+			t.Errorf("the camera was neither infected nor caught, in a mode that refuses nothing: it holds %q; %+v", c.Infected, rep.Steps)
 		}
 	}
 	in, err := x.Incident(ctx, cam.ID, 30*time.Second, func(in api.Incident) bool {
