@@ -32,11 +32,13 @@ import (
 	"github.com/ringwall/ringwall/firmware"
 	"github.com/ringwall/ringwall/internal/inspect/components"
 	"github.com/ringwall/ringwall/internal/inspect/view"
+	"github.com/ringwall/ringwall/internal/vuln"
 )
 
 // Matcher is what inspect needs of the data on vulnerabilities.
 type Matcher interface {
 	Match([]api.Component) []api.Vulnerability
+	MatchDevice(api.Identity) []api.Vulnerability
 	// Support returns when upstream's support of a version ends, if known.
 	Support(component, version string, at time.Time) (ends time.Time, known bool)
 	Version() string
@@ -45,7 +47,7 @@ type Matcher interface {
 // Options says how to examine. The zero value is good.
 type Options struct {
 	Now     func() time.Time // the clock; nil means time.Now
-	Matcher Matcher          // vulnerability data; nil leaves FS-04 to FS-06 unknown
+	Matcher Matcher          // vulnerability data; nil means what the program carries
 	Tool    string           // what calls itself the maker of the examination
 	Name    string           // of the image, for its source; "" means by digest
 }
@@ -124,7 +126,11 @@ func examine(ctx context.Context, ss []view.Source, name, digest string, o Optio
 		return api.Examination{}, err
 	}
 	e.Components = comps
-	all = append(all, vulnerable(comps, o.Matcher, e.Made)...)
+	matcher := o.Matcher
+	if matcher == nil {
+		matcher = vuln.Default()
+	}
+	all = append(all, vulnerable(comps, e.Identity, matcher, e.Made)...)
 	e.Findings = settle(all, e.Source, e.Made)
 	slices.SortFunc(e.Services, func(a, b api.Service) int { return cmp.Or(cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port)) })
 	if len(e.Notes) > maxNotes {
@@ -168,8 +174,38 @@ func identify(ctx context.Context, ss []view.Source, listening map[*firmware.Tre
 			return nil, ringwall.Errorf(ringwall.Unavailable, "examining the image: %w", err)
 		}
 	}
-	return out, nil
+	return join(out), nil
 }
+
+// join makes one component of what several trees and parts hold of it.
+func join(all []api.Component) []api.Component {
+	var out []api.Component
+	at := map[string]int{}
+	for _, c := range all {
+		k := c.Name + "\x00" + c.Version
+		i, ok := at[k]
+		if !ok {
+			at[k] = len(out)
+			out = append(out, c)
+			continue
+		}
+		o := &out[i]
+		o.Exposed = o.Exposed || c.Exposed
+		o.Supplier, o.CPE, o.PURL, o.How = cmp.Or(o.Supplier, c.Supplier), cmp.Or(o.CPE, c.CPE), cmp.Or(o.PURL, c.PURL), cmp.Or(o.How, c.How)
+		for _, p := range c.Paths {
+			if !slices.Contains(o.Paths, p) && len(o.Paths) < maxPaths {
+				o.Paths = append(slices.Clip(o.Paths), p)
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b api.Component) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
+	})
+	return out
+}
+
+// maxPaths bounds the paths named for one component.
+const maxPaths = 64
 
 // maxPart is the longest part without files that is searched for components:
 // kernels and boot loaders are shorter.

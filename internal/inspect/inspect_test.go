@@ -102,9 +102,9 @@ func TestImages_realCamera(t *testing.T) {
 		"FS-01": {fail, ringwall.Confirmed, "known default password #"},
 		"FS-02": {pass, seen, "searched for keys"},
 		"FS-03": {fail, seen, "/etc/init.d/rcS line 22: starts telnetd"},
-		"FS-04": {unknown, seen, ""},
-		"FS-05": {unknown, seen, ""},
-		"FS-06": {unknown, seen, ""},
+		"FS-04": {partial, seen, "CVE-2016-5195"}, // of the kernel, and only for who runs a program on the camera
+		"FS-05": {fail, seen, "CVE-2017-16544: busybox 1.22.1"},
+		"FS-06": {fail, seen, "openssl 1.0.2f"},
 		"FS-07": {fail, seen, "NX: not provided by the platform"},
 		"FS-08": {fail, seen, "telnetd"},
 		"FS-09": {unknown, seen, ""},
@@ -237,6 +237,7 @@ func (data) Match(cs []api.Component) []api.Vulnerability {
 	}
 	return nil
 }
+func (data) MatchDevice(api.Identity) []api.Vulnerability { return nil }
 func (data) Support(c, v string, _ time.Time) (time.Time, bool) {
 	return now.AddDate(-1, 0, 0), c == "openssl"
 }

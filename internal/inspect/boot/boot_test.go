@@ -65,6 +65,7 @@ func TestFindings(t *testing.T) {
 		{"by run in the environment", "HW-05", nil, []view.Part{env(map[string]string{"bootcmd": "run upd; bootm", "env.upd": "mmc rescan; fatload mmc 0 0x80000 fw.bin", "bootdelay": "1"})}, fail},
 		{"data on a card", "HW-05", map[string]string{"etc/init.d/rcS": "#!/bin/sh\nmount -t vfat /dev/mmcblk0p1 /mnt/sdcard\nmkdir -p /mnt/sdcard/record\ncp /etc/passwd /mnt/sdcard/\n"}, nil, pass},
 		{"boots from soldered memory", "HW-05", nil, []view.Part{env(map[string]string{"bootcmd": "mmc dev 0; mmc read 0x80000 0 100; bootm", "bootdelay": "1"})}, pass},
+		{"names that only look like a card", "HW-05", map[string]string{"etc/init.d/rcS": "#!/bin/sh\n/opt/sdk/run.sh\n/usr/share/usb/init.sh\n", "opt/sdk/run.sh": "#!/bin/sh\necho hi\n", "usr/share/usb/init.sh": "#!/bin/sh\necho hi\n"}, nil, pass},
 		{"comment", "HW-05", map[string]string{"etc/init.d/rcS": "#!/bin/sh\n#/mnt/sdcard/test.sh\necho /mnt/sdcard/test.sh\n"}, nil, pass},
 		{"start on a missing partition", "HW-05", map[string]string{"etc/init.d/rcS": "#!/bin/sh\nmount -t jffs2 /dev/mtdblock4 /system\n/system/init.sh\n"}, nil, unknown},
 	} {

@@ -19,7 +19,7 @@ var (
 	// eMMC with it.
 	fromMedia = regexp.MustCompile(`(?:^|[;\s])(sdupdate|sdstart|fatload\s+(?:mmc|usb)\s\S+|usb\s+start|mmcupdate|usbupdate|sd_update|usb_update|autoupdate|update_sd|au_sd)(?:$|[;\s])`)
 	// cardName is how vendors name the place of a card or stick.
-	cardName = regexp.MustCompile(`(?i)^/(?:mnt|media|tmp|opt|system|var|app|home|run)?/?(?:[a-z0-9_-]+/)?(?:sd|sdcard|sd_?card|sdc?[a-z]?[0-9]?|tf|tf_?card|mmc|mmc_?card|mmcblk0p?[0-9]?|usb|usb_?disk|udisk|u-disk|usbdisk|sda[0-9]?|hd_?usb)(?:[0-9]|_[a-z0-9]+)?/`)
+	cardName = regexp.MustCompile(`(?i)^/(?:mnt|media|tmp|opt|system|var|app|home|run)?/?(?:[a-z0-9_-]+/)?(?:sd|sd_?card|sd[a-e][0-9]?|tf|tf_?card|mmc|mmc_?card|mmcblk0p?[0-9]?|usb|usb_?disk|udisk|u-disk|usbdisk|sda[0-9]?|hd_?usb)(?:[0-9]|_[a-z0-9]+)?/`)
 )
 
 // removable reports whether a path lies on a card or stick.
