@@ -154,7 +154,7 @@ func TestCollect_tells_what_it_could_not_read(t *testing.T) {
 		}
 	}
 	unread := strings.Join(p.Unread, "; ")
-	for _, want := range []string{"etc/shadow: not permitted", "proc/PID/fd: not permitted for 1 processes"} {
+	for _, want := range []string{"etc/shadow: not permitted", "proc/PID/fd: the programs behind 4 sockets are not known; not permitted for 1 processes"} {
 		if !strings.Contains(unread, want) {
 			t.Errorf("unread %q, want %q", unread, want)
 		}

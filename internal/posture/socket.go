@@ -142,8 +142,12 @@ func (c *collector) holders(found []owned) map[uint64]process {
 		}
 		return len(out) < len(wanted)
 	})
-	if denied > 0 && len(out) < len(wanted) {
-		c.note("proc/PID/fd: not permitted for " + strconv.Itoa(denied) + " processes; the programs behind some sockets are not known")
+	if missing := len(wanted) - len(out); missing > 0 {
+		text := "proc/PID/fd: the programs behind " + strconv.Itoa(missing) + " sockets are not known"
+		if denied > 0 {
+			text += "; not permitted for " + strconv.Itoa(denied) + " processes"
+		}
+		c.note(text)
 	}
 	return out
 }
