@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -64,6 +65,10 @@ func answer(t *testing.T, r Report) ringwall.Finding {
 }
 
 func TestCheck_findsADefaultWithItsProof(t *testing.T) {
+	synctest.Test(t, testCheck_findsADefaultWithItsProof)
+}
+
+func testCheck_findsADefaultWithItsProof(t *testing.T) {
 	d := &device{user: "admin", password: "12345"}
 	r := Check(t.Context(), newEnv(""), camera, d.login)
 	f := answer(t, r)
@@ -81,7 +86,9 @@ func TestCheck_findsADefaultWithItsProof(t *testing.T) {
 	}
 }
 
-func TestCheck_neverShowsAPassword(t *testing.T) {
+func TestCheck_neverShowsAPassword(t *testing.T) { synctest.Test(t, testCheck_neverShowsAPassword) }
+
+func testCheck_neverShowsAPassword(t *testing.T) {
 	d := &device{user: "root", password: "xc3511"}
 	tel := Service{Name: "telnet on port 23", Key: "telnet/23", Realm: assess.SystemAccounts}
 	r := Check(t.Context(), newEnv(""), tel, d.login)
@@ -94,7 +101,9 @@ func TestCheck_neverShowsAPassword(t *testing.T) {
 	}
 }
 
-func TestCheck_decoysAreNoFinding(t *testing.T) {
+func TestCheck_decoysAreNoFinding(t *testing.T) { synctest.Test(t, testCheck_decoysAreNoFinding) }
+
+func testCheck_decoysAreNoFinding(t *testing.T) {
 	anyFor := func(user string) Login {
 		return func(_ context.Context, u, _ string) (Outcome, string) {
 			if u == user {
@@ -130,7 +139,9 @@ func TestCheck_decoysAreNoFinding(t *testing.T) {
 	}
 }
 
-func TestCheck_locksNobodyOut(t *testing.T) {
+func TestCheck_locksNobodyOut(t *testing.T) { synctest.Test(t, testCheck_locksNobodyOut) }
+
+func testCheck_locksNobodyOut(t *testing.T) {
 	for name, d := range map[string]*device{
 		"by source":                {user: "admin", password: "unguessable", lockAfter: 5},
 		"by account":               {user: "admin", password: "unguessable", lockAccount: 5},
@@ -155,6 +166,10 @@ func TestCheck_locksNobodyOut(t *testing.T) {
 }
 
 func TestCheck_lockIsSeenAndRespected(t *testing.T) {
+	synctest.Test(t, testCheck_lockIsSeenAndRespected)
+}
+
+func testCheck_lockIsSeenAndRespected(t *testing.T) {
 	env := newEnv("")
 	d := &device{user: "x", password: "y", lockAfter: 2}
 	r := Check(t.Context(), env, camera, d.login)
@@ -172,6 +187,10 @@ func TestCheck_lockIsSeenAndRespected(t *testing.T) {
 }
 
 func TestCheck_provenPairComesFirstElsewhere(t *testing.T) {
+	synctest.Test(t, testCheck_provenPairComesFirstElsewhere)
+}
+
+func testCheck_provenPairComesFirstElsewhere(t *testing.T) {
 	env := newEnv("")
 	web := &device{user: "admin", password: "123456"}
 	if r := Check(t.Context(), env, camera, web.login); r.Hit == nil {
@@ -186,7 +205,9 @@ func TestCheck_provenPairComesFirstElsewhere(t *testing.T) {
 	}
 }
 
-func TestCheck_repairIsSeenSoonAfter(t *testing.T) {
+func TestCheck_repairIsSeenSoonAfter(t *testing.T) { synctest.Test(t, testCheck_repairIsSeenSoonAfter) }
+
+func testCheck_repairIsSeenSoonAfter(t *testing.T) {
 	env := newEnv("")
 	d := &device{user: "admin", password: "12345", lockAccount: 5}
 	keys := []string{"onvif/80", "http/80", "rtsp/554"}
@@ -214,6 +235,10 @@ func TestCheck_repairIsSeenSoonAfter(t *testing.T) {
 }
 
 func TestCheck_twiceInARowSaysTheSame(t *testing.T) {
+	synctest.Test(t, testCheck_twiceInARowSaysTheSame)
+}
+
+func testCheck_twiceInARowSaysTheSame(t *testing.T) {
 	env := newEnv("")
 	d := &device{user: "admin", password: "correct horse", lockAfter: 5}
 	first := answer(t, Check(t.Context(), env, camera, d.login))
@@ -224,6 +249,10 @@ func TestCheck_twiceInARowSaysTheSame(t *testing.T) {
 }
 
 func TestCheck_provenAndOutOfTriesIsNoPass(t *testing.T) {
+	synctest.Test(t, testCheck_provenAndOutOfTriesIsNoPass)
+}
+
+func testCheck_provenAndOutOfTriesIsNoPass(t *testing.T) {
 	env := newEnv("")
 	d := &device{user: "admin", password: "12345"}
 	if r := Check(t.Context(), env, camera, d.login); r.Hit == nil {
@@ -242,7 +271,9 @@ func TestCheck_provenAndOutOfTriesIsNoPass(t *testing.T) {
 	}
 }
 
-func TestCheck_servicesShareTheList(t *testing.T) {
+func TestCheck_servicesShareTheList(t *testing.T) { synctest.Test(t, testCheck_servicesShareTheList) }
+
+func testCheck_servicesShareTheList(t *testing.T) {
 	env := newEnv("")
 	env.Ledger = assess.NewLedger(assess.Budget{PerAddress: 12}, time.Now)
 	seen := map[string]int{}

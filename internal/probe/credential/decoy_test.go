@@ -14,6 +14,10 @@ import (
 )
 
 func TestCheck_whoSaysYesByChanceProvesNothing(t *testing.T) {
+	synctest.Test(t, testCheck_whoSaysYesByChanceProvesNothing)
+}
+
+func testCheck_whoSaysYesByChanceProvesNothing(t *testing.T) {
 	for _, yes := range []float64{0.1, 0.3, 0.5, 0.9} {
 		for seed := range uint64(400) {
 			r := rand.New(rand.NewPCG(seed, uint64(yes*10)))
@@ -30,7 +34,9 @@ func TestCheck_whoSaysYesByChanceProvesNothing(t *testing.T) {
 	}
 }
 
-func TestCheck_strangersCatchChance(t *testing.T) {
+func TestCheck_strangersCatchChance(t *testing.T) { synctest.Test(t, testCheck_strangersCatchChance) }
+
+func testCheck_strangersCatchChance(t *testing.T) {
 	for yes := 0.05; yes < 1; yes += 0.1 {
 		for seed := range uint64(1000) {
 			r := rand.New(rand.NewPCG(seed, uint64(yes*100)))
@@ -56,7 +62,9 @@ func TestCheck_strangersCatchChance(t *testing.T) {
 	}
 }
 
-func TestCheck_moreLiars(t *testing.T) {
+func TestCheck_moreLiars(t *testing.T) { synctest.Test(t, testCheck_moreLiars) }
+
+func testCheck_moreLiars(t *testing.T) {
 	once := func() Login { // lets one default in, once
 		let := false
 		return func(_ context.Context, u, p string) (Outcome, string) {
@@ -113,7 +121,9 @@ func TestCheck_moreLiars(t *testing.T) {
 	}
 }
 
-func TestCheck_forcedChangeIsNoFault(t *testing.T) {
+func TestCheck_forcedChangeIsNoFault(t *testing.T) { synctest.Test(t, testCheck_forcedChangeIsNoFault) }
+
+func testCheck_forcedChangeIsNoFault(t *testing.T) {
 	r := Check(t.Context(), newEnv(""), camera, func(_ context.Context, u, p string) (Outcome, string) {
 		if u == "admin" && p == "admin" {
 			return Forced, "a page that sets a password"
@@ -165,7 +175,9 @@ func many(d *device) Many {
 	}
 }
 
-func TestCheck_manyAreStillProven(t *testing.T) {
+func TestCheck_manyAreStillProven(t *testing.T) { synctest.Test(t, testCheck_manyAreStillProven) }
+
+func testCheck_manyAreStillProven(t *testing.T) {
 	wide := func() *assess.Env {
 		env := newEnv("")
 		env.Ledger = assess.NewLedger(assess.Budget{PerAccount: 500, PerService: 500}, time.Now)
