@@ -9,13 +9,21 @@ import (
 
 func FuzzWalk(f *testing.F) {
 	f.Add(unpacktest.Fixture(f, "fat12"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, ok := Parse(b)
-		if !ok {
-			return
-		}
-		r, size := unpacktest.Reader(b)
-		budget := unpacktest.Budget()
-		unpacktest.Drain(t, budget, func(yield unpack.Sink) error { return s.Walk(r, size, budget, yield) })
-	})
+	f.Fuzz(func(t *testing.T, b []byte) { exercise(t, b) })
+}
+
+func exercise(t testing.TB, b []byte) {
+	s, ok := Parse(b)
+	if !ok {
+		return
+	}
+	r, size := unpacktest.Reader(b)
+	budget := unpacktest.Budget()
+	unpacktest.Drain(t, budget, func(yield unpack.Sink) error { return s.Walk(r, size, budget, yield) })
+}
+
+func TestWalk_damaged(t *testing.T) {
+	for _, name := range []string{"fat12"} {
+		unpacktest.Damage(t, unpacktest.Fixture(t, name), 300, exercise)
+	}
 }

@@ -45,18 +45,26 @@ func FuzzWalk(f *testing.F) {
 	for _, name := range []string{"jffs2-lzo", "jffs2-big", "jffs2-rtime"} {
 		f.Add(unpacktest.Fixture(f, name))
 	}
+	f.Fuzz(func(t *testing.T, b []byte) { exercise(t, b) })
+}
+
+func exercise(t testing.TB, b []byte) {
 	var c codec.Decoder
-	f.Fuzz(func(t *testing.T, b []byte) {
-		mend(b)
-		if !Valid(b) {
-			return
-		}
-		r, size := unpacktest.Reader(b)
-		budget := unpacktest.Budget()
-		v := Scan(r, size, budget)
-		if v.Length > size {
-			t.Errorf("the volume of %d bytes lies in an image of %d", v.Length, size)
-		}
-		unpacktest.Drain(t, budget, func(yield unpack.Sink) error { return v.Walk(&c, budget, yield) })
-	})
+	mend(b)
+	if !Valid(b) {
+		return
+	}
+	r, size := unpacktest.Reader(b)
+	budget := unpacktest.Budget()
+	v := Scan(r, size, budget)
+	if v.Length > size {
+		t.Errorf("the volume of %d bytes lies in an image of %d", v.Length, size)
+	}
+	unpacktest.Drain(t, budget, func(yield unpack.Sink) error { return v.Walk(&c, budget, yield) })
+}
+
+func TestWalk_damaged(t *testing.T) {
+	for _, name := range []string{"jffs2-lzo", "jffs2-big"} {
+		unpacktest.Damage(t, unpacktest.Fixture(t, name), 300, exercise)
+	}
 }

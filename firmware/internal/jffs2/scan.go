@@ -158,7 +158,7 @@ func Scan(r io.ReaderAt, size int64, b *unpack.Budget) *Volume {
 		}
 		h := w.at(off, headLen)
 		kind, length, ok := header(h, bo)
-		if !ok {
+		if !ok || int64(length) > size-off {
 			word := bo.Uint32(h)
 			if word == 0xffffffff || word == 0 {
 				blank += 4
@@ -174,7 +174,7 @@ func Scan(r io.ReaderAt, size int64, b *unpack.Budget) *Volume {
 			cut = v.Length
 		}
 		blank, junk = 0, 0
-		end := off + int64(length+3)&^3
+		end := off + (int64(length)+3)&^3
 		if kind&accurate != 0 {
 			var ino, version, check uint32
 			switch kind {

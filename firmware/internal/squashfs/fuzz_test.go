@@ -14,14 +14,22 @@ func FuzzWalk(f *testing.F) {
 	}
 	f.Add(version3(f, false))
 	f.Add(version3(f, true))
+	f.Fuzz(func(t *testing.T, b []byte) { exercise(t, b) })
+}
+
+func exercise(t testing.TB, b []byte) {
 	var c codec.Decoder
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, ok, err := Parse(b)
-		if !ok || err != nil {
-			return
-		}
-		r, size := unpacktest.Reader(b)
-		budget := unpacktest.Budget()
-		unpacktest.Drain(t, budget, func(yield unpack.Sink) error { return Walk(r, size, s, &c, budget, yield) })
-	})
+	s, ok, err := Parse(b)
+	if !ok || err != nil {
+		return
+	}
+	r, size := unpacktest.Reader(b)
+	budget := unpacktest.Budget()
+	unpacktest.Drain(t, budget, func(yield unpack.Sink) error { return Walk(r, size, s, &c, budget, yield) })
+}
+
+func TestWalk_damaged(t *testing.T) {
+	for _, name := range []string{"squashfs-plain", "squashfs-gzip", "squashfs-xz", "squashfs-lzo"} {
+		unpacktest.Damage(t, unpacktest.Fixture(t, name), 300, exercise)
+	}
 }

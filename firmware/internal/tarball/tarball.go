@@ -41,11 +41,11 @@ func Walk(r io.ReaderAt, size int64, yield unpack.Sink) (length int64, err error
 		h, err := tr.Next()
 		if err == io.EOF {
 			end, _ := at.Seek(0, io.SeekCurrent)
-			return end, nil
+			return min(end, size), nil
 		}
 		if err != nil {
 			end, _ := at.Seek(0, io.SeekCurrent)
-			return end, fmt.Errorf("at %#x: %w", end, err)
+			return min(end, size), fmt.Errorf("at %#x: %w", end, err)
 		}
 		e := unpack.Entry{Path: h.Name, Mode: h.FileInfo().Mode(), UID: h.Uid, GID: h.Gid, ModTime: h.ModTime.UTC(), Size: h.Size}
 		switch h.Typeflag {

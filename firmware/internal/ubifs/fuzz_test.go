@@ -28,15 +28,23 @@ func FuzzWalk(f *testing.F) {
 	for _, name := range []string{"ubifs-none", "ubifs-lzo", "ubifs-zlib", "ubifs-zstd"} {
 		f.Add(unpacktest.Fixture(f, name))
 	}
+	f.Fuzz(func(t *testing.T, b []byte) { exercise(t, b) })
+}
+
+func exercise(t testing.TB, b []byte) {
 	var c codec.Decoder
-	f.Fuzz(func(t *testing.T, b []byte) {
-		mend(b)
-		s, ok := Parse(b)
-		if !ok {
-			return
-		}
-		r, size := unpacktest.Reader(b)
-		budget := unpacktest.Budget()
-		unpacktest.Drain(t, budget, func(yield unpack.Sink) error { return s.Walk(r, size, &c, budget, yield) })
-	})
+	mend(b)
+	s, ok := Parse(b)
+	if !ok {
+		return
+	}
+	r, size := unpacktest.Reader(b)
+	budget := unpacktest.Budget()
+	unpacktest.Drain(t, budget, func(yield unpack.Sink) error { return s.Walk(r, size, &c, budget, yield) })
+}
+
+func TestWalk_damaged(t *testing.T) {
+	for _, name := range []string{"ubifs-none", "ubifs-zlib"} {
+		unpacktest.Damage(t, unpacktest.Fixture(t, name), 300, exercise)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -82,3 +83,43 @@ func Drain(t testing.TB, b *unpack.Budget, walk func(unpack.Sink) error) map[str
 
 // Reader returns a reader over b and its size.
 func Reader(b []byte) (io.ReaderAt, int64) { return bytes.NewReader(b), int64(len(b)) }
+
+// Damage runs do on n damaged copies of an image: bytes changed, words set to
+// extremes, stretches copied over others, the end cut. What it does is the same
+// in every run.
+func Damage(t *testing.T, image []byte, n int, do func(t testing.TB, b []byte)) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(2026, uint64(len(image))))
+	for range n {
+		b := bytes.Clone(image)
+		// Half of the damage goes to the beginning, where headers are.
+		spot := func() int {
+			if rng.IntN(2) == 0 {
+				return rng.IntN(min(len(b), 512))
+			}
+			return rng.IntN(len(b))
+		}
+		for range 1 + rng.IntN(12) {
+			i := spot()
+			switch rng.IntN(5) {
+			case 0:
+				b[i] ^= 1 << rng.IntN(8)
+			case 1:
+				b[i] = byte(rng.Uint32())
+			case 2:
+				for k := i; k < min(i+4, len(b)); k++ {
+					b[k] = 0xff
+				}
+			case 3:
+				j := spot()
+				copy(b[i:], b[j:min(j+1+rng.IntN(32), len(b))])
+			case 4:
+				clear(b[i:min(i+1+rng.IntN(8), len(b))])
+			}
+		}
+		if rng.IntN(8) == 0 {
+			b = b[:rng.IntN(len(b))]
+		}
+		do(t, b)
+	}
+}
