@@ -85,12 +85,15 @@ func (s Sweep) Find(ctx context.Context, n assess.Network, in []netip.Prefix, se
 		s.Timeout = 500 * time.Millisecond
 	}
 	next := make(chan netip.Addr)
+	var mu sync.Mutex // seen is told by one at a time
 	var wg sync.WaitGroup
 	for range min(s.Workers, len(hosts)) {
 		wg.Go(func() {
 			for a := range next {
 				if s.alive(ctx, n, a) {
+					mu.Lock()
 					seen(assess.Sighting{Addr: a, How: s.String()})
+					mu.Unlock()
 				}
 			}
 		})

@@ -127,7 +127,7 @@ func visit(ctx context.Context, n assess.Network, address string, port uint16) (
 	if err != nil {
 		return v, fmt.Errorf("reading its offer: %w", err)
 	}
-	kinds := [][]string{{ssh.KeyAlgoED25519}, {ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521}, {ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSA}, {ssh.InsecureKeyAlgoDSA}}
+	kinds := [][]string{{ssh.KeyAlgoED25519}, {ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521}, {ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSA}, {"ssh-dss"}} // DSA is offered by what is old
 	for _, kind := range kinds {
 		kind = slices.DeleteFunc(kind, func(a string) bool { return !slices.Contains(v.offer.hostKeys, a) })
 		if len(kind) > 0 && ctx.Err() == nil {
