@@ -24,6 +24,9 @@ type AssessSettings struct {
 	Gate         Gate         `json:"gate"`
 	Ranges       Ranges       `json:"ranges"`
 	Laboratories []Laboratory `json:"laboratories"`
+	// EvidenceKey is the Ed25519 public key by which the platform seals evidence.
+	// It is told, not set.
+	EvidenceKey []byte `json:"evidenceKey,omitempty"`
 }
 
 // RemedialPatch changes what is not nil.

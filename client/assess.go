@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 
@@ -87,4 +88,46 @@ func (c *Client) SaveAnswers(ctx context.Context, id ringwall.DeviceID, language
 // SubmitAnswers makes the answers so far a declaration.
 func (c *Client) SubmitAnswers(ctx context.Context, id ringwall.DeviceID) (api.Assessment, error) {
 	return post[api.Assessment](ctx, c, path("devices", string(id), "questionnaire"), nil)
+}
+
+// Report writes an assessment in a format for others: "html", "pdf", "sarif",
+// "oscal", "cyclonedx", "csv" or "bundle", in "en" or "zh". At most 64 MiB are
+// read.
+func (c *Client) Report(ctx context.Context, id ringwall.AssessID, format, language string) ([]byte, error) {
+	q := url.Values{}
+	set(q, "format", format)
+	set(q, "lang", language)
+	return c.document(ctx, path("assessments", string(id), "report"), q)
+}
+
+// FleetReport compares the organisation's devices: "html", "csv" or "trend".
+func (c *Client) FleetReport(ctx context.Context, format, language string) ([]byte, error) {
+	q := url.Values{}
+	set(q, "format", format)
+	set(q, "lang", language)
+	return c.document(ctx, path("fleet", "report"), q)
+}
+
+// document reads an answer that is no JSON of the API's.
+func (c *Client) document(ctx context.Context, p string, q url.Values) ([]byte, error) {
+	req, err := c.request(ctx, call{method: http.MethodGet, path: p, query: q})
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, problem(resp)
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return nil, ringwall.Errorf(ringwall.Unavailable, "reading the report: %w", err)
+	}
+	if len(b) > maxAnswer {
+		return nil, ringwall.Errorf(ringwall.Invalid, "the report is longer than %d MiB", maxAnswer>>20)
+	}
+	return b, nil
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"mime"
 	"net/http"
 
 	"github.com/ringwall/ringwall"
@@ -45,6 +46,7 @@ func (f *face) evidenceRoutes() {
 			return answer(f.svc.Makers(ctx, a))
 		})
 	f.questionnaireRoutes()
+	f.reportRoutes()
 	route(f, op(http.MethodGet, "/v1/remedials", "list-remedials", "assessments", "Tasks that would better grades, newest first"),
 		func(ctx context.Context, a audit.Actor, in *struct {
 			Paged
@@ -94,5 +96,38 @@ func (f *face) questionnaireRoutes() {
 	route(f, status(op(http.MethodPost, "/v1/devices/{id}/questionnaire", "submit-answers", "assessments", "Make the answers so far a declaration; the answer is the assessment that follows"), http.StatusCreated),
 		func(ctx context.Context, a audit.Actor, in *DevicePath) (*body[api.Assessment], error) {
 			return answer(f.svc.SubmitAnswers(ctx, a, in.ID))
+		})
+}
+
+// document is an answer that is no JSON of ours.
+type document struct {
+	Type        string `header:"Content-Type"`
+	Disposition string `header:"Content-Disposition"`
+	Body        []byte
+}
+
+func file(r api.Report, err error) (*document, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &document{Type: r.Type, Disposition: mime.FormatMediaType("attachment", map[string]string{"filename": r.Name}), Body: r.Body}, nil
+}
+
+// reportRoutes write for others what the platform knows.
+func (f *face) reportRoutes() {
+	route(f, op(http.MethodGet, "/v1/assessments/{id}/report", "get-report", "assessments", "An assessment in a format for others; \"bundle\" is the signed evidence, to be graded again anywhere"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			Spoken
+			ID     ringwall.AssessID `path:"id" maxLength:"64"`
+			Format string            `query:"format" enum:"html,pdf,sarif,oscal,cyclonedx,csv,bundle" default:"html"`
+		}) (*document, error) {
+			return file(f.svc.Report(ctx, a, in.ID, in.Format, in.Language))
+		})
+	route(f, op(http.MethodGet, "/v1/fleet/report", "get-fleet-report", "fleet", "The organisation's devices compared"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			Spoken
+			Format string `query:"format" enum:"html,csv,trend" default:"html"`
+		}) (*document, error) {
+			return file(f.svc.FleetReport(ctx, a, in.Format, in.Language))
 		})
 }

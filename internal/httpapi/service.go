@@ -108,6 +108,12 @@ type Assessments interface {
 	Examinations(ctx context.Context, a audit.Actor, id ringwall.DeviceID) ([]api.Examination, error)
 	// DropExamination takes back what one source said.
 	DropExamination(ctx context.Context, a audit.Actor, id ringwall.DeviceID, source string) error
+	// Report writes an assessment in a format for others: "html", "pdf", "sarif",
+	// "oscal", "cyclonedx", "csv" or "bundle" (signed evidence, to be graded again
+	// anywhere). The language is "en" or "zh".
+	Report(ctx context.Context, a audit.Actor, id ringwall.AssessID, format, language string) (api.Report, error)
+	// FleetReport compares the devices of the organisation: "html" or "csv".
+	FleetReport(ctx context.Context, a audit.Actor, format, language string) (api.Report, error)
 	// Makers scores manufacturers by their devices here.
 	Makers(ctx context.Context, a audit.Actor) ([]api.MakerScore, error)
 	AssessSettings(ctx context.Context, a audit.Actor) (api.AssessSettings, error)

@@ -41,3 +41,16 @@ func (s *Signer) Sign(d api.Desired) (api.Signed, error) { return api.Sign(d, s.
 func (s *Signer) Keys() map[string][]byte {
 	return map[string][]byte{s.id: s.key.Public().(ed25519.PublicKey)}
 }
+
+// EvidenceKey reads evidence.key in dir, or makes it: the key with which the
+// platform seals what grades follow from. It is not the one that gateways
+// trust, so that nothing sealed for people can ever command a gateway.
+func EvidenceKey(dir string) (ed25519.PrivateKey, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the directory of keys: %w", err)
+	}
+	return loadKey(filepath.Join(dir, "evidence.key"), func() (ed25519.PrivateKey, error) {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	})
+}

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"log/slog"
 	"maps"
@@ -23,6 +24,8 @@ type core struct {
 	store   *sqlstore.Store
 	auditor *audit.Auditor
 	signer  *identity.Signer
+	// evidenceKey seals what grades follow from.
+	evidenceKey ed25519.PrivateKey
 	// authority signs gateways; spineAddrs is where they find the spine.
 	authority  *identity.Authority
 	spineAddrs []string

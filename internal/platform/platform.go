@@ -205,6 +205,9 @@ func (p *Platform) openStores(ctx context.Context) (err error) {
 	if c.authority, err = identity.OpenAuthority(filepath.Join(p.dir, keysDir), c.now); err != nil {
 		return err
 	}
+	if c.evidenceKey, err = identity.EvidenceKey(filepath.Join(p.dir, keysDir)); err != nil {
+		return err
+	}
 	if c.signer, err = identity.OpenSigner(filepath.Join(p.dir, keysDir)); err != nil {
 		return err
 	}

@@ -165,6 +165,7 @@ func (s *service) AssessSettings(ctx context.Context, a audit.Actor) (out api.As
 		out, err = assessSettings(tx, scope)
 		return err
 	})
+	out.EvidenceKey, _ = s.evidenceKey.Public().(ed25519.PublicKey)
 	return out, err
 }
 
@@ -185,6 +186,7 @@ func (s *service) PutAssessSettings(ctx context.Context, a audit.Actor, in api.A
 			return in, ringwall.Errorf(ringwall.Invalid, "a laboratory has a name without a slash and an Ed25519 key of %d bytes; number %d has not", ed25519.PublicKeySize, i+1)
 		}
 	}
+	in.EvidenceKey = nil
 	if in.Gate.Worst == ringwall.HighRisk { // that is every grade
 		in.Gate.Worst = ringwall.Ungraded
 	}
@@ -235,10 +237,8 @@ func (s *service) Remedials(ctx context.Context, a audit.Actor, f httpapi.Remedi
 		page, err = tx.Remedials(scope, sqlstore.RemedialFilter(f), paging(p))
 		return err
 	})
-	if v := sightOf(a); !v.whole {
-		for i := range page.Items {
-			page.Items[i].Note, page.Items[i].Target = "", ""
-		}
+	for i, v := 0, sightOf(a); i < len(page.Items); i++ {
+		page.Items[i] = v.remedial(page.Items[i])
 	}
 	return page, err
 }

@@ -3,6 +3,7 @@ package httpapitest
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/ringwall/ringwall"
@@ -265,4 +266,28 @@ func (m *Mem) SubmitAnswers(ctx context.Context, a audit.Actor, id ringwall.Devi
 		return api.Assessment{}, ringwall.Errorf(ringwall.Invalid, "nothing is answered yet")
 	}
 	return m.SubmitExamination(ctx, a, id, api.Examination{Kind: api.ExamDeclaration, Source: "declaration/questionnaire", Made: m.now(), Findings: []ringwall.Finding{}})
+}
+
+// Report is of httpapi.Assessments.
+func (m *Mem) Report(_ context.Context, a audit.Actor, id ringwall.AssessID, format, _ string) (api.Report, error) {
+	h, err := m.enter(a, "device.read", string(id))
+	defer m.mu.Unlock()
+	if err != nil {
+		return api.Report{}, err
+	}
+	as, err := find(h.assessments, "assessment", id)
+	if err != nil {
+		return api.Report{}, err
+	}
+	return api.Report{Name: "report." + format, Type: "text/plain; charset=utf-8", Body: []byte("report on " + as.Target)}, nil
+}
+
+// FleetReport is of httpapi.Assessments.
+func (m *Mem) FleetReport(_ context.Context, a audit.Actor, format, _ string) (api.Report, error) {
+	h, err := m.enter(a, "device.read", "")
+	defer m.mu.Unlock()
+	if err != nil {
+		return api.Report{}, err
+	}
+	return api.Report{Name: "fleet." + format, Type: "text/plain; charset=utf-8", Body: fmt.Appendf(nil, "%d devices", len(h.devices))}, nil
 }
