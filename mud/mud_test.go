@@ -2,6 +2,7 @@ package mud
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,8 @@ func TestParse_forms_of_the_field(t *testing.T) {
 		{"extension", `"is-supported"`, `"example-qos:qos": {"x": [1]}, "is-supported"`, "belongs to an extension"},
 		{"prefixed type", `"type": "ipv4-acl-type"`, `"type": "ietf-access-control-list:ipv4-acl-type"`, ""},
 		{"profile member", `"supported-group": [29]`, `"supported-group": [29], "certificate-authority": ["x"]`, "was left out"},
+		{"pins otherwise", `"spki": {"spki-pin-set": ["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="]}`, `"spki": [{"name": "x"}]`, "pins are not in the form"},
+		{"DTLS", `"supported-tls-version": ["tls13"]`, `"supported-tls-version": ["tls13"], "supported-dtls-version": ["dtls12"]`, ""},
 		{"http", `"mud-url": "https:`, `"mud-url": "http:`, "scheme http"},
 	} {
 		changed := strings.ReplaceAll(text, c.old, c.new)
@@ -208,6 +211,7 @@ func FuzzParse(f *testing.F) {
 				for i := range a.ACEs {
 					for j := range a.ACEs[i].TLS {
 						a.ACEs[i].TLS[j].Partial = false
+						slices.Sort(a.ACEs[i].TLS[j].Versions)
 					}
 				}
 			}

@@ -38,18 +38,20 @@ func (p *parser) profile(v strict.Value) TLSProfile {
 			return found
 		}
 		t.Name = p.text(get("name"))
-		either("supported-tls-version", "supported-tls-versions").Each(8, func(v strict.Value) {
-			if s := v.OneOf("tls12", "tls13", "dtls12", "dtls13"); s != "" {
+		version := func(v strict.Value) {
+			if s := v.OneOf("tls12", "tls13", "dtls12", "dtls13"); s != "" && !slices.Contains(t.Versions, s) {
 				t.Versions = append(t.Versions, s)
 			}
-		})
+		}
+		either("supported-tls-version", "supported-tls-versions").Each(8, version)
+		either("supported-dtls-version", "supported-dtls-versions").Each(8, version)
 		t.Ciphers = p.numbers(either("cipher-suite", "cipher-suites"))
 		t.Extensions = p.numbers(either("extension-type", "extension-types"))
 		t.Groups = p.numbers(either("supported-group", "supported-groups"))
 		t.Signatures = p.numbers(either("signature-algorithm", "signature-algorithms"))
 		t.PSK = p.numbers(either("psk-key-exchange-mode", "psk-key-exchange-modes"))
 		t.ALPN = either("application-protocol", "application-protocols").Texts(maxTLS)
-		t.Pins = p.pins(get("spki"))
+		p.pins(get("spki"), &t)
 	}, func(name string, v strict.Value) bool {
 		// A profile only tells one TLS from another: without one of its members it
 		// tells less, and allows nothing more than the entry does.
@@ -75,21 +77,31 @@ func (p *parser) numbers(v strict.Value) []uint16 {
 	return out
 }
 
-// pins reads pins of subject public keys: lists of base64 SHA-256 values, in
-// the container "spki" of RFC 9761 section 5.3.
-func (p *parser) pins(v strict.Value) []string {
-	var out []string
-	take := func(v strict.Value) {
-		s := v.Text()
-		if b, err := base64.StdEncoding.DecodeString(s); err != nil || len(b) != 32 {
-			v.Failf("%q is no SHA-256 in base64", strict.Short(s))
-			return
-		}
-		out = append(out, s)
+// pins reads pins of subject public keys: SHA-256 values in base64 (RFC 9761
+// section 5.2, spki-pin-set). Pins in another form are left out with a note.
+func (p *parser) pins(v strict.Value, t *TLSProfile) {
+	if !v.Present() {
+		return
 	}
-	v.Fields(func(get func(string) strict.Value) {
-		get("spki-pin-set").Each(maxTLS, take)
-		get("spki-pin-set-list").Each(maxTLS, take)
-	})
-	return out
+	taken := false
+	for _, m := range v.Node().Members {
+		if m.Name != "spki-pin-set" || m.Value.Kind != strict.List {
+			continue
+		}
+		v.Fields(func(get func(string) strict.Value) {
+			get("spki-pin-set").Each(maxTLS, func(v strict.Value) {
+				s := v.Text()
+				if b, err := base64.StdEncoding.DecodeString(s); err != nil || len(b) != 32 {
+					v.Failf("%q is no SHA-256 in base64", strict.Short(s))
+					return
+				}
+				t.Pins = append(t.Pins, s)
+			})
+		})
+		taken = true
+	}
+	if !taken {
+		t.Partial = true
+		p.note("TLS profile on line " + strconv.Itoa(v.Line()) + ": pins are not in the form that is read here and were left out")
+	}
 }

@@ -3,6 +3,7 @@ package mud
 import (
 	"encoding/json"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -161,7 +162,18 @@ func (p Peer) object() object {
 }
 
 func (t TLSProfile) object() object {
-	o := object{"supported-tls-version": t.Versions}
+	o := object{}
+	for _, kind := range []string{"tls", "dtls"} {
+		var versions []string
+		for _, v := range t.Versions {
+			if strings.HasPrefix(v, kind) {
+				versions = append(versions, v)
+			}
+		}
+		if len(versions) > 0 {
+			o["supported-"+kind+"-version"] = versions
+		}
+	}
 	o.text("name", t.Name)
 	lists := map[string][]uint16{
 		"cipher-suite": t.Ciphers, "extension-type": t.Extensions, "supported-group": t.Groups,
