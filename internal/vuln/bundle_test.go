@@ -366,3 +366,37 @@ func BenchmarkMatch(b *testing.B) {
 		i++
 	}
 }
+
+func TestImport_tellsTheKind(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := io.WriteString(z, nvdSample); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const catalogue = `{"title":"KEV","catalogVersion":"2026.11.23","dateReleased":"2026-11-23T10:00:00.0000Z","vulnerabilities":[{"cveID":"CVE-2019-12107","vendorProject":"MiniUPnP","product":"MiniUPnPd","vulnerabilityName":"x","dateAdded":"2026-11-23"}]}`
+	const record = `{"dataType":"CVE_RECORD","cveMetadata":{"cveId":"CVE-2027-0009","state":"PUBLISHED"},"containers":{"cna":{"affected":[{"vendor":"a","product":"b","versions":[{"version":"1","status":"affected","lessThan":"2"}]}]}}}`
+	d, err := Import(Default(), &packed, strings.NewReader(catalogue), strings.NewReader(record))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"CVE-2027-0001", "CVE-2027-0009"} {
+		if _, ok := d.Entry(id); !ok {
+			t.Errorf("%s is missing", id)
+		}
+	}
+	if e, _ := d.Entry("CVE-2019-12107"); e.KEV == nil || len(e.Affects) == 0 {
+		t.Errorf("%+v", e)
+	}
+	if again, err := Import(d, bytes.NewReader(encode(t, Default(), nil))); err != nil || again.Len() != Default().Len() {
+		t.Errorf("a bundle does not take the place of what was: %v", err)
+	}
+	if d, err := Import(nil, strings.NewReader(catalogue)); err != nil || d.Len() != 1 {
+		t.Errorf("nothing to begin with: %v", err)
+	}
+	if _, err := Import(Default(), strings.NewReader("hello")); ringwall.CodeOf(err) != ringwall.Invalid {
+		t.Errorf("garbage: %v", err)
+	}
+}

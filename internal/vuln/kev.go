@@ -13,6 +13,7 @@ import (
 const (
 	sourceKEV = "CISA KEV"
 	maxItem   = 64 << 20 // bytes of one entry of a feed, which is read as a stream
+	maxPlain  = 8 << 30  // bytes of a feed once it is unpacked
 )
 
 // kevItem is an entry of CISA's catalogue of known exploited vulnerabilities.
