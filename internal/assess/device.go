@@ -176,20 +176,26 @@ func (d *device) absent() {
 	for _, f := range d.fresh {
 		answered[f.Indicator] = true
 	}
+	say := func(in Indicator, title string) {
+		answered[in.ID] = true
+		now := d.r.Now()
+		d.fresh = append(d.fresh, ringwall.Finding{
+			Indicator: in.ID, Module: in.Module, Outcome: ringwall.NotApplicable, Confidence: ringwall.Observed, Source: SourceAssess, Title: title,
+			Evidence: []string{fmt.Sprintf("%d services answer, none that could", len(d.env.Services))},
+			Time:     now, Until: now.Add(time.Duration(d.rubric.Validity[ByProbe])),
+		})
+	}
 	for _, def := range d.skipped {
 		for _, id := range def.Absent {
-			in, ok := d.rubric.Indicator(id)
-			if !ok || answered[id] {
-				continue
+			if in, ok := d.rubric.Indicator(id); ok && !answered[id] {
+				say(in, "it offers no "+strings.Join(def.Needs, ", ")+" to a network")
 			}
-			answered[id] = true
-			now := d.r.Now()
-			d.fresh = append(d.fresh, ringwall.Finding{
-				Indicator: id, Module: in.Module, Outcome: ringwall.NotApplicable, Confidence: ringwall.Observed, Source: SourceAssess,
-				Title:    "it offers no " + strings.Join(def.Needs, ", ") + " to a network",
-				Evidence: []string{fmt.Sprintf("%d services are open, none of this kind", len(d.env.Services))},
-				Time:     now, Until: now.Add(time.Duration(d.rubric.Validity[ByProbe])),
-			})
+		}
+	}
+	for _, in := range d.rubric.Indicators {
+		concerns := slices.ContainsFunc(d.env.Services, func(s api.Service) bool { return !slices.Contains(in.Spared, s.Name) })
+		if in.Spared != nil && !answered[in.ID] && !concerns {
+			say(in, "it offers no service to a network that this is about")
 		}
 	}
 }

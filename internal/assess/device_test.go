@@ -200,6 +200,15 @@ func TestRunner_whatIsNotOfferedDoesNotApply(t *testing.T) {
 		if got := as[0].Findings[i]; got.Outcome != x.want {
 			t.Errorf("%s: CO-05 is %v (%s), want %v", x.name, got.Outcome, got.Title, x.want)
 		}
+		// Where nothing is offered nothing can be logged into; where something is, no
+		// probe of logins has said that it refuses.
+		none := x.name == "nothing is open"
+		for _, id := range []string{"AP-01", "AP-07"} {
+			i := slices.IndexFunc(as[0].Findings, func(f ringwall.Finding) bool { return f.Indicator == id })
+			if got := as[0].Findings[i]; (got.Outcome == ringwall.NotApplicable) != none {
+				t.Errorf("%s: %s is %v", x.name, id, got.Outcome)
+			}
+		}
 	}
 }
 

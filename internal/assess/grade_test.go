@@ -82,7 +82,7 @@ func TestParseRubric_refuses(t *testing.T) {
 		"channel": change(`"channels": ["firmware"`, `"channels": ["rumour"`),
 		"class":   change(`"class": "full"`, `"class": "most"`),
 		"effort":  change(`"effort": "high"`, `"effort": "none"`),
-		"version": change(`"version": "2.0.0"`, `"version": ""`),
+		"version": change(`"version": "2.1.0"`, `"version": ""`),
 		"json":    []byte("{"),
 		"huge":    make([]byte, 2<<20),
 	} {

@@ -84,6 +84,10 @@ type Indicator struct {
 	Party      ringwall.Part   `json:"party,omitempty"` // who can remedy it
 	Do         string          `json:"do,omitempty"`    // what Ringwall can do itself: "change-password", "close-port"
 	Gives      string          `json:"gives,omitempty"` // the capability a device that fails must be given (see Prescribe)
+	// Spared are services that do not make it apply: a device whose ports were
+	// looked at and that offers none but these cannot fail it. Nil means that it
+	// always applies, an empty list that any service makes it apply.
+	Spared []string `json:"spared,omitzero"`
 }
 
 // Rubric is the whole table. It is read-only after ParseRubric and may be
