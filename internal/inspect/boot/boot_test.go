@@ -61,6 +61,8 @@ func TestFindings(t *testing.T) {
 		{"sourced from a stick", "HW-05", map[string]string{"etc/init.d/rcS": "#!/bin/sh\n[ -f /media/sda1/auto.sh ] && . /media/sda1/auto.sh\n"}, nil, fail},
 		{"copied from a card and run", "HW-05", map[string]string{"etc/init.d/rcS": "#!/bin/sh\nmount /dev/mmcblk0p1 /mnt/card\ncp /mnt/card/app /tmp/app\n/tmp/app &\n"}, nil, fail},
 		{"on plugging in", "HW-05", map[string]string{"etc/mdev.conf": "sd[a-z] 0:0 660 @/etc/plug.sh\n", "etc/plug.sh": "#!/bin/sh\nmount -t vfat /dev/$MDEV /mnt/usb\n/mnt/usb/update.sh\n"}, nil, fail},
+		{"on plugging in, by a name known only then", "HW-05", map[string]string{"etc/mdev.conf": "mmcblk[0-9]p[0-9] root:disk 660 *(/etc/auto.sh)\n", "etc/auto.sh": "#!/bin/sh\nd=/mnt\nup() {\n mkdir -p $d/$1 || exit 1\n if ! mount -t auto \"/dev/$1\" \"$d/$1\"; then exit 1; fi\n [ -f \"$d/$1/start.sh\" ] && sh $d/$1/start.sh | logger\n}\ncase \"$ACTION\" in add|\"\") up $MDEV;; esac\n"}, nil, fail},
+		{"on plugging in, mounted only", "HW-05", map[string]string{"etc/mdev.conf": "sd[a-z][0-9] root:disk 660 @/etc/auto.sh\n", "etc/auto.sh": "#!/bin/sh\nmkdir -p /mnt/$MDEV\nmount /dev/$MDEV /mnt/$MDEV\necho /mnt/$MDEV > /tmp/disks\n"}, nil, pass},
 		{"boot loader's update from a card", "HW-05", nil, []view.Part{env(map[string]string{"bootcmd": "sdupdate;sf probe;bootm", "bootdelay": "1"})}, fail},
 		{"by run in the environment", "HW-05", nil, []view.Part{env(map[string]string{"bootcmd": "run upd; bootm", "env.upd": "mmc rescan; fatload mmc 0 0x80000 fw.bin", "bootdelay": "1"})}, fail},
 		{"data on a card", "HW-05", map[string]string{"etc/init.d/rcS": "#!/bin/sh\nmount -t vfat /dev/mmcblk0p1 /mnt/sdcard\nmkdir -p /mnt/sdcard/record\ncp /etc/passwd /mnt/sdcard/\n"}, nil, pass},

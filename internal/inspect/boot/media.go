@@ -50,7 +50,9 @@ func cardMounts(commands []shell.Command) []string {
 		fat := kind == "vfat" || kind == "exfat" || kind == "fat" || kind == "msdos" || kind == "ntfs"
 		stick := strings.HasPrefix(dev, "/dev/sd")
 		card := strings.HasPrefix(dev, "/dev/mmcblk") && (fat || kind == "" || kind == "auto")
-		if shell.Sure(at) && strings.HasPrefix(at, "/") && at != "/" && (fat || stick || card) {
+		// A device whose name is only known when it is plugged in.
+		stick = stick || dev == "/dev/"+shell.Unsure || dev == shell.Unsure
+		if strings.HasPrefix(at, "/") && at != "/" && (fat || stick || card) {
 			out = append(out, path.Clean(at))
 		}
 	}
@@ -86,7 +88,7 @@ func media(v *view.View, c Chain, s *services.Result) ringwall.Finding {
 		line := ""
 		switch {
 		case strings.HasPrefix(target, "/") && removable(mounts, target):
-			line = fmt.Sprintf("%s: runs %s from a card or stick", k.At(), view.Clip(target, 80))
+			line = fmt.Sprintf("%s: runs %s from a card or stick", k.At(), view.Clip(strings.ReplaceAll(target, shell.Unsure, "?"), 80))
 		case copied[target] != "":
 			line = fmt.Sprintf("%s: runs %s, which was copied from %s", k.At(), view.Clip(target, 60), view.Clip(copied[target], 60))
 		case name == "insmod" && slices.ContainsFunc(k.Args, func(a string) bool { return removable(mounts, a) }):
@@ -118,7 +120,9 @@ func media(v *view.View, c Chain, s *services.Result) ringwall.Finding {
 	case incomplete(s):
 		f.Title = "scripts that the start runs are not in the image, so what removable media may do was not seen"
 		for _, m := range s.Missing {
-			f.Evidence = append(f.Evidence, m.By+" runs "+m.Path+", which is not in the image")
+			if line := m.By + " runs " + m.Path + ", which is not in the image"; !slices.Contains(f.Evidence, line) {
+				f.Evidence = append(f.Evidence, line)
+			}
 		}
 		f.Evidence = bound(f.Evidence)
 	default:

@@ -193,7 +193,10 @@ var (
 
 // plugged follows what is run when something is plugged in.
 func (b *boot) plugged() {
-	t := &shell.Tracer{Host: host{b.v}}
+	// What the kernel and mdev or procd tell a helper (mdev.txt of BusyBox).
+	t := &shell.Tracer{Host: host{b.v}, Env: map[string]string{
+		"ACTION": "add", "MDEV": shell.Unsure, "DEVNAME": shell.Unsure, "DEVPATH": shell.Unsure, "SUBSYSTEM": "block", "DEVTYPE": "partition", "ID_FS_TYPE": shell.Unsure,
+	}}
 	const when = "a device is plugged in"
 	if text, ok := b.v.Text("/etc/mdev.conf"); ok {
 		n := 0

@@ -75,6 +75,12 @@ func (h host) Exists(p string) shell.Truth {
 	return shell.False
 }
 
+// Executable reports whether a mode lets anybody run a file.
+func (h host) Executable(p string) bool {
+	f, ok := h.v.Find(p)
+	return ok && f.Mode&0o111 != 0
+}
+
 func (h host) Kind(p string) string {
 	f, ok := h.v.Find(p)
 	switch {

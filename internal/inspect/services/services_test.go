@@ -131,6 +131,7 @@ func TestExamine_systems(t *testing.T) {
 		{"commented in inittab", base(map[string]string{"etc/inittab": "#::respawn:/usr/sbin/telnetd\n::sysinit:/bin/true\n"}), ""},
 		{"at shutdown only", base(map[string]string{"etc/inittab": "::shutdown:/usr/sbin/telnetd\n"}), ""},
 		{"runlevel that is not entered", base(map[string]string{"etc/inittab": "id:3:initdefault:\nt1:5:respawn:/usr/sbin/telnetd\n"}), ""},
+		{"a script that may not be run", base(map[string]string{"etc/init.d/rcS": "#!/bin/sh\nfor i in /etc/init.d/S[0-9][0-9]*; do\n if [ -x $i ]; then\n  $i start\n fi\ndone\n", "644 etc/init.d/S10off": "#!/bin/sh\ntelnetd\n", "etc/init.d/S20on": "#!/bin/sh\ntcpsvd 0 21 ftpd\n"}), "ftp/21"},
 		{"System V folder", base(map[string]string{
 			"etc/inittab": "id:3:initdefault:\nl3:3:wait:/etc/init.d/rc 3\n", "etc/rc3.d/S20t": "-> ../init.d/t",
 			"etc/init.d/t": "#!/bin/sh\n[ \"$1\" = start ] && telnetd\n", "etc/rc3.d/K10f": "#!/bin/sh\ntcpsvd 0 21 ftpd\n",

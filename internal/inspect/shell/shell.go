@@ -21,6 +21,7 @@ package shell
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -128,6 +129,7 @@ const (
 // the bounds hold for all together. The zero value with a Host is ready.
 type Tracer struct {
 	Host Host
+	Env  map[string]string // what every script finds set, values may be Unsure
 	Res  Result
 
 	runs    int
@@ -175,8 +177,10 @@ func (t *Tracer) Line(file string, line int, text string, when ...string) {
 }
 
 func (t *Tracer) scope(script string, args []string) *scope {
+	vars := map[string]string{"PATH": DefaultPath}
+	maps.Copy(vars, t.Env)
 	return &scope{
-		vars:  map[string]string{"PATH": DefaultPath},
+		vars:  vars,
 		funcs: map[string]function{}, args: args, dir: "/", script: script,
 	}
 }

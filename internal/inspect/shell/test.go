@@ -129,6 +129,9 @@ func compare(a, op, b string) Truth {
 	return Maybe
 }
 
+// executor is a Host that knows modes; without it, what is there may be run.
+type executor interface{ Executable(path string) bool }
+
 func (t *Tracer) unary(s *scope, op, v string) Truth {
 	switch op {
 	case "-n":
@@ -147,6 +150,9 @@ func (t *Tracer) unary(s *scope, op, v string) Truth {
 			return Maybe
 		}
 		truth := t.Host.Exists(p)
+		if h, ok := t.Host.(executor); ok && op == "-x" && truth == True && !h.Executable(p) {
+			return False
+		}
 		if kind := t.Host.Kind(p); truth == True && (op == "-d") != (kind == KindDir) && op != "-e" && op != "-r" && op != "-x" && op != "-s" {
 			return False
 		}

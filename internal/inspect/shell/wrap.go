@@ -156,10 +156,14 @@ func (t *Tracer) subshell(s *scope, in invocation, args []string) (*invocation, 
 		case strings.HasPrefix(a, "-"):
 			continue
 		case !Sure(a):
+			t.emit(t.commandOf(s, in, a, args[i+1:]))
 			return nil, true
 		default:
 			p := t.abs(s, a)
 			if t.Host.Kind(p) == "" {
+				c := t.commandOf(s, in, p, args[i+1:])
+				c.Path = p
+				t.emit(c)
 				t.missing(s, p)
 				return nil, true
 			}

@@ -26,7 +26,7 @@ import (
 
 var (
 	// writes are commands that put an image into flash.
-	writes = regexp.MustCompile(`(?:^|[;&|\s(` + "`" + `/])(flashcp\s+\S|nandwrite\s+\S|mtd\s+(?:-\S+\s+(?:\S+\s+)?)*write\s|ubiupdatevol\s+\S|dd\s[^\n;|]*of=/dev/(?:mtd|mmcblk[0-9])|sysupgrade\s+\S|swupdate\s+\S|rauc\s+install|mender\s+install|mtd_write\s+\S|fw_update\s+\S)`)
+	writes = regexp.MustCompile(`(?:^|[;&|\s(` + "`" + `/])(flashcp\s+\S|nandwrite\s+\S|mtd\s+(?:-\S+\s+(?:\S+\s+)?)*write\s|ubiupdatevol\s+\S|dd\s[^\n;|]*of=/dev/(?:mtd|mmcblk[0-9])|swupdate\s+\S|rauc\s+install|mender\s+install|mtd_write\s+\S|fw_update\s+\S)`)
 	signs  = regexp.MustCompile(`\bopenssl\s+(?:dgst|sha256|sha1|rsautl|pkeyutl|cms|smime)\b[^\n]*-verify\b|\bgpgv\b|\bgpg\b[^\n]*--verify|\busign\s+-V|\bucert\s+-V|\bsignify(?:-openbsd)?\s+-V|\bminisign\s+-V|\brauc\s+install|\bswupdate\b[^\n]*\s-k\s|\bverify_?sign|\bsig(?:nature)?_(?:check|verify)|\bfwtool_check_signature`)
 	sums   = regexp.MustCompile(`\b(md5sum|sha1sum|sha256sum|cksum|crc32)\b`)
 	fetch  = regexp.MustCompile(`\b(?:wget|curl|uclient-fetch|ftpget|tftp)\b[^\n]*`)
