@@ -2,8 +2,11 @@ package discover
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +44,23 @@ garbage
 `))
 	if err != nil || len(got) != 1 || got[0].Addr != netip.MustParseAddr("10.77.0.10") || got[0].MAC != "02:00:0a:4d:00:0a" {
 		t.Errorf("neighbours = %+v, %v", got, err)
+	}
+}
+
+// TestNeighbours_proxy lets one hardware address answer for a whole network.
+func TestNeighbours_proxy(t *testing.T) {
+	table := "heading\n10.77.0.200 0x1 0x2 02:00:00:00:00:aa * eth0\n"
+	for i := range 20 {
+		table += fmt.Sprintf("10.77.0.%d 0x1 0x2 02:00:00:00:00:01 * eth0\n", 1+i)
+	}
+	path := filepath.Join(t.TempDir(), "arp")
+	if err := os.WriteFile(path, []byte(table), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got []assess.Sighting
+	err := Neighbours{Path: path}.Find(t.Context(), probetest.Host{}, []netip.Prefix{netip.MustParsePrefix("10.77.0.0/24")}, func(s assess.Sighting) { got = append(got, s) })
+	if err != nil || len(got) != 1 || got[0].MAC != "02:00:00:00:00:aa" {
+		t.Errorf("saw %+v, %v", got, err)
 	}
 }
 

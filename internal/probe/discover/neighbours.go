@@ -40,8 +40,12 @@ func (nb Neighbours) Find(_ context.Context, n assess.Network, in []netip.Prefix
 		err = read()
 	}
 	want := inside(in)
+	shared := map[string]int{}
 	for _, s := range all {
-		if want(s.Addr) {
+		shared[s.MAC]++
+	}
+	for _, s := range all {
+		if want(s.Addr) && shared[s.MAC] <= maxShared {
 			s.How = nb.String()
 			seen(s)
 		}
@@ -69,6 +73,11 @@ func (nb Neighbours) read() ([]assess.Sighting, error) {
 	}
 	return all, err
 }
+
+// maxShared is how many addresses one hardware address may have and still be a
+// device's: a gateway that keeps devices apart answers for all of a network, those
+// that are not there included.
+const maxShared = 4
 
 // maxNeighbours bounds what is read; the kernel keeps 1,024 by default.
 const maxNeighbours = 65536
