@@ -26,6 +26,7 @@ type server struct {
 	mute           bool // runs nothing
 	echo           bool // repeats the command instead of running it
 	old            bool // speaks only what is no longer safe
+	keysOnly       bool
 	dropAfter      int64
 	wrong          atomic.Int64
 }
@@ -157,8 +158,10 @@ func TestProbe_noServer(t *testing.T) {
 			}
 		},
 	} {
-		if a := probeAt(t, f); len(a.Findings) != 0 {
-			t.Errorf("%s: %+v", name, a.Findings)
+		for _, f := range probeAt(t, f).Findings {
+			if f.Outcome != ringwall.Unknown {
+				t.Errorf("%s: %+v", name, f)
+			}
 		}
 	}
 }
