@@ -36,6 +36,10 @@ func streamOpener(kind string) func(*unpacker, view, int64, []byte, scope) *Part
 		if !plausible(kind, head) || !u.mayTry() {
 			return nil
 		}
+		if kind == "lzma" && !smallTrial(v.head(off, 4<<10)) {
+			u.trials++
+			return nil
+		}
 		p := u.stream(kind, v, off, s)
 		if p == nil {
 			u.trials++
@@ -45,6 +49,26 @@ func streamOpener(kind string) func(*unpacker, view, int64, []byte, scope) *Part
 		}
 		return p
 	}
+}
+
+// smallTrial decompresses the beginning of an .lzma stream with a dictionary
+// cut to size: its magic is weak, and trying with the dictionary that chance
+// asks for would cost 64 MiB each time.
+func smallTrial(head []byte) bool {
+	binary.LittleEndian.PutUint32(head[1:], 4096)
+	r, err := codec.Stream("lzma", bytesReader(head))
+	if err != nil {
+		return false
+	}
+	buf := make([]byte, trialBytes)
+	n := 0
+	for n < len(buf) && err == nil {
+		var k int
+		k, err = r.Read(buf[n:])
+		n += k
+	}
+	// What the head has of the stream may end before the buffer is full.
+	return n == len(buf) || err == io.ErrUnexpectedEOF || err == io.EOF
 }
 
 // mayTry reports whether one more candidate may be tried at some cost.
