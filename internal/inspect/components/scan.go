@@ -20,6 +20,9 @@ const (
 	maxPerRule = 32   // different versions kept of one rule and file
 	maxTries   = 4096 // times an expression is tried per rule and file
 	maxVersion = 40   // bytes of a version
+	// maxWork bounds the expressions tried on one file altogether: a file made of
+	// nothing but our literals costs a second, not minutes.
+	maxWork = 100_000
 )
 
 // found is one version of one fingerprint in one file.
@@ -36,6 +39,7 @@ type scanner struct {
 	buf   []byte
 	seen  []bool              // by literal
 	tries []int               // by rule
+	work  int                 // tries altogether
 	hits  map[*Rule][]counted // versions found, by rule
 	alone []counted
 	notes []packagerNote
@@ -65,6 +69,7 @@ func (s *scanner) scan(ctx context.Context, name string, r io.Reader) ([]found, 
 		s.tries = make([]int, len(s.book.rules))
 	}
 	clear(s.tries)
+	s.work = 0
 
 	// fed counts the bytes of buf that the automaton has seen. It stays reach
 	// bytes behind what was read, so that a literal always has its text.
@@ -128,10 +133,11 @@ func text(buf []byte, from, to int) []byte {
 func (s *scanner) try(buf []byte, literal uint16, last int) {
 	var around []byte
 	for _, r := range s.book.find[literal] {
-		if s.tries[r.number] >= maxTries {
+		if s.tries[r.number] >= maxTries || s.work >= maxWork {
 			continue
 		}
 		s.tries[r.number]++
+		s.work++
 		if around == nil {
 			around = text(buf, last+1-s.book.lengths[literal], last+1)
 		}
