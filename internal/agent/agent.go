@@ -131,6 +131,10 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		if err := a.apply(ctx); err != nil {
 			// The base stays closed, or the rules of the last run stay: not open.
 			a.log.Error("last desired state is not in force", "err", err)
+		} else {
+			// The last run may have ended before it could say so, and nobody sends
+			// again what we have.
+			a.acknowledge("")
 		}
 	}
 	if a.cfg.Bridge != "" {

@@ -181,6 +181,24 @@ func TestAgent_killed60Times(t *testing.T) {
 	t.Logf("%d kills (%d while it served): %d records stored, %d attack datagrams refused", kills, served, len(records), attack.Load())
 }
 
+// TestAgent_tellsWhatIsInForce when it starts: it may have been killed after it
+// took a document and before it could acknowledge it.
+func TestAgent_tellsWhatIsInForce(t *testing.T) {
+	r := newRig(t)
+	p := r.start()
+	r.publish(desired(3, ringwall.Enforce))
+	want := r.serving(p, 3).Hash
+	acks := func() []api.Ack { return find[api.Ack](r, api.RecordAck) }
+	eventually(t, p, "the document is acknowledged", 30*time.Second, func() bool { return len(acks()) > 0 })
+	p.kill(unix.SIGKILL)
+	before := len(acks())
+	p = r.start()
+	eventually(t, p, "it is acknowledged again", 30*time.Second, func() bool { return len(acks()) > before })
+	if got := acks()[before]; got.Generation != 3 || got.Hash != want || got.Error != "" {
+		t.Errorf("acknowledged %+v, want generation 3 with hash %s", got, want)
+	}
+}
+
 // TestAgent_refusesWhatIsNotForIt: documents that are forged, foreign, old or
 // nonsense change nothing, and the platform is told why.
 func TestAgent_refusesWhatIsNotForIt(t *testing.T) {
