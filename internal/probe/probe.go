@@ -12,7 +12,9 @@ package probe
 
 import (
 	"github.com/ringwall/ringwall/internal/assess"
+	"github.com/ringwall/ringwall/internal/probe/bruteforce"
 	"github.com/ringwall/ringwall/internal/probe/coap"
+	"github.com/ringwall/ringwall/internal/probe/cve"
 	"github.com/ringwall/ringwall/internal/probe/declared"
 	"github.com/ringwall/ringwall/internal/probe/disclosure"
 	"github.com/ringwall/ringwall/internal/probe/discover"
@@ -26,18 +28,21 @@ import (
 	"github.com/ringwall/ringwall/internal/probe/snapshot"
 	"github.com/ringwall/ringwall/internal/probe/snmp"
 	"github.com/ringwall/ringwall/internal/probe/ssh"
+	"github.com/ringwall/ringwall/internal/probe/sshlogin"
 	"github.com/ringwall/ringwall/internal/probe/telnet"
 	"github.com/ringwall/ringwall/internal/probe/tlscheck"
 	"github.com/ringwall/ringwall/internal/probe/upnp"
+	"github.com/ringwall/ringwall/internal/vuln"
 )
 
 // All returns every probe, in the order in which they run.
 func All() []assess.Probe {
 	return []assess.Probe{
 		ports.Probe{}, onvif.Probe{}, fingerprint.Probe{},
-		httpadmin.Probe{}, rtsp.Probe{}, snapshot.Probe{}, telnet.Probe{},
+		httpadmin.Probe{}, rtsp.Probe{}, snapshot.Probe{}, telnet.Probe{}, sshlogin.Probe{},
 		tlscheck.Probe{}, ssh.Probe{}, mqtt.Probe{}, coap.Probe{}, snmp.Probe{}, upnp.Probe{}, // side by side
 		snmp.Writer{}, declared.Probe{}, exposure.Probe{}, disclosure.Probe{},
+		cve.Versions{Data: vuln.Default()}, cve.Checks{}, bruteforce.Probe{}, // the last two only for who allows what strains
 	}
 }
 
