@@ -30,7 +30,7 @@ const (
 )
 
 // Version is the version of the agent, set when it is linked.
-const Version = "0.1.0"
+const Version = ringwall.Version
 
 // fence is what the agent needs of the packet filter.
 type fence interface {

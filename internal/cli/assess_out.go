@@ -18,7 +18,6 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
-	"github.com/ringwall/ringwall/internal/agent"
 	"github.com/ringwall/ringwall/internal/assess"
 	"github.com/ringwall/ringwall/internal/durable"
 	"github.com/ringwall/ringwall/internal/i18n"
@@ -26,7 +25,7 @@ import (
 )
 
 // toolName is how this program signs what it makes.
-func toolName() string { return "ringwall " + agent.Version }
+func toolName() string { return "ringwall " + ringwall.Version }
 
 // outputs are the files that an assessment is written to besides.
 type outputs struct {

@@ -137,6 +137,18 @@ func (c *Console) routes() {
 	c.act("POST /devices/{id}/name", device, nameDevice)
 	c.act("POST /devices/{id}/restrict", device, restrictDevice)
 	c.act("POST /devices/{id}/responses/{response}", device, decide)
+	c.act("POST /devices/{id}/profile", device, setProfile)
+	c.act("POST /devices/{id}/tasks/{task}", device, setTask)
+	c.shown("POST /devices/{id}/tasks/{task}/do", doTask)
+	c.page("GET /devices/{id}/questionnaire", questionnaire)
+	c.act("POST /devices/{id}/questionnaire", questionnaire, answer)
+	c.act("POST /devices/{id}/questionnaire/declare", device, declare)
+
+	c.page("GET /tasks", tasks)
+	c.page("GET /assessing", assessing)
+	c.act("POST /assessing", assessing, setAssessing)
+	c.mux.HandleFunc("GET /assessments/{id}/report", c.report)
+	c.mux.HandleFunc("GET /fleet/report", c.report)
 
 	c.page("GET /incidents", incidents)
 	c.page("GET /incidents/{id}", incident)
@@ -269,6 +281,8 @@ func (q *request) home() string {
 	parts := strings.Split(strings.Trim(q.URL.Path, "/"), "/")
 	id := q.PathValue("id")
 	switch {
+	case id != "" && len(parts) == 3 && parts[2] == "questionnaire":
+		return "/" + parts[0] + "/" + url.PathEscape(id) + "/" + parts[2]
 	case id != "":
 		return "/" + parts[0] + "/" + url.PathEscape(id)
 	case parts[0] == "demo", parts[0] == "responses":

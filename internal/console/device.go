@@ -71,6 +71,8 @@ type devicePage struct {
 	Timeline    []line
 	Older       string // "before" of the next part of the timeline
 	Incidents   []api.Incident
+	Tasks       []api.Remedial // that are not done
+	Made        *api.RemedialDone
 }
 
 func (*devicePage) template() string { return "device" }
@@ -168,6 +170,15 @@ func device(q *request) (view, error) {
 	incs, err := q.c.svc.Incidents(ctx, q.actor, httpapi.IncidentFilter{Subject: subject}, httpapi.Paging{Limit: 10})
 	if err == nil {
 		p.Incidents = incs.Items
+	}
+	todo, err := q.c.svc.Remedials(ctx, q.actor, httpapi.RemedialFilter{Device: id}, httpapi.Paging{Limit: httpapi.MaxPage})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range todo.Items {
+		if r.Status != "done" {
+			p.Tasks = append(p.Tasks, r)
+		}
 	}
 	if p.Timeline, p.Older, err = q.timeline(subject); err != nil {
 		return nil, err

@@ -8,7 +8,6 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
-	"github.com/ringwall/ringwall/internal/agent"
 	"github.com/ringwall/ringwall/internal/assess"
 	"github.com/ringwall/ringwall/internal/audit"
 	"github.com/ringwall/ringwall/internal/i18n"
@@ -17,7 +16,7 @@ import (
 )
 
 // tool names this program in what it writes for others.
-const tool = "ringwall " + agent.Version
+const tool = "ringwall " + ringwall.Version
 
 // spoken returns the texts in a language of reports.
 func spoken(language string) (i18n.Locale, error) {
