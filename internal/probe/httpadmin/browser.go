@@ -27,6 +27,21 @@ type browser struct {
 	base url.URL
 	tr   *http.Transport
 	http *http.Client
+	set  []*http.Cookie // all that it was told to keep, the newest last
+}
+
+// maxCookies bounds the cookies that are noted.
+const maxCookies = 32
+
+func (b *browser) note(r *http.Response) {
+	if r == nil {
+		return
+	}
+	for _, c := range r.Cookies() {
+		if len(b.set) < maxCookies {
+			b.set = append(b.set, c)
+		}
+	}
 }
 
 func newBrowser(n assess.Network, address string, inTLS bool) *browser {
@@ -45,6 +60,7 @@ func newBrowser(n assess.Network, address string, inTLS bool) *browser {
 		panic("httpadmin: a cookie jar without options cannot fail: " + err.Error())
 	}
 	b.http = &http.Client{Transport: b.tr, Timeout: pageTimeout, Jar: jar, CheckRedirect: func(r *http.Request, via []*http.Request) error {
+		b.note(r.Response) // a login's cookie often comes with its redirect
 		if len(via) > maxRedirects {
 			return errors.New("too many redirects")
 		}
@@ -90,17 +106,19 @@ func (b *browser) do(req *http.Request) (page, error) {
 		return page{}, err
 	}
 	defer resp.Body.Close()
+	b.note(resp)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
 	if err != nil && len(body) == 0 {
 		return page{}, err
 	}
-	p := page{status: resp.StatusCode, size: len(body), retry: resp.Header.Get("Retry-After") != ""}
+	p := page{status: resp.StatusCode, size: len(body), retry: resp.Header.Get("Retry-After") != "", at: resp.Request.URL}
 	// A challenge we cannot read is as good as none: nothing is presented.
 	if cs, err := digest.ParseChallenges(resp.Header.Values("WWW-Authenticate")); err == nil {
 		p.challenges = cs
 	}
 	if bytes.IndexByte(body, '<') >= 0 {
 		p.read(body, resp.Request.URL, b.base)
+		p.cookies = resp.Cookies()
 	} else {
 		p.text = strings.Join(strings.Fields(string(body)), " ")
 	}

@@ -1,6 +1,7 @@
 // Package httpadmin probes a device's management pages: whether a known default
 // credential opens them (AP-01), whether the password crosses the wire in the
-// clear (AP-06, CO-07).
+// clear (AP-06, CO-07), whether a default must be changed at first (AP-02), and
+// whether the sessions that logins give can be taken over (AP-06).
 //
 // It logs in by HTTP Basic or Digest where it is challenged, and by a form
 // where a page has one. A login is believed only when the page behind it is
@@ -20,6 +21,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -58,11 +60,18 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 	for _, s := range services[:min(len(services), maxServices)] {
 		v := visit{env: env, t: t, s: s, tls: s.Name == "https"}
 		if !v.find(ctx) {
+			if v.out.setup {
+				a.Findings = append(a.Findings, ringwall.Finding{
+					Indicator: "AP-02", Outcome: ringwall.Pass, Confidence: ringwall.Observed, Title: v.name() + " wants a first password set before anything else",
+					Evidence: []string{fmt.Sprintf("GET %s shows a form with a new password and its repetition, and no login", v.path)},
+				})
+			}
 			continue
 		}
 		inside, plain = inside || v.tls, plain || !v.tls
 		a.Findings = append(a.Findings, v.wire()...)
 		a.Findings = append(a.Findings, v.credentials(ctx)...)
+		a.Findings = append(a.Findings, v.judged()...)
 	}
 	if inside && !plain {
 		a.Findings = append(a.Findings, ringwall.Finding{
@@ -80,6 +89,7 @@ type visit struct {
 	path  string // where the login is
 	out   page   // what a stranger gets there
 	login credential.Login
+	seen  sessions
 }
 
 func (v *visit) name() string { return fmt.Sprintf("the web page on port %d", v.s.Port) }
@@ -92,6 +102,9 @@ func (v *visit) find(ctx context.Context) bool {
 		b.close()
 		if err != nil {
 			continue
+		}
+		if v.out.setup {
+			break // the first page decides
 		}
 		v.path, v.out = p, pg
 		switch {
@@ -141,8 +154,24 @@ func (v *visit) wire() []ringwall.Finding {
 
 func (v *visit) credentials(ctx context.Context) []ringwall.Finding {
 	return credential.Check(ctx, v.env, credential.Service{
-		Name: v.name(), Key: assess.ServiceKey(v.s.Name, v.s.Port), Realm: assess.CameraAccounts,
+		Name: v.name(), Key: assess.ServiceKey(v.s.Name, v.s.Port), Realm: assess.CameraAccounts, Stranger: v.stranger,
 	}, v.login).Findings()
+}
+
+// stranger asks for the page behind the login without one.
+func (v *visit) stranger(ctx context.Context) credential.Outcome {
+	b := newBrowser(v.env.Net, v.t.AddrPort(v.s.Port), v.tls)
+	defer b.close()
+	pg, err := b.get(ctx, v.path, "")
+	switch {
+	case err != nil:
+		return broken(err)
+	case pg.locked():
+		return credential.Locked
+	case pg.status == http.StatusUnauthorized, pg.status == http.StatusForbidden, pg.form != nil:
+		return credential.Refused
+	}
+	return credential.Accepted
 }
 
 // byChallenge presents a credential to a page that answers 401.
@@ -185,6 +214,7 @@ func (v *visit) byForm(ctx context.Context, user, password string) (credential.O
 	if out.form == nil {
 		return credential.Unclear, ""
 	}
+	before := slices.Clone(b.set)
 	answer, err := b.post(ctx, out.form.target, out.form.fill(user, password))
 	if err != nil {
 		return broken(err), ""
@@ -202,6 +232,19 @@ func (v *visit) byForm(ctx context.Context, user, password string) (credential.O
 		return broken(err), ""
 	}
 	o, proof := judge(in, out)
+	if o == credential.Accepted || o == credential.Forced {
+		at := in.at
+		if answer.at != nil && answer.at.RawQuery != "" {
+			at = answer.at
+		}
+		v.seen.add(before, b.set, at)
+		for _, p := range []page{in, answer} {
+			if p.logout != "" { // small devices keep few sessions: leave none behind
+				_, _ = b.get(ctx, p.logout, "")
+				break
+			}
+		}
+	}
 	if o == credential.Refused {
 		// The answer to the post was no refusal, and yet nothing opened: it may
 		// mean either, so it means nothing.
@@ -221,10 +264,16 @@ func judge(in, out page) (credential.Outcome, string) {
 		return credential.Unclear, ""
 	case len(in.text) == 0 || in.text == out.text:
 		return credential.Hollow, ""
+	case in.setup && len(in.text) < maxSetup:
+		return credential.Forced, fmt.Sprintf("behind the login is nothing but a form that sets a new password (%q)", in.title)
 	}
 	return credential.Accepted, fmt.Sprintf("behind the login is a page of %d bytes that a stranger is not shown (%q; a stranger gets HTTP %d)",
 		in.size, in.title, out.status)
 }
+
+// maxSetup is how many words, in bytes, a page has that only sets a password; one
+// with more does more.
+const maxSetup = 600
 
 func broken(err error) credential.Outcome {
 	var ne net.Error

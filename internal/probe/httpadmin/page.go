@@ -28,6 +28,10 @@ type page struct {
 	title      string
 	text       string // visible words, for comparing
 	form       *form  // a login form, if there is one
+	setup      bool   // it asks for a new password, and for nothing else
+	logout     string // where a link leads that ends the session
+	cookies    []*http.Cookie
+	at         *url.URL // where it was found in the end
 }
 
 // form is a login form: one that takes a user and a password, or a password
@@ -101,6 +105,12 @@ func (p *page) read(body []byte, at *url.URL, base url.URL) {
 			case "form":
 				p.keep(cur, at, base)
 				cur = &draft{action: attrs["action"], id: attrs["id"] + " " + attrs["name"] + " " + attrs["action"]}
+			case "a":
+				if h := strings.ToLower(attrs["href"]); p.logout == "" && (strings.Contains(h, "logout") || strings.Contains(h, "logoff") || strings.Contains(h, "signout")) {
+					if u, err := at.Parse(attrs["href"]); err == nil && u.Scheme == base.Scheme && u.Host == base.Host {
+						p.logout = u.RequestURI()
+					}
+				}
 			case "input":
 				if cur == nil {
 					cur = &draft{} // some pages have inputs outside any form: only a script could send them
@@ -182,6 +192,9 @@ func (d *draft) input(attrs map[string]string) {
 // (two are a change of password) beside a user, or alone where the form or the
 // page says login.
 func (p *page) keep(d *draft, at *url.URL, base url.URL) {
+	if d != nil && len(d.passwords) >= 2 && len(d.passwords) <= 3 && len(d.texts) <= 1 && p.form == nil {
+		p.setup = true
+	}
 	if d == nil || p.form != nil || d.loose || len(d.passwords) != 1 {
 		return
 	}
@@ -204,5 +217,5 @@ func (p *page) keep(d *draft, at *url.URL, base url.URL) {
 			break
 		}
 	}
-	p.form = f
+	p.form, p.setup = f, false
 }
