@@ -38,7 +38,7 @@ import (
 // All returns every probe, in the order in which they run.
 func All() []assess.Probe {
 	return []assess.Probe{
-		ports.Probe{}, onvif.Probe{}, fingerprint.Probe{},
+		ports.Probe{}, onvif.Probe{}, fingerprint.Probe{Support: vuln.Default()},
 		httpadmin.Probe{}, rtsp.Probe{}, snapshot.Probe{}, telnet.Probe{}, sshlogin.Probe{},
 		tlscheck.Probe{}, ssh.Probe{}, mqtt.Probe{}, coap.Probe{}, snmp.Probe{}, upnp.Probe{}, // side by side
 		snmp.Writer{}, declared.Probe{}, exposure.Probe{}, disclosure.Probe{},
