@@ -91,13 +91,7 @@ const goneWithin = 30 * time.Second
 // the internet or between these two: when no cable is left in one of them, the
 // namespaces at the other ends are gone.
 func takeDown(ns map[string]*netns.NS) error {
-	inodes := map[string]string{}
-	var errs []error
-	for name, n := range ns {
-		if link, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", n.FD())); err == nil {
-			inodes[link] = name
-		}
-	}
+	errs := []error{unheld(ns)}
 	for name, n := range ns {
 		if name != Gateway && name != Internet {
 			errs = append(errs, n.Close())
@@ -109,7 +103,7 @@ func takeDown(ns map[string]*netns.NS) error {
 	if in := ns[Internet]; in != nil {
 		errs = append(errs, cablesGone(in), in.Close())
 	}
-	return errors.Join(append(errs, unheld(inodes))...)
+	return errors.Join(errs...)
 }
 
 // cablesGone waits until a namespace has no virtual cable left but the ones
@@ -151,24 +145,48 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// unheld checks that no process is in one of the namespaces and none, ours
-// included, has one open.
-func unheld(inodes map[string]string) error {
+// unheld waits until no process is in one of the namespaces and none has one
+// open, but for the descriptors of ours that are to be closed. It looks while
+// those are open: afterwards the kernel gives the same numbers to the namespaces
+// of others.
+func unheld(ns map[string]*netns.NS) error {
+	inodes, own := map[string]string{}, map[string]bool{}
+	for name, n := range ns {
+		if n.FD() < 0 {
+			continue
+		}
+		file := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.FD())
+		link, err := os.Readlink(file)
+		if err != nil {
+			return fmt.Errorf("looking who holds namespace %q: %w", name, err)
+		}
+		inodes[link], own[file] = name, true
+	}
+	for until := time.Now().Add(goneWithin); ; time.Sleep(20 * time.Millisecond) {
+		held, err := holders(inodes, own)
+		if err != nil || held == nil || time.Now().After(until) {
+			return errors.Join(err, held)
+		}
+	}
+}
+
+// holders tells who holds one of the namespaces now, but for the files named.
+func holders(inodes map[string]string, but map[string]bool) (held, err error) {
 	var errs []error
 	for _, pattern := range []string{"/proc/[0-9]*/task/*/ns/net", "/proc/[0-9]*/fd/*"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, f := range files {
 			link, err := os.Readlink(f)
 			if err != nil {
 				continue // gone meanwhile
 			}
-			if name, ok := inodes[link]; ok {
+			if name, ok := inodes[link]; ok && !but[f] {
 				errs = append(errs, fmt.Errorf("namespace %q is still held by %s", name, f))
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(errs...), nil
 }
