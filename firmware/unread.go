@@ -1,6 +1,7 @@
 package firmware
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -25,7 +26,12 @@ func unreadSignatures() []signature {
 		}
 		return v.size
 	}
+	yaffs := unread("yaffs2", "YAFFS2 is not read; its spare areas may not even be in the dump", yaffsLength)
 	return []signature{
+		// A folder and a file right below the root: type, number of the
+		// parent, and a checksum that is no longer used.
+		{0, "\x03\x00\x00\x00\x01\x00\x00\x00\xff\xff", yaffs},
+		{0, "\x01\x00\x00\x00\x01\x00\x00\x00\xff\xff", yaffs},
 		{0, "LUKS\xba\xbe\x00", unread("luks", "the volume is encrypted (LUKS); its key is not in the image", rest)},
 		{0, "Salted__", unread("openssl-enc", "encrypted with a password by openssl enc", onlyFirst)},
 		{0, "7z\xbc\xaf\x27\x1c", unread("7z", "archives of 7-Zip are not read", func(_ view, _ int64, h []byte) int64 {
@@ -60,4 +66,21 @@ func unreadSignatures() []signature {
 			return int64(min(binary.LittleEndian.Uint64(h[40:]), 1<<40)+1) * size
 		})},
 	}
+}
+
+// yaffsLength believes an object header whose name is text, and takes what
+// follows up to the next stretch of erased flash.
+func yaffsLength(v view, off int64, head []byte) int64 {
+	if len(head) < 512 {
+		return 0
+	}
+	name, _, closed := bytes.Cut(head[10:10+256], []byte{0})
+	if !closed || len(name) == 0 || !isText(name) {
+		return 0
+	}
+	r := regions(v, off, v.size)
+	if len(r) == 0 {
+		return 0
+	}
+	return r[0][1] - off
 }
