@@ -40,7 +40,7 @@ type Probe struct{}
 func (Probe) Def() assess.Definition {
 	return assess.Definition{
 		ID: "httpadmin", Title: "Management pages: default credentials, passwords in the clear",
-		Sends:      "GET of three pages; a few known credentials within the budget, by the login that the page offers",
+		Sends:      fmt.Sprintf("GET of up to %d pages; a few known credentials within the budget, by the login that the page offers", len(entrances)),
 		Indicators: []string{"AP-01", "AP-02", "AP-03", "AP-06", "CO-07"}, Needs: []string{"http", "https"}, Intrusion: assess.LogsIn,
 		Tries: 4, Within: 60 * time.Second,
 	}
@@ -49,8 +49,17 @@ func (Probe) Def() assess.Definition {
 // maxServices bounds how many web ports of one device are looked at.
 const maxServices = 6
 
-// entrances are where management pages begin.
-var entrances = [...]string{"/", "/admin", "/login"}
+// entrances are where management pages begin, and then the interfaces that
+// pages of some makers, which log in by a script, stand on: those take the same
+// accounts by HTTP digest or Basic.
+var entrances = [...]string{
+	"/", "/admin", "/login", "/login.html", "/web/",
+	"/ISAPI/Security/userCheck",                           // Hikvision and its brands
+	"/cgi-bin/magicBox.cgi?action=getSystemInfo",          // Dahua and its brands
+	"/axis-cgi/param.cgi?action=list&group=Brand",         // Axis
+	"/cgi-bin/operator/param.cgi",                         // Vivotek
+	"/stw-cgi/system.cgi?msubmenu=deviceinfo&action=view", // Hanwha
+}
 
 // Run probes the web services of the target.
 func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.Answer, error) {

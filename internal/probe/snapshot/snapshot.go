@@ -2,19 +2,22 @@
 // login (AP-04): cameras whose video is protected often leave them open.
 //
 // What it confirms it has decoded: the picture's header parses as JPEG or PNG
-// with a plausible size. Redirects are not followed and at most maxPicture
+// with a plausible size, and a path that does not exist gives none. Redirects are not followed and at most maxPicture
 // bytes are read.
 package snapshot
 
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"image"
 	_ "image/jpeg" // registers the decoder of what cameras send
 	_ "image/png"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -28,19 +31,22 @@ type Probe struct{}
 // Def says what the probe is.
 func (Probe) Def() assess.Definition {
 	return assess.Definition{
-		ID: "snapshot", Title: "Still pictures without a login", Sends: "GET of 9 known snapshot paths",
-		Indicators: []string{"AP-04"}, Needs: []string{"http"}, Intrusion: assess.Asks,
+		ID: "snapshot", Title: "Still pictures without a login", Sends: fmt.Sprintf("GET of %d known snapshot paths, of those that the device has named, and of one that does not exist", len(paths)),
+		Indicators: []string{"AP-04"}, Needs: []string{"http", "https"}, Intrusion: assess.Asks,
 	}
 }
 
 // paths where cameras of many makers keep a still.
 var paths = [...]string{
 	"/snapshot.jpg", "/snap.jpg", "/image.jpg", "/tmpfs/auto.jpg", "/jpg/image.jpg", "/cgi-bin/snapshot.cgi", "/axis-cgi/jpg/image.cgi",
-	"/ISAPI/Streaming/channels/101/picture", "/onvif/snapshot",
+	"/ISAPI/Streaming/channels/101/picture", "/onvif/snapshot", "/onvifsnapshot/media_service/snapshot?channel=1&subtype=0",
+	"/cgi-bin/api.cgi?cmd=Snap&channel=0", "/cgi-bin/viewer/video.jpg", "/webcapture.jpg?command=snap&channel=1", "/tmpfs/snap.jpg", "/image/jpeg.cgi",
+	"/snapshot.cgi", "/cgi-bin/jpg/image.cgi", "/picture/1/current", "/GetSnapshot/1", "/shot.jpg", "/img/snapshot.cgi", "/oneshotimage1",
 }
 
 const (
 	maxServices = 4
+	maxNamed    = 16
 	maxPicture  = 4 << 20
 	askTimeout  = 5 * time.Second
 	minSide     = 32 // smaller is an icon
@@ -49,7 +55,7 @@ const (
 // Run asks for the pictures.
 func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.Answer, error) {
 	var a assess.Answer
-	services := env.Named("http")
+	services := env.Named("http", "https")
 	for _, s := range services[:min(len(services), maxServices)] {
 		if f, ok := look(ctx, env, t, s); ok {
 			a.Findings = append(a.Findings, f)
@@ -60,20 +66,36 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 }
 
 func look(ctx context.Context, env *assess.Env, t assess.Target, s api.Service) (ringwall.Finding, bool) {
-	tr := &http.Transport{DialContext: env.Net.DialContext, MaxIdleConns: 1, DisableCompression: true, MaxResponseHeaderBytes: 32 << 10}
+	tr := &http.Transport{
+		DialContext: env.Net.DialContext, MaxIdleConns: 1, DisableCompression: true, MaxResponseHeaderBytes: 32 << 10,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}, // judged by the tls probe
+	}
 	defer tr.CloseIdleConnections()
 	c := &http.Client{Transport: tr, Timeout: askTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	base := "http://"
+	if s.Name == "https" {
+		base = "https://"
+	}
+	base += t.AddrPort(s.Port)
 	silent := 0
-	for _, p := range paths {
+	var all []string
+	for _, p := range env.Stills[:min(len(env.Stills), maxNamed)] {
+		all = append(all, "/"+strings.TrimPrefix(p, "/"))
+	}
+	for _, p := range append(all, paths[:]...) {
 		if ctx.Err() != nil || silent >= 2 {
 			break // a server that twice did not answer is not asked nine times
 		}
-		width, height, kind, err := picture(ctx, c, "http://"+t.AddrPort(s.Port)+p)
+		width, height, kind, err := picture(ctx, c, base+p)
 		if err != nil {
 			silent++
 			continue
 		}
 		if width >= minSide && height >= minSide {
+			// The control: a server that has a picture for every path shows its logo.
+			if w, _, _, err := picture(ctx, c, base+"/rw"+strings.ToLower(rand.Text()[:10])+".jpg"); err != nil || w != 0 {
+				return ringwall.Finding{}, false
+			}
 			return ringwall.Finding{
 				Indicator: "AP-04", Outcome: ringwall.Fail, Confidence: ringwall.Confirmed,
 				Title:    fmt.Sprintf("the web server on port %d shows a picture to anybody", s.Port),

@@ -123,13 +123,26 @@ func tail(text string) string {
 }
 
 func asksUser(text string) bool {
-	t := tail(text)
-	return strings.HasSuffix(t, "login:") || strings.HasSuffix(t, "username:") || strings.HasSuffix(t, "user name:") || strings.HasSuffix(t, "user:") || strings.HasSuffix(t, "account:")
+	return ends(text, "login", "username", "user name", "user", "account", "userid", "user id", "logon", "用户名", "帐号", "账号")
 }
 
 func asksPassword(text string) bool {
+	return ends(text, "password", "passwd", "passcode", "pass", "密码", "口令")
+}
+
+// ends reports whether the last line ends as a prompt with one of these words
+// does: a colon behind it, or one of the signs that some devices write instead.
+func ends(text string, words ...string) bool {
 	t := tail(text)
-	return strings.HasSuffix(t, "password:") || strings.HasSuffix(t, "passwd:")
+	for _, sign := range []string{":", "：", ">", "?"} {
+		head, ok := strings.CutSuffix(t, sign)
+		for _, w := range words {
+			if ok && strings.HasSuffix(strings.TrimRight(head, " "), w) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func looksLikeShell(text string) bool {
@@ -139,7 +152,7 @@ func looksLikeShell(text string) bool {
 
 func refusal(text string) bool {
 	t := strings.ToLower(text)
-	for _, s := range []string{"incorrect", "failed", "failure", "denied", "invalid", "bad password", "wrong", "not allowed"} {
+	for _, s := range []string{"incorrect", "failed", "failure", "denied", "invalid", "bad password", "wrong", "not allowed", "错误", "no such user", "authentication fail"} {
 		if strings.Contains(t, s) {
 			return true
 		}
@@ -149,7 +162,7 @@ func refusal(text string) bool {
 
 func lockedOut(text string) bool {
 	t := strings.ToLower(text)
-	for _, s := range []string{"locked", "too many", "try again later", "wait "} {
+	for _, s := range []string{"locked", "too many", "try again later", "wait ", "锁定", "稍后再试"} {
 		if strings.Contains(t, s) {
 			return true
 		}

@@ -53,6 +53,18 @@ func TestProbe_devices(t *testing.T) {
 	}
 }
 
+func TestPrompts(t *testing.T) {
+	for text, want := range map[string][2]bool{
+		"cam login: ": {true, false}, "\r\nUsername:": {true, false}, "User Name : ": {true, false}, "login>": {true, false}, "用户名：": {true, false},
+		"Password: ": {false, true}, "password for root:": {false, false}, "PASSWD:": {false, true}, "Enter your password?": {false, true}, "密码:": {false, true},
+		"Last login: Mon": {false, false}, "# ": {false, false}, "": {false, false}, "login incorrect": {false, false}, "user@cam:~$ ": {false, false},
+	} {
+		if u, p := asksUser(text), asksPassword(text); u != want[0] || p != want[1] {
+			t.Errorf("%q: asks for a user %v, for a password %v, want %v", text, u, p, want)
+		}
+	}
+}
+
 func TestProbe_lockIsRespected(t *testing.T) {
 	s := &probetest.Telnet{User: "root", Password: "correct horse", LockAfter: 2}
 	a := probeAt(t, probetest.Serve(t, s.Serve))
@@ -83,15 +95,27 @@ func TestProbe_decoysGiveNoFinding(t *testing.T) {
 			}
 		}
 	}
-	var connections atomic.Int64
+	var connections, coin atomic.Int64
 	rude := &probetest.Telnet{User: "root", Password: "correct horse"}
 	for name, f := range map[string]func(net.Conn){
 		"a prompt for everybody, echoing":     prompts("\r\n# "),
 		"a menu":                              prompts("\r\n1) status\r\n2) reboot\r\n> "),
 		"login for ever":                      prompts("\r\nlogin: "),
 		"a shell prompt as greeting, echoing": func(c net.Conn) { _, _ = io.WriteString(c, "# "); _, _ = io.Copy(c, c) },
-		"silence":                             func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
-		"it hangs up at once":                 func(net.Conn) {},
+		"it lets in by chance": func(c net.Conn) {
+			s := &probetest.Telnet{User: "root", Password: "correct horse"}
+			if coin.Add(1)*2654435761%11 < 5 {
+				s.User = ""
+				_, _ = io.WriteString(c, "login: ")
+				br := bufio.NewReader(c)
+				_, _ = br.ReadString('\n')
+				_, _ = io.WriteString(c, "Password: ")
+				_, _ = br.ReadString('\n')
+			}
+			s.Serve(c)
+		},
+		"silence":             func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
+		"it hangs up at once": func(net.Conn) {},
 		"it stops listening after three tries": func(c net.Conn) {
 			if connections.Add(1) <= 4 {
 				rude.Serve(c)
