@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -16,6 +17,7 @@ import (
 	"github.com/ringwall/ringwall/internal/registry"
 	"github.com/ringwall/ringwall/internal/sqlstore"
 	"github.com/ringwall/ringwall/internal/trust"
+	"github.com/ringwall/ringwall/internal/vuln"
 )
 
 // core is what every part of the platform works with. Its fields do not change
@@ -26,6 +28,8 @@ type core struct {
 	signer  *identity.Signer
 	// evidenceKey seals what grades follow from.
 	evidenceKey ed25519.PrivateKey
+	// vulns is the vulnerability data in use; nil = what the program carries.
+	vulns atomic.Pointer[vuln.Data]
 	// authority signs gateways; spineAddrs is where they find the spine.
 	authority  *identity.Authority
 	spineAddrs []string

@@ -133,6 +133,14 @@ func (t *turn) evidence(scope audit.Scope, d api.Device) (e evidence, err error)
 	}
 	e.rubric = assess.Default().For(profileOf(d))
 	e.findings = assess.Evidence(e.examinations, set.Laboratories)
+	common, err := t.tx.FindingsOf(scope, d.ID, originShared)
+	if err != nil {
+		return e, err
+	}
+	if len(common) > 0 {
+		e.findings = append(e.findings, common...)
+		e.examinations = append(e.examinations, api.Examination{Org: t.org, Device: d.ID, Kind: api.ExamFirmware, Source: assess.SourceFirmware + originShared, Made: common[0].Time, Findings: common})
+	}
 	seen, err := t.tx.FindingsOf(scope, d.ID, originIncident)
 	if err != nil || len(seen) == 0 {
 		return e, err
@@ -170,6 +178,7 @@ func (t *turn) reckon(scope audit.Scope, a api.Assessment) (_ api.Assessment, ne
 	res := assess.Grade(e.rubric, e.findings, t.at)
 	res.Fill(&a, e.rubric)
 	a.Findings, a.Examinations, a.Prescribed = e.rubric.Settled(e.findings, t.at), e.examinations, assess.Prescribe(e.rubric, res, d.Gateway != "")
+	a.Vulnerabilities = t.vulnerabilities(a)
 	if len(a.Services) == 0 {
 		a.Services = []api.Service{}
 		for _, x := range e.examinations {
@@ -237,6 +246,13 @@ func (t *turn) examined(run audit.Scope, x api.Examination) (api.Assessment, err
 		}); err != nil {
 			return api.Assessment{}, err
 		}
+	}
+	own, err := t.projector()
+	if err != nil {
+		return api.Assessment{}, err
+	}
+	if err := t.compareSecrets(own, x.Device); err != nil {
+		return api.Assessment{}, err
 	}
 	return t.reassess(run, x.Device, string(x.ID))
 }

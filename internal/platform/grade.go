@@ -82,6 +82,9 @@ func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, erro
 	if err := t.keepAnswers(run, a, fresh); err != nil {
 		return a, err
 	}
+	if err := t.compareSecrets(scope, a.Device); err != nil {
+		return a, err
+	}
 	if cleared, ok := assess.Clear(assess.Default(), before, fresh, t.at); ok {
 		if err := t.tx.ReplaceFindings(scope, a.Device, originIncident, []ringwall.Finding{cleared}); err != nil {
 			return a, err

@@ -127,6 +127,9 @@ type Platform struct {
 	cfg Config
 	dir string
 	org ringwall.OrgID // the first organisation
+	// vulnFile is when the file of vulnerability data that was last read changed.
+	// It belongs to the task that assesses.
+	vulnFile time.Time
 
 	lock   *os.File
 	trail  *audit.Log

@@ -130,12 +130,6 @@ func (p *Platform) lookAround(ctx context.Context, ready func()) error {
 	})
 }
 
-// lookAfter has devices assessed again when that is due.
-func (p *Platform) lookAfter(ctx context.Context, ready func()) error {
-	ready()
-	return p.rounds(ctx, dueRound, nil, func(k *keptScopes, org ringwall.OrgID) error { return p.assessDue(ctx, k, org) })
-}
-
 func (p *Platform) respondAll(ctx context.Context, ready func()) error {
 	ready()
 	return p.rounds(ctx, respondEvery, p.wake, func(k *keptScopes, org ringwall.OrgID) error {

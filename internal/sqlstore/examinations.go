@@ -344,3 +344,19 @@ func (tx *Tx) DueDevices(scope audit.Scope, at time.Time, limit int) ([]ringwall
 	})
 	return ids, err
 }
+
+// PutOrgMark keeps what a part of the platform has to remember of an
+// organisation, apart from what people set.
+func (tx *Tx) PutOrgMark(scope audit.Scope, name, value string) error {
+	org, err := need(scope, audit.DeviceWrite)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(`INSERT INTO settings (org, name, value) VALUES ($1, $2, $3) ON CONFLICT (org, name) DO UPDATE SET value = excluded.value`, org, "mark:"+name, value)
+	return err
+}
+
+// OrgMark returns what PutOrgMark kept, "" for nothing.
+func (tx *Tx) OrgMark(scope audit.Scope, name string) (string, error) {
+	return tx.OrgSetting(scope, "mark:"+name)
+}
