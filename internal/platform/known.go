@@ -3,11 +3,13 @@ package platform
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -85,7 +87,7 @@ func (p *Platform) match(ctx context.Context, kept *keptScopes, org ringwall.Org
 	var before string
 	var todo []sqlstore.Examined
 	if err := p.store.View(ctx, func(tx *sqlstore.Tx) (err error) {
-		if before, err = tx.OrgMark(scope, settingMatched); err != nil || before == data.Version() {
+		if before, err = tx.OrgMark(scope, settingMatched); err != nil || before == edition(data) {
 			return err
 		}
 		for _, kind := range []api.ExamKind{api.ExamFirmware, api.ExamAgent, api.ExamDeclaration} {
@@ -96,7 +98,7 @@ func (p *Platform) match(ctx context.Context, kept *keptScopes, org ringwall.Org
 			todo = append(todo, some...)
 		}
 		return nil
-	}); err != nil || before == data.Version() {
+	}); err != nil || before == edition(data) {
 		return err
 	}
 	for _, e := range todo {
@@ -112,8 +114,14 @@ func (p *Platform) match(ctx context.Context, kept *keptScopes, org ringwall.Org
 		if err != nil {
 			return err
 		}
-		return t.tx.PutOrgMark(own, settingMatched, data.Version())
+		return t.tx.PutOrgMark(own, settingMatched, edition(data))
 	})
+}
+
+// edition tells one state of the data from another: what was taken in beside it
+// does not always change its version.
+func edition(d *vuln.Data) string {
+	return fmt.Sprintf("%s/%s/%d", d.Version(), d.Made().UTC().Format(time.RFC3339), d.Len())
 }
 
 // rematch judges one examination's components anew; what they are now known to
@@ -148,7 +156,11 @@ func (t *turn) rematch(e sqlstore.Examined, data *vuln.Data) error {
 			return err
 		}
 	}
-	_, err = t.reassess(own, e.Device, string(x.ID))
+	run, err := t.as(audit.SysAssess, audit.AssessRun)
+	if err != nil {
+		return err
+	}
+	_, err = t.reassess(run, e.Device, string(x.ID))
 	return err
 }
 
