@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"github.com/ringwall/ringwall/client"
 	"github.com/ringwall/ringwall/internal/assess"
 	"github.com/ringwall/ringwall/internal/probe"
+	"github.com/ringwall/ringwall/internal/probe/objectauth"
 )
 
 // assessOptions are the flags of the command.
@@ -41,6 +43,7 @@ type assessOptions struct {
 	also    []string
 	strain  bool
 	labs    []string
+	backend string
 	out     outputs
 	consent *assess.Consent
 	conn    *conn
@@ -95,6 +98,7 @@ With --submit the assessments go to a platform too, which is found as by
 	c.Flags().StringSliceVar(&o.also, "also", nil, "optional probes to run too, by name (see --dry-run)")
 	c.Flags().BoolVar(&o.strain, "strain", false, "let probes run that may disturb a device's service or lock its logins for a while")
 	c.Flags().StringArrayVar(&o.labs, "laboratory", nil, "a laboratory whose results are believed, as NAME=FILE with its Ed25519 public key (PEM)")
+	c.Flags().StringVar(&o.backend, "backend", "", "the service behind the device: two test accounts and their objects (JSON; see docs/assess.md)")
 	o.out.flags(c)
 	c.Flags().BoolVar(&o.submit, "submit", false, "send the assessments to the platform")
 	c.Flags().StringVar(&o.device, "device", "", "with --submit: the platform's id of the one device assessed")
@@ -169,6 +173,13 @@ func runAssess(ctx context.Context, env Env, o *assessOptions, args []string) er
 		o.consent = &assess.Consent{Registered: sub.ranges, Own: o.own}
 	}
 	r := o.runner(env, ports, labs)
+	beside, err := o.service(ctx, r)
+	if err != nil {
+		return err
+	}
+	for i := range targets {
+		targets[i].Beside = beside
+	}
 	if o.dryRun {
 		return sayPlan(env.Stdout, r, targets, nets)
 	}
@@ -236,6 +247,32 @@ func (o *assessOptions) runner(env Env, ports []uint16, labs []api.Laboratory) *
 		r.Limit = assess.Strains
 	}
 	return r
+}
+
+// service has the service behind the device asked, too, if one was named: its
+// addresses are resolved once, here.
+func (o *assessOptions) service(ctx context.Context, r *assess.Runner) ([]netip.Addr, error) {
+	if o.backend == "" {
+		return nil, nil
+	}
+	f, err := os.Open(o.backend)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", safe(o.backend), gone(err))
+	}
+	defer f.Close()
+	conf, err := objectauth.Load(f, os.ReadFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", safe(o.backend), err)
+	}
+	t, _, err := parseTarget(ctx, conf.Base)
+	if err != nil {
+		return nil, fmt.Errorf("%s: base: %w", safe(o.backend), err)
+	}
+	if err := consent(conf.Base, t, netip.Prefix{}, o.own); err != nil {
+		return nil, err
+	}
+	r.Probes = append(r.Probes, objectauth.Probe{Config: conf})
+	return []netip.Addr{t.Addr}, nil
 }
 
 // probed discovers and assesses.

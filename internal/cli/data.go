@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/internal/platform"
 	"github.com/ringwall/ringwall/internal/vuln"
 )
 
@@ -24,7 +25,13 @@ func knownVulnerabilities(env Env) (*vuln.Data, error) {
 	if err != nil {
 		return vuln.Default(), nil // no home: what is built in
 	}
-	f, err := os.Open(filepath.Join(dir, dataFile))
+	return dataIn(filepath.Join(dir, dataFile))
+}
+
+// dataIn returns what a file holds, or what is built in where that is newer or
+// there is no file.
+func dataIn(path string) (*vuln.Data, error) {
+	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return vuln.Default(), nil
 	}
@@ -78,6 +85,7 @@ func sayData(w io.Writer, d *vuln.Data) {
 
 func newDataUpdate(env Env) *cobra.Command {
 	var from, kev, nvd, cve []string
+	var dir string
 	c := &cobra.Command{
 		Use: "update", Short: "Take in newer data from files", Args: cobra.NoArgs,
 		Long: `Update takes in files that were fetched elsewhere: a bundle of ours (--from), the
@@ -88,7 +96,11 @@ CVE JSON 5). What was examined before is matched with it, without a new scan.`,
 			if len(from)+len(kev)+len(nvd)+len(cve) == 0 {
 				return usagef("say what to take in: --from, --kev, --nvd or --cve")
 			}
-			old, err := knownVulnerabilities(env)
+			path, err := dataPath(env, dir)
+			if err != nil {
+				return err
+			}
+			old, err := dataIn(path)
 			if err != nil {
 				return err
 			}
@@ -106,11 +118,7 @@ CVE JSON 5). What was examined before is matched with it, without a new scan.`,
 					}
 				}
 			}
-			dir, err := configDir(env)
-			if err != nil {
-				return err
-			}
-			if err := writeData(filepath.Join(dir, dataFile), data); err != nil {
+			if err := writeData(path, data); err != nil {
 				return err
 			}
 			delta := vuln.Diff(old, data)
@@ -119,11 +127,24 @@ CVE JSON 5). What was examined before is matched with it, without a new scan.`,
 			return nil
 		},
 	}
+	c.Flags().StringVar(&dir, "data", "", "data directory of a platform on this machine, whose data are to be brought up to date; it takes them in within a minute")
 	c.Flags().StringArrayVar(&from, "from", nil, "a bundle of vulnerability data")
 	c.Flags().StringArrayVar(&kev, "kev", nil, "the catalogue of known exploited vulnerabilities (JSON, may be gzipped)")
 	c.Flags().StringArrayVar(&nvd, "nvd", nil, "answers of the National Vulnerability Database (JSON)")
 	c.Flags().StringArrayVar(&cve, "cve", nil, "CVE records (JSON)")
 	return c
+}
+
+// dataPath is where data are kept: a platform's, or one's own.
+func dataPath(env Env, dir string) (string, error) {
+	if dir != "" {
+		if _, err := os.Stat(dir); err != nil {
+			return "", fmt.Errorf("%s: %w", safe(dir), gone(err))
+		}
+		return filepath.Join(dir, platform.VulnerabilityFile), nil
+	}
+	own, err := configDir(env)
+	return filepath.Join(own, dataFile), err
 }
 
 func takeIn(path string, base *vuln.Data, take func(*vuln.Data, io.Reader) (*vuln.Data, error)) (*vuln.Data, error) {
