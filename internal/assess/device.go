@@ -147,13 +147,16 @@ func (r *Runner) mayRun(def Definition, env *Env) (may, offered bool) {
 // adopt completes findings from the rubric and stamps who said them; a probe
 // speaks only on what its definition names.
 func (r *Runner) adopt(rubric *Rubric, def Definition, fs []ringwall.Finding) []ringwall.Finding {
+	// One time for all that a probe says at once: between two ports of which one
+	// fails, the worse counts, and not the one that was looked at last.
+	now := r.Now()
 	var out []ringwall.Finding
 	for _, f := range fs[:min(len(fs), maxFindings)] {
 		in, ok := rubric.Indicator(f.Indicator)
 		if !ok || !slices.Contains(def.Indicators, f.Indicator) {
 			continue
 		}
-		f.Module, f.Source, f.Time = in.Module, SourceProbe+def.ID, r.Now()
+		f.Module, f.Source, f.Time = in.Module, SourceProbe+def.ID, now
 		f.Until = f.Time.Add(time.Duration(rubric.Validity[ByProbe]))
 		if f.Outcome == ringwall.Fail || f.Outcome == ringwall.Partial {
 			f.Remedy = cmp.Or(f.Remedy, in.Remedy)

@@ -289,3 +289,23 @@ func (c *counting) DialContext(context.Context, string, string) (net.Conn, error
 func (c *counting) ListenPacket(context.Context, string, string) (net.PacketConn, error) {
 	return nil, net.ErrClosed
 }
+
+func TestRunner_theWorseOfTwoPortsCounts(t *testing.T) {
+	for name, order := range map[string][]ringwall.Outcome{"the bad one first": {ringwall.Fail, ringwall.Pass}, "the bad one last": {ringwall.Pass, ringwall.Fail}} {
+		r := runner(FakeProbe{Definition{ID: "p", Indicators: []string{"AP-06"}}, func(context.Context, *Env, Target) (a Answer, _ error) {
+			for _, o := range order {
+				a.Findings = append(a.Findings, ringwall.Finding{Indicator: "AP-06", Outcome: o, Confidence: ringwall.Observed})
+			}
+			return a, nil
+		}})
+		tick := noon
+		r.Now = func() time.Time { tick = tick.Add(time.Millisecond); return tick } // as clocks do
+		as, err := r.Run(t.Context(), []Target{target(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(as[0].Findings, func(f ringwall.Finding) bool { return f.Indicator == "AP-06" }); as[0].Findings[i].Outcome != ringwall.Fail {
+			t.Errorf("%s: AP-06 is %v", name, as[0].Findings[i].Outcome)
+		}
+	}
+}
