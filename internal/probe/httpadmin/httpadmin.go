@@ -75,6 +75,10 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 					Evidence: []string{fmt.Sprintf("GET %s shows a form with a new password and its repetition, and no login", v.path)},
 				})
 			}
+			if v.tokens {
+				inside, plain = inside || v.tls, plain || !v.tls
+				a.Findings = append(a.Findings, v.byToken()...)
+			}
 			continue
 		}
 		inside, plain = inside || v.tls, plain || !v.tls
@@ -99,19 +103,27 @@ type visit struct {
 	out   page   // what a stranger gets there
 	login credential.Login
 	seen  sessions
+	// tokens says that what it serves asks for a bearer token (RFC 6750) and that no
+	// entrance offers a login.
+	tokens bool
 }
 
 func (v *visit) name() string { return fmt.Sprintf("the web page on port %d", v.s.Port) }
 
 // find looks for a page that asks for a login.
 func (v *visit) find(ctx context.Context) bool {
+	asks, others := false, false // for tokens; answers otherwise than that or by "not here"
+	defer func() { v.tokens = asks && !others }()
 	for _, p := range entrances {
 		b := newBrowser(v.env.Net, v.t.AddrPort(v.s.Port), v.tls)
 		pg, err := b.get(ctx, p, "")
 		b.close()
 		if err != nil {
+			others = true
 			continue
 		}
+		asks = asks || bearer(pg)
+		others = others || !bearer(pg) && pg.status != http.StatusNotFound
 		if v.out.setup {
 			break // the first page decides
 		}
@@ -128,6 +140,33 @@ func (v *visit) find(ctx context.Context) bool {
 	return false
 }
 
+// bearer reports whether a page is refused for want of a token, and no password
+// would do instead.
+func bearer(p page) bool {
+	return p.status == http.StatusUnauthorized && len(p.challenges) > 0 &&
+		!slices.ContainsFunc(p.challenges, func(c digest.Challenge) bool { return !strings.EqualFold(c.Scheme, "bearer") })
+}
+
+// byToken judges a service that takes tokens only. That there is no password to
+// be known was seen, not tried.
+func (v *visit) byToken() []ringwall.Finding {
+	evidence := []string{fmt.Sprintf("401 with WWW-Authenticate: Bearer, and no login at any of %d usual places", len(entrances))}
+	name := fmt.Sprintf("the web service on port %d", v.s.Port)
+	scheme := ringwall.Finding{
+		Indicator: "AP-06", Outcome: ringwall.Pass, Confidence: ringwall.Observed, Title: name + " takes its tokens inside TLS only", Evidence: evidence,
+	}
+	out := []ringwall.Finding{{
+		Indicator: "AP-01", Outcome: ringwall.Pass, Confidence: ringwall.Observed, Title: name + " takes tokens only: there is no password to be known", Evidence: evidence,
+	}}
+	if !v.tls {
+		scheme.Outcome, scheme.Title = ringwall.Fail, name+" takes its tokens in the clear"
+		out = append(out, ringwall.Finding{
+			Indicator: "CO-07", Outcome: ringwall.Fail, Confidence: ringwall.Confirmed, Title: name + " is spoken in plain HTTP", Evidence: evidence,
+		})
+	}
+	return append(out, scheme)
+}
+
 func answerable(cs []digest.Challenge) bool {
 	_, ok := digest.Best(cs)
 	return ok
@@ -136,11 +175,15 @@ func answerable(cs []digest.Challenge) bool {
 // wire judges how the password travels.
 func (v *visit) wire() []ringwall.Finding {
 	if v.tls {
-		return nil
+		return []ringwall.Finding{{
+			Indicator: "AP-06", Outcome: ringwall.Pass, Confidence: ringwall.Observed, Title: v.name() + " asks for its password inside TLS",
+			Evidence: []string{fmt.Sprintf("GET https %s asks for a login", v.path)},
+		}}
 	}
 	scheme := ringwall.Finding{Indicator: "AP-06", Outcome: ringwall.Fail, Confidence: ringwall.Observed}
 	managed := ringwall.Finding{
-		Indicator: "CO-07", Outcome: ringwall.Fail, Confidence: ringwall.Observed, Title: v.name() + " manages the device in plain HTTP",
+		// The prompt itself came in the clear: that is the proof.
+		Indicator: "CO-07", Outcome: ringwall.Fail, Confidence: ringwall.Confirmed, Title: v.name() + " manages the device in plain HTTP",
 		Evidence: []string{fmt.Sprintf("GET http %s asks for a login without TLS", v.path)},
 	}
 	best, _ := digest.Best(v.out.challenges)

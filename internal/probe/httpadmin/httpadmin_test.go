@@ -122,7 +122,7 @@ func TestProbe_defaultPasswords(t *testing.T) {
 		bad, good := newSite(mode, "admin", "12345"), newSite(mode, "admin", "correct horse")
 		a := probe(t, bad, false)
 		probetest.Want(t, a.Findings, "AP-01", ringwall.Fail, ringwall.Confirmed)
-		probetest.Want(t, a.Findings, "CO-07", ringwall.Fail, ringwall.Observed)
+		probetest.Want(t, a.Findings, "CO-07", ringwall.Fail, ringwall.Confirmed)
 		if ev := strings.Join(probetest.Find(a.Findings, "AP-01").Evidence, "\n"); !strings.Contains(ev, `"IPC settings"`) || strings.Contains(ev, "12345") {
 			t.Errorf("%s: evidence is %q", mode, ev)
 		}
