@@ -35,11 +35,13 @@ func (Probe) Run(_ context.Context, env *assess.Env, _ assess.Target) (assess.An
 		Indicator: "CO-09", Outcome: ringwall.Pass, Confidence: ringwall.Observed, Title: "greetings give nothing away",
 		Evidence: []string{fmt.Sprintf("%d open ports were read", len(env.Services))},
 	}
+	protocol := regexp.MustCompile(`^(SSH|RTSP|HTTP|SIP)[/-]\d\.\d+[ -]?`) // which everybody must say
 	for _, s := range env.Services {
+		said := protocol.ReplaceAllString(s.Info, "")
 		switch {
-		case serial.MatchString(s.Info):
+		case serial.MatchString(said):
 			f.Outcome, f.Title = ringwall.Fail, "a greeting gives a serial number or hardware address away"
-		case version.MatchString(s.Info) && f.Outcome == ringwall.Pass:
+		case version.MatchString(said) && f.Outcome == ringwall.Pass:
 			f.Outcome, f.Title = ringwall.Partial, "greetings give product names and versions away"
 		default:
 			continue

@@ -14,6 +14,7 @@ func TestProbe(t *testing.T) {
 		"web server":                   ringwall.Pass,
 		"GoAhead-Webs/2.5.0":           ringwall.Partial,
 		"SSH-2.0-dropbear_2012.55":     ringwall.Partial,
+		"SSH-2.0-Go":                   ringwall.Pass, // the protocol's version is no secret
 		"IPC-100 serial: CH000177":     ringwall.Fail,
 		"camera 02:00:0a:4d:00:0a 1.2": ringwall.Fail,
 	} {

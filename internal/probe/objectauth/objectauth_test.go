@@ -98,7 +98,9 @@ func TestProbe(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, "{}")
 		}), ringwall.Unknown, 0, "neither a refusal nor a proof"},
-		{"a redirect", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound) }), ringwall.Unknown, 0, ""},
+		{"a redirect", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+		}), ringwall.Unknown, 0, ""},
 		{"it hangs up", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), ringwall.Unknown, 0, ""},
 	} {
 		f := probe(t, tt.h, nil)

@@ -110,7 +110,9 @@ func TestProbe_anonymousUser(t *testing.T) {
 
 func TestProbe_whatItOffers(t *testing.T) {
 	a := probe(t, camera("admin", func(c *device.Config) { c.Media2, c.SnapshotPath = true, "/snap?ch=1" }))
-	probetest.Want(t, a.Findings, "AP-10", ringwall.Partial, ringwall.Observed)
+	if f := probetest.Find(a.Findings, "AP-10"); f.Outcome != ringwall.Unknown || !strings.Contains(f.Title, "SetUser") { // half of it is told
+		t.Errorf("AP-10 is %v: %q", f.Outcome, f.Title)
+	}
 	if !slices.Contains(a.Stills, "snap?ch=1") || !slices.Contains(a.Paths, "live/ch0?x=1") {
 		t.Errorf("stills %q, paths %q", a.Stills, a.Paths)
 	}
