@@ -39,6 +39,8 @@ type Model struct {
 	Services []Service
 	// Silent drops every packet instead of refusing.
 	Silent bool
+	// Hides is a port that its maker does not declare; 0 for none.
+	Hides uint16
 }
 
 // Box is one standing device.
@@ -52,9 +54,13 @@ type Box struct {
 	cert         *tls.Config
 }
 
-// Declared lists the services as a maker declares them.
+// Declared lists the services as a maker declares them. One maker lies: it
+// leaves out the telnet of its lock.
 func (b *Box) Declared() (out []api.Service) {
 	for _, s := range b.Services {
+		if b.Hides == s.Port {
+			continue
+		}
 		out = append(out, api.Service{Proto: "tcp", Port: s.Port, Name: s.Name})
 	}
 	return out

@@ -42,7 +42,7 @@ func Twenty() []Model {
 		}},
 		{Name: "meter-web-default", Services: []Service{{Port: 80, Name: "http", Serve: form("admin", "12345", false)}}},
 		{Name: "cam-image-password", Services: hardened()},
-		{Name: "lock-false-paper", Services: []Service{telnetLogin, {Port: 443, Name: "https", TLS: true, Serve: bearer}}},
+		{Name: "lock-false-paper", Hides: 23, Services: []Service{telnetLogin, {Port: 443, Name: "https", TLS: true, Serve: bearer}}},
 		{Name: "cloud-foreign-objects", Services: []Service{{Port: 443, Name: "https", TLS: true, Serve: cloud(true)}}},
 		{Name: "vehicle-unit-good"},
 	}

@@ -22,6 +22,7 @@ func sshd(_ *Box, l net.Listener) error {
 	conf := &ssh.ServerConfig{
 		Config: ssh.Config{
 			KeyExchanges: []string{"curve25519-sha256", "ecdh-sha2-nistp256"},
+			MACs:         []string{"hmac-sha2-256-etm@openssh.com"},
 			Ciphers:      []string{"aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"},
 		},
 		PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {

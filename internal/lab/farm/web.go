@@ -212,8 +212,7 @@ func bearer(b *Box, l net.Listener) error {
 			if given {
 				wrong++
 			}
-			w.Header().Set("WWW-Authenticate", `Bearer realm="device"`)
-			answer(w, http.StatusUnauthorized, `{"error":"who are you"}`)
+			stranger(w)
 		}
 	})
 	return serveHTTP(b, l, true, mux)
@@ -236,16 +235,21 @@ func cloud(shared bool) func(*Box, net.Listener) error {
 			id := r.PathValue("id")
 			switch {
 			case mine == "":
-				answer(w, http.StatusUnauthorized, `{"error":"who are you"}`)
+				stranger(w)
 			case id != "1001" && id != "1002" || id != mine && !shared:
 				answer(w, http.StatusNotFound, `{"error":"no such device"}`)
 			default:
 				answer(w, http.StatusOK, `{"id":"`+id+`","name":"camera of `+map[string]string{"1001": "a", "1002": "b"}[id]+`"}`)
 			}
 		})
-		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-			answer(w, http.StatusUnauthorized, `{"error":"who are you"}`)
-		})
+		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { stranger(w) })
 		return serveHTTP(b, l, true, mux)
 	}
+}
+
+// stranger is refused, and told how to come back (RFC 9110 section 11.6.1, RFC
+// 6750 section 3).
+func stranger(w http.ResponseWriter) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="device"`)
+	answer(w, http.StatusUnauthorized, `{"error":"who are you"}`)
 }
