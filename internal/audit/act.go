@@ -102,7 +102,9 @@ func (a Act) reach() []Act {
 		// needs a scope of its own, on the device, to restrict it.
 		return []Act{a, DeviceRead, DeviceWrite, IncidentRead, IncidentWrite, GatewayRead, GatewayWrite, SIMRead, PolicyRead}
 	case SystemUsage:
-		return []Act{a, DeviceRead, DeviceWrite, IncidentRead, IncidentWrite, SIMRead, SIMWrite}
+		// What a card did may be a finding about its device, which is graded anew by
+		// the organisation's settings.
+		return []Act{a, DeviceRead, DeviceWrite, IncidentRead, IncidentWrite, SIMRead, SIMWrite, PolicyRead}
 	case SystemPresence:
 		return []Act{a, DeviceRead, DeviceWrite, GatewayRead, GatewayWrite}
 	case SystemPolicy:
