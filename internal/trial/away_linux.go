@@ -39,7 +39,7 @@ func (t *Trial) StartAgent(ctx context.Context) error {
 	if err := t.Range.StartAgent(cmd); err != nil {
 		return err
 	}
-	return t.Until(ctx, 30*time.Second, "the gateway's program watches", func() (bool, error) {
+	return t.Until(ctx, time.Minute, "the gateway's program watches", func() (bool, error) {
 		if _, ended := t.Range.Agent(); closed(ended) {
 			return false, errors.New("the gateway's program has ended")
 		}

@@ -28,7 +28,7 @@ func TestPresence_ofACablePulledAndPutBack(t *testing.T) {
 	is := func(want ringwall.Presence) {
 		t.Helper()
 		from := time.Now()
-		until(t, x, 45*time.Second, "the meter is "+want.String(), func() (bool, error) {
+		until(t, x, 90*time.Second, "the meter is "+want.String(), func() (bool, error) {
 			d, err := x.Device(ctx, lab.Meter)
 			return d.Presence == want, err
 		})
@@ -76,14 +76,15 @@ func killedUnderAttack(t *testing.T, x *trial.Trial) {
 	}
 	over := make(chan lab.Report, 1)
 	go func() {
-		rep, err := x.Range.Attack(ctx, lab.MiraiScan, lab.AttackOptions{Duration: 15 * time.Second, MaxPackets: 1 << 20, NoCapture: true})
+		// Longer than it takes: it is ended below.
+		rep, err := x.Range.Attack(ctx, lab.MiraiScan, lab.AttackOptions{Duration: 3 * time.Minute, MaxPackets: 1 << 20, NoCapture: true})
 		if err != nil {
 			t.Error(err)
 		}
 		over <- rep
 	}()
 	var hold api.Hold
-	until(t, x, 10*time.Second, "the gateway holds the camera", func() (bool, error) {
+	until(t, x, time.Minute, "the gateway holds the camera", func() (bool, error) {
 		st, err := x.GatewayStatus(ctx)
 		if len(st.Holds) > 0 {
 			hold = st.Holds[0]
@@ -113,6 +114,9 @@ func killedUnderAttack(t *testing.T, x *trial.Trial) {
 		default:
 		}
 		t.Logf("round %d: killed, back after %v", round, time.Since(from))
+	}
+	if err := x.Range.Clean(ctx, lab.BadCam); err != nil { // the bot ends
+		t.Fatal(err)
 	}
 	rep := <-over
 	t.Logf("%d packets from %v to %v, arrived %+v", rep.Packets, rep.First, rep.Last, rep.Arrived)

@@ -136,7 +136,7 @@ func TestLearn_attacksSucceedAndAreNotLearned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, x, 30*time.Second, "the camera has talked to its cloud", func() (bool, error) {
+	until(t, x, time.Minute, "the camera has talked to its cloud", func() (bool, error) {
 		s, err := x.Range.Camera(ctx, lab.BadCam)
 		return s.Heartbeats >= first.Heartbeats+6, err
 	})
@@ -146,7 +146,7 @@ func TestLearn_attacksSucceedAndAreNotLearned(t *testing.T) {
 	if err := x.StartAgent(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := x.Until(ctx, 20*time.Second, "the camera's cloud is learned", func() (bool, error) {
+	if err := x.Until(ctx, time.Minute, "the camera's cloud is learned", func() (bool, error) {
 		d, err := x.Device(ctx, lab.BadCam)
 		return slices.ContainsFunc(d.Terms, func(m api.Term) bool { return m.Domain == lab.CloudName }), err
 	}); err != nil {
@@ -157,8 +157,8 @@ func TestLearn_attacksSucceedAndAreNotLearned(t *testing.T) {
 	everywhere := sorted(lab.Update, lab.Cloud, lab.Loader, lab.C2, lab.Phone, lab.UpdateName, lab.CloudName)
 	var watched api.Response
 	t.Run("a stranger's video ends when a person says so", func(t *testing.T) {
-		// It would go on for a minute.
-		const long = time.Minute
+		// It would go on for longer than all that is waited for.
+		const long = 4 * time.Minute
 		over := make(chan lab.Report, 1)
 		go func() {
 			rep, err := x.Range.Attack(ctx, lab.StrangerVideo, lab.AttackOptions{Duration: long, Pictures: 1 << 20, NoCapture: true})
@@ -167,7 +167,7 @@ func TestLearn_attacksSucceedAndAreNotLearned(t *testing.T) {
 			}
 			over <- rep
 		}()
-		in, err := x.Incident(ctx, cam.ID, 30*time.Second, func(in api.Incident) bool {
+		in, err := x.Incident(ctx, cam.ID, time.Minute, func(in api.Incident) bool {
 			return hasRule(in, "stranger-video") && len(quarantines(in, "proposed")) == 1
 		})
 		if err != nil {
@@ -194,7 +194,7 @@ func TestLearn_attacksSucceedAndAreNotLearned(t *testing.T) {
 		if _, err := x.Client.DecideResponse(ctx, watched.ID, "approve"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err = x.Incident(ctx, cam.ID, 20*time.Second, func(in api.Incident) bool { return len(quarantines(in, "done")) == 1 }); err != nil {
+		if _, err = x.Incident(ctx, cam.ID, time.Minute, func(in api.Incident) bool { return len(quarantines(in, "done")) == 1 }); err != nil {
 			t.Fatal(err)
 		}
 		done := time.Now()
@@ -230,7 +230,7 @@ func TestLearn_attacksSucceedAndAreNotLearned(t *testing.T) {
 		if _, err := x.Client.DecideResponse(ctx, watched.ID, "undo"); err != nil {
 			t.Fatal(err)
 		}
-		until(t, x, 20*time.Second, "the quarantine is undone", func() (bool, error) {
+		until(t, x, time.Minute, "the quarantine is undone", func() (bool, error) {
 			page, err := x.Client.Responses(ctx, client.ResponseFilter{Device: cam.ID}, client.Paging{})
 			if err != nil {
 				return false, err
@@ -268,10 +268,15 @@ func TestLearn_attacksSucceedAndAreNotLearned(t *testing.T) {
 		if err := x.Range.StopAgent(false); err != nil {
 			t.Fatal(err)
 		}
+		began := time.Now()
 		if err := x.StartAgent(ctx); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(3 * time.Second)
+		// Its word on its own health comes after all that it had to report.
+		until(t, x, time.Minute, "the platform has what the gateway reported", func() (bool, error) {
+			page, err := x.Client.Gateways(ctx, client.Paging{})
+			return len(page.Items) == 1 && page.Items[0].Seen.After(began), err
+		})
 		if err := x.Range.Clean(ctx, lab.BadCam); err != nil {
 			t.Fatal(err)
 		}

@@ -61,6 +61,7 @@ func start(t *testing.T, cfg trial.Config) *trial.Trial {
 			change(c)
 		}
 	}
+	t.Parallel() // each has a range of its own, and mostly waits
 	x, err := trial.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +107,7 @@ func TestLoop_cameraIsGradedAttackedCaughtCutOffAndRecovers(t *testing.T) {
 	ctx := t.Context()
 	graded := func(actor string, want ringwall.Grade) {
 		t.Helper()
-		until(t, x, 2*time.Minute, actor+" is graded", func() (bool, error) {
+		until(t, x, 5*time.Minute, actor+" is graded", func() (bool, error) {
 			d, err := x.Device(ctx, actor)
 			return err == nil && d.Grade != ringwall.Ungraded, err
 		})
@@ -149,7 +150,7 @@ func TestLoop_cameraIsGradedAttackedCaughtCutOffAndRecovers(t *testing.T) {
 			t.Errorf("the camera was neither infected nor caught, in a mode that refuses nothing: it holds %q; %+v", c.Infected, rep.Steps)
 		}
 	}
-	in, err := x.Incident(ctx, cam.ID, 30*time.Second, func(in api.Incident) bool {
+	in, err := x.Incident(ctx, cam.ID, time.Minute, func(in api.Incident) bool {
 		return in.Stage >= ringwall.Command && slices.ContainsFunc(in.Responses, func(r api.Response) bool { return r.Status == "done" })
 	})
 	if err != nil {
@@ -164,7 +165,7 @@ func TestLoop_cameraIsGradedAttackedCaughtCutOffAndRecovers(t *testing.T) {
 			t.Errorf("the story has a line that nobody can read: %q", l.Text)
 		}
 	}
-	until(t, x, 10*time.Second, "trust falls and the finding is written", func() (bool, error) {
+	until(t, x, time.Minute, "trust falls and the finding is written", func() (bool, error) {
 		d, err := x.Device(ctx, lab.BadCam)
 		return err == nil && d.Trust == ringwall.T1 && len(d.Holds) > 0 && d.Grade == ringwall.HighRisk, err
 	})
@@ -212,7 +213,7 @@ func TestLoop_cameraIsGradedAttackedCaughtCutOffAndRecovers(t *testing.T) {
 	if _, err := x.Assessment(ctx, cam.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := x.Until(ctx, 2*time.Minute, "grade and trust recover", func() (bool, error) {
+	if err := x.Until(ctx, 3*time.Minute, "grade and trust recover", func() (bool, error) {
 		d, err := x.Device(ctx, lab.BadCam)
 		return err == nil && d.Grade == ringwall.MediumRisk && d.Trust == ringwall.T3, err
 	}); err != nil {
@@ -270,7 +271,7 @@ func TestEnforce_noAttackPacketArrivesAndEveryAttackAlerts(t *testing.T) {
 				t.Errorf("%d of %d attack packets arrived: %+v", n, rep.Packets, rep.Arrived)
 			}
 			cam := device(t, x, lab.BadCam)
-			until(t, x, 10*time.Second, "alert "+attack.rule, func() (bool, error) {
+			until(t, x, time.Minute, "alert "+attack.rule, func() (bool, error) {
 				line, err := x.Client.Timeline(ctx, ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(cam.ID)}, time.Time{}, 200)
 				return slices.ContainsFunc(line, func(e api.TimelineEntry) bool {
 					return e.Kind == ringwall.EventAlert && e.Time.After(rep.From) && (e.Params["rule"] == attack.rule || attack.rule == "any-fanout" && e.Params["rule"] == "admin-fanout")
@@ -309,7 +310,7 @@ func TestSIM_swapIsSeenSuspendedAndUndone(t *testing.T) {
 		t.Error("a card's number is shown in clear")
 	}
 	// The alert is told at once; what is known of the card follows with the batch.
-	until(t, x, 20*time.Second, "trust in a meter whose SIM sits elsewhere is T1 at most", func() (bool, error) {
+	until(t, x, time.Minute, "trust in a meter whose SIM sits elsewhere is T1 at most", func() (bool, error) {
 		d, err := x.Device(ctx, lab.Meter)
 		return err == nil && d.Trust <= ringwall.T1, err
 	})
@@ -324,7 +325,7 @@ func TestSIM_swapIsSeenSuspendedAndUndone(t *testing.T) {
 		if _, err := x.Client.DecideResponse(ctx, suspend.ID, decision); err != nil {
 			t.Fatal(err)
 		}
-		until(t, x, 20*time.Second, "the response is "+status, func() (bool, error) {
+		until(t, x, time.Minute, "the response is "+status, func() (bool, error) {
 			s, err := x.Client.SIM(ctx, sims.Items[0].ID)
 			if err != nil || s.State != state {
 				return false, err
@@ -351,13 +352,13 @@ func TestReflex_quarantinesWithThePlatformStopped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := x.GatewayStatus(ctx)
-	if err != nil {
-		t.Fatal(err)
+	if rep.Packets == 0 {
+		t.Fatal("the attack sent no packet: this proves nothing")
 	}
-	if len(st.Holds) == 0 {
-		t.Fatalf("no hold after a scan of %d packets with the platform away", rep.Packets)
-	}
+	until(t, x, time.Minute, "the gateway holds the camera, the platform being away", func() (bool, error) {
+		st, err := x.GatewayStatus(ctx)
+		return len(st.Holds) > 0, err
+	})
 	// Once it is back it hears of it.
 	if err := x.PlatformBack(ctx); err != nil {
 		t.Fatal(err)

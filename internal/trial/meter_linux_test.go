@@ -36,7 +36,7 @@ func TestMeter_packetsAndUsageRecordsTellOneStory(t *testing.T) {
 	t.Logf("attack: did %t, %d packets, %d arrived: %+v", rep.Did, rep.Packets, rep.Reached(), rep.Steps[0].Detail)
 	ofCard := func(a ringwall.Alert) bool { return len(a.Evidence.Records) > 0 && a.Peer == c2 }
 	ofPackets := func(a ringwall.Alert) bool { return len(a.Evidence.Packets) > 0 && a.Peer == c2 }
-	in, err := x.Incident(ctx, meter.ID, 30*time.Second, func(in api.Incident) bool {
+	in, err := x.Incident(ctx, meter.ID, time.Minute, func(in api.Incident) bool {
 		return in.Stage >= ringwall.Command && slices.ContainsFunc(in.Alerts, ofCard) && slices.ContainsFunc(in.Alerts, ofPackets)
 	})
 	for _, l := range in.Story {
@@ -60,7 +60,7 @@ func TestMeter_packetsAndUsageRecordsTellOneStory(t *testing.T) {
 	if !told(ofCard) || !told(ofPackets) {
 		t.Errorf("the story tells of the card: %t, of the packets: %t; want both", told(ofCard), told(ofPackets))
 	}
-	until(t, x, 20*time.Second, "observed-compromise makes the meter high", func() (bool, error) {
+	until(t, x, time.Minute, "observed-compromise makes the meter high", func() (bool, error) {
 		d, err := x.Device(ctx, lab.Meter)
 		return d.Grade == ringwall.HighRisk && d.Incident == string(in.ID), err
 	})
@@ -90,7 +90,7 @@ func TestMeter_packetsAndUsageRecordsTellOneStory(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("assessed again: %v %q", a.Grade, a.Reasons)
-	until(t, x, 30*time.Second, "the meter is medium and trusted again", func() (bool, error) {
+	until(t, x, time.Minute, "the meter is medium and trusted again", func() (bool, error) {
 		d, err := x.Device(ctx, lab.Meter)
 		return d.Grade == ringwall.MediumRisk && d.Trust >= ringwall.T2, err
 	})

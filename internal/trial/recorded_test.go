@@ -19,6 +19,7 @@ func TestRecorded_tellsTheStoryWithoutPrivilege(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED, NOT TESTED: playing the recording is left out of a short run")
 	}
+	t.Parallel()
 	x, err := trial.Start(t.Context(), trial.Config{Recorded: true, Speed: 6, Log: logTo{t}})
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +39,7 @@ func TestRecorded_tellsTheStoryWithoutPrivilege(t *testing.T) {
 	}
 	wait := func(what string, f func() (bool, error)) {
 		t.Helper()
-		if err := x.Until(ctx, 90*time.Second, what, f); err != nil {
+		if err := x.Until(ctx, 3*time.Minute, what, f); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -72,7 +73,7 @@ func TestRecorded_tellsTheStoryWithoutPrivilege(t *testing.T) {
 		t.Errorf("what the grade stands on = %d findings, reasons %q, %v", len(a.Findings), a.Reasons, err)
 	}
 
-	in, err := x.Incident(ctx, cam.ID, 90*time.Second, func(in api.Incident) bool {
+	in, err := x.Incident(ctx, cam.ID, 3*time.Minute, func(in api.Incident) bool {
 		return hasRule(in, "credential-guessing") && hasRule(in, "binary-download") && hasRule(in, "mirai-scan") && in.Stage == ringwall.Propagation
 	})
 	if err != nil {
@@ -101,7 +102,7 @@ func TestRecorded_tellsTheStoryWithoutPrivilege(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err = x.Incident(ctx, meter.ID, 90*time.Second, func(in api.Incident) bool { return hasRule(in, "separation") })
+	in, err = x.Incident(ctx, meter.ID, 3*time.Minute, func(in api.Incident) bool { return hasRule(in, "separation") })
 	if err != nil {
 		t.Fatalf("%v; incident: stage %v, rules %q", err, in.Stage, rulesOf(in))
 	}

@@ -144,7 +144,7 @@ func (t *Trial) Assessment(ctx context.Context, d ringwall.DeviceID) (a api.Asse
 	if err != nil {
 		return a, err
 	}
-	return a, t.Until(ctx, 2*time.Minute, "the assessment is over", func() (bool, error) {
+	return a, t.Until(ctx, 5*time.Minute, "the assessment is over", func() (bool, error) {
 		a, err = t.Client.Assessment(ctx, id)
 		if c := ringwall.CodeOf(err); c == ringwall.Unavailable || c == ringwall.NotFound {
 			return false, nil
@@ -256,7 +256,7 @@ func (t *Trial) Mode(ctx context.Context, mode ringwall.Mode, actors ...string) 
 
 // InForce waits until the gateway has acknowledged its newest generation.
 func (t *Trial) InForce(ctx context.Context) error {
-	return t.Until(ctx, 30*time.Second, "the newest generation is in force", func() (bool, error) {
+	return t.Until(ctx, time.Minute, "the newest generation is in force", func() (bool, error) {
 		page, err := t.Client.Gateways(ctx, client.Paging{})
 		if err != nil || len(page.Items) == 0 {
 			return false, err
