@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -146,18 +145,10 @@ func isText(path string, head []byte) bool {
 	return bytes.HasPrefix(bytes.TrimSpace(head), []byte("{")) || bytes.HasPrefix(head, []byte("---\n"))
 }
 
-// paper reads a declaration, or an examination that was written down. Only a
-// laboratory's may be: whatever else somebody has written down is declared.
+// paper reads what somebody wrote down, in the name of who the file is called by.
 func paper(env Env, path string, b []byte) (api.Examination, error) {
-	var x api.Examination
-	if json.Unmarshal(b, &x) == nil && x.Kind != "" && x.Findings != nil {
-		if x.Kind != api.ExamLaboratory {
-			return x, ringwall.Errorf(ringwall.Invalid, "an examination of kind %q is not taken from a file: it is made where it is needed", x.Kind)
-		}
-		return x, nil
-	}
 	who := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	return declare.Read(b, who, env.Now())
+	return declare.Handed(b, who, env.Now())
 }
 
 // judged makes an assessment of evidence alone, with nothing asked of a device.

@@ -129,8 +129,8 @@ func answer(q *request) (string, error) {
 	return "answers", err
 }
 
-// declare hands the questionnaire in.
-func declare(q *request) (string, error) {
+// submitAnswers hands the questionnaire in.
+func submitAnswers(q *request) (string, error) {
 	_, err := q.c.svc.SubmitAnswers(q.Context(), q.actor, ringwall.DeviceID(q.PathValue("id")))
 	return "declared", err
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/httpapi"
+	"github.com/ringwall/ringwall/internal/i18n"
+	"github.com/ringwall/ringwall/internal/report"
 )
 
 type devicesPage struct {
@@ -73,6 +75,8 @@ type devicePage struct {
 	Incidents   []api.Incident
 	Tasks       []api.Remedial // that are not done
 	Made        *api.RemedialDone
+	Gate        *gateSign
+	History     *history
 }
 
 func (*devicePage) template() string { return "device" }
@@ -90,11 +94,12 @@ type holdRow struct {
 // assessment is one prepared for reading: findings that matter first.
 type assessment struct {
 	api.Assessment
+	Why, Measure       []string // its reasons and next measurements, in the reader's language
 	Bad, Unknown, Good []ringwall.Finding
 }
 
-func prepare(a api.Assessment) *assessment {
-	out := &assessment{Assessment: a}
+func prepare(a api.Assessment, l i18n.Locale) *assessment {
+	out := &assessment{Assessment: a, Why: report.Reasons(a, l), Measure: report.Next(a, l)}
 	for _, f := range a.Findings {
 		switch f.Outcome {
 		case ringwall.Fail:
@@ -136,7 +141,7 @@ func device(q *request) (view, error) {
 	if d.Assess != "" {
 		a, err := q.c.svc.Assessment(ctx, q.actor, d.Assess)
 		if err == nil {
-			p.Assessment = prepare(a)
+			p.Assessment = prepare(a, q.page.L)
 		} else if !isCode(err, ringwall.Unavailable) && !isCode(err, ringwall.NotFound) {
 			return nil, err
 		}
@@ -179,6 +184,13 @@ func device(q *request) (view, error) {
 		if r.Status != "done" {
 			p.Tasks = append(p.Tasks, r)
 		}
+	}
+	soonest(p.Tasks)
+	if p.Gate, err = q.gate(d); err != nil {
+		return nil, err
+	}
+	if p.History, err = q.history(d); err != nil {
+		return nil, err
 	}
 	if p.Timeline, p.Older, err = q.timeline(subject); err != nil {
 		return nil, err
