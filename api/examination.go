@@ -186,6 +186,18 @@ type SignedPosture struct {
 	Algorithm string `json:"algorithm"` // "ed25519", "ecdsa-sha256", "rsa-pss-sha256"
 	Key       string `json:"key"`       // SHA-256 of the public key (SubjectPublicKeyInfo), in hex
 	Signature []byte `json:"signature"`
+	// Certificate is the one (DER, without its chain) by which the platform's
+	// authority has given Key to an enrolled agent; none in another's posture.
+	Certificate []byte `json:"certificate,omitempty"`
+}
+
+// PostureState is what came of an agent's postures.
+type PostureState struct {
+	Made    time.Time `json:"made,omitzero"`     // of the newest that counts
+	Refused uint64    `json:"refused,omitempty"` // that did not verify, in all
+	Reason  string    `json:"reason,omitempty"`  // of the last refusal; "" once one counts again
+	Told    time.Time `json:"told,omitzero"`     // when a refusal was last told
+	Nobody  uint64    `json:"nobody,omitempty"`  // that came while the agent was on no device
 }
 
 // Listener is one socket that waits for others.

@@ -50,10 +50,25 @@ func golden(t *testing.T) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
+	said, err := json.Marshal(api.Posture{
+		Made: at, Kernel: "6.12.1", OS: "Golden OS 1", Booted: at.Add(-time.Hour),
+		Listening: []api.Listener{{Proto: "tcp", Addr: netip.MustParseAddrPort("0.0.0.0:554"), Program: "rtspd", UID: 33}},
+		Accounts:  []api.Account{{Name: "root", Shell: "/bin/sh", Scheme: "locked"}},
+		Mounts:    []api.Mount{{Path: "/", Type: "squashfs", ReadOnly: true}},
+		Facts:     map[string]string{"identity-key": "file"}, Unread: []string{"proc/consoles: not permitted"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	posture, err := json.Marshal(api.SignedPosture{Body: said, Algorithm: "ed25519", Key: "5f7e", Signature: []byte{1, 2, 3}, Certificate: []byte{48, 130}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string]any{
-		"signed.json": signed,
-		"batch.json":  api.Batch{Version: 1, Epoch: 5, Records: []api.Record{{Seq: 1, Time: at, Kind: api.RecordAlert, Data: alert}, {Seq: 2, Time: at, Kind: api.RecordFlow, Bin: []byte{1, 2, 3}}}},
-		"ack.json":    api.BatchAck{Epoch: 5, Seq: 2},
+		"posture.json": api.Record{Seq: 3, Time: at, Kind: api.RecordPosture, Data: posture},
+		"signed.json":  signed,
+		"batch.json":   api.Batch{Version: 1, Epoch: 5, Records: []api.Record{{Seq: 1, Time: at, Kind: api.RecordAlert, Data: alert}, {Seq: 2, Time: at, Kind: api.RecordFlow, Bin: []byte{1, 2, 3}}}},
+		"ack.json":     api.BatchAck{Epoch: 5, Seq: 2},
 	}
 }
 
@@ -108,6 +123,16 @@ func TestGolden_oldMessagesAreRead(t *testing.T) {
 	var batch api.Batch
 	if err := json.Unmarshal(b, &batch); err != nil || len(batch.Records) != 2 || batch.Records[1].Kind != api.RecordFlow || len(batch.Records[1].Bin) != 3 {
 		t.Errorf("batch read as %+v, %v", batch, err)
+	}
+	var r api.Record
+	var s2 api.SignedPosture
+	var p api.Posture
+	if b, err = os.ReadFile(filepath.Join("testdata", "golden", "v1", "posture.json")); err != nil {
+		t.Fatal(err)
+	}
+	if json.Unmarshal(b, &r) != nil || json.Unmarshal(r.Data, &s2) != nil || json.Unmarshal(s2.Body, &p) != nil || r.Kind != api.RecordPosture || len(s2.Certificate) != 2 ||
+		len(p.Listening) != 1 || p.Listening[0].Addr.Port() != 554 || p.Accounts[0].Scheme != "locked" || !p.Mounts[0].ReadOnly {
+		t.Errorf("posture read as %+v", p)
 	}
 	var a ringwall.Alert
 	if err := json.Unmarshal(batch.Records[0].Data, &a); err != nil || a.Severity != ringwall.Critical || a.Stage != ringwall.Propagation || a.Peer.String() != "198.18.20.34" {

@@ -23,6 +23,7 @@ const (
 	RecordPeers    RecordKind = "peers"    // PeersSeen
 	RecordHealth   RecordKind = "health"   // Health
 	RecordLost     RecordKind = "lost"     // LostRange
+	RecordPosture  RecordKind = "posture"  // SignedPosture
 )
 
 // Record is one entry of a gateway's write-ahead log. (Gateway, Epoch, Seq)

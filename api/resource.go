@@ -56,7 +56,9 @@ type Device struct {
 	// Due is when it is to be assessed again, and why; zero when never.
 	Due       time.Time `json:"due,omitzero"`
 	DueReason string    `json:"dueReason,omitempty"`
-	Version   uint64    `json:"version"` // for If-Match
+	// Agent is the enrolled agent that runs on it and speaks of its state.
+	Agent   ringwall.GatewayID `json:"agent,omitempty"`
+	Version uint64             `json:"version"` // for If-Match
 }
 
 // TrustReason is one input to a device's trust, with the level it allows.
@@ -86,6 +88,8 @@ type DevicePatch struct {
 	Gate *Gate `json:"gate,omitempty"`
 	// Pin true binds the device to where it was last seen (Elsewhere).
 	Pin *bool `json:"pin,omitempty"`
+	// Agent says which enrolled agent runs on the device; "" is none.
+	Agent *ringwall.GatewayID `json:"agent,omitempty"`
 }
 
 // Gateway is a gateway as the API shows it.
@@ -109,6 +113,10 @@ type Gateway struct {
 	CertExpiry time.Time          `json:"certExpiry,omitzero"`
 	// Revoked is since when the gateway is refused, whatever it shows.
 	Revoked time.Time `json:"revoked,omitzero"`
+	// On is the device that the agent itself runs on, when somebody has said so.
+	On ringwall.DeviceID `json:"on,omitempty"`
+	// Posture is what came of its word on the state of what it runs on.
+	Posture *PostureState `json:"posture,omitempty"`
 }
 
 // GatewayPatch changes what is not nil.

@@ -67,7 +67,8 @@ type Agent struct {
 	watch    *watch
 	guard    *guard
 	up       *uplink
-	reported string // error of the last refused document; only accept uses it
+	posture  *onboard // nil: the agent does not speak of this machine
+	reported string   // error of the last refused document; only accept uses it
 	reacts   chan reaction
 	ended    chan struct{} // closed when nobody reacts any more
 	again    chan struct{} // a plan is to be applied anew
@@ -126,6 +127,9 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	a.watch = newWatch(a)
 	a.guard = &guard{agent: a}
 	a.up = &uplink{agent: a}
+	if a.cfg.Posture {
+		a.posture = newOnboard(a)
+	}
 	a.noteView()
 	if a.keeper.View().Desired.Generation > 0 {
 		if err := a.apply(ctx); err != nil {
@@ -172,6 +176,9 @@ func (a *Agent) Tasks() []task.Task {
 		task.Func("status", a.serveStatus),
 	}
 	tasks = append(tasks, a.watch.tasks()...)
+	if a.posture != nil {
+		tasks = append(tasks, task.Func("posture", a.posture.run))
+	}
 	if len(a.cfg.DNS) > 0 {
 		tasks = append(tasks, task.Func("dns reports", a.takeReports), task.Func("dns guard", a.guard.run))
 	}

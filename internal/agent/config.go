@@ -52,6 +52,9 @@ type Config struct {
 	// have been known, without an alert, before it is reported; 0 means 2 minutes.
 	Probation time.Duration
 
+	// Posture says that the agent speaks of the state of this machine too.
+	Posture bool
+
 	Log *slog.Logger     // nil drops everything
 	Now func() time.Time // nil means time.Now
 	// Disk is for tests; nil is the real disk.
@@ -65,14 +68,19 @@ const DefaultState = "/var/lib/ringwall"
 const tick = time.Minute
 
 func (c Config) withDefaults() (Config, error) {
-	if c.State == "" {
-		c.State = DefaultState
-	}
 	if c.Bridge == "" && len(c.LAN) == 0 {
 		return c, &ringwall.Error{Code: ringwall.Invalid, Text: "no interface towards devices is named", Hint: "give -bridge and -ports, or -lan"}
 	}
 	if c.Bridge != "" && len(c.Ports) == 0 || c.Bridge == "" && len(c.Ports) > 0 {
 		return c, &ringwall.Error{Code: ringwall.Invalid, Text: "a bridge and its ports go together", Hint: "give both -bridge and -ports"}
+	}
+	return c.defaults(), nil
+}
+
+// defaults fills in what was left out; an agent that is no gateway needs no more.
+func (c Config) defaults() Config {
+	if c.State == "" {
+		c.State = DefaultState
 	}
 	if c.RingBytes == 0 {
 		c.RingBytes = 4 << 20
@@ -93,7 +101,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return c, nil
+	return c
 }
 
 // taps returns the interfaces to listen on: those towards devices, and the

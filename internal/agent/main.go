@@ -25,6 +25,7 @@ const usage = `ringwall-agent is the gateway of Ringwall.
 
   ringwall-agent enrol  -platform URL -token FILE (-ca FILE | -pin SHA256)   make this machine a gateway
   ringwall-agent run    -bridge NAME -ports A,B -uplink NAME                enforce, watch, report
+  ringwall-agent posture                                                    on a device: speak of its own state, no more
   ringwall-agent dns                                                        the DNS guard; "run" starts it
   ringwall-agent status [-json]                                             what is in force
   ringwall-agent version
@@ -77,6 +78,8 @@ func dispatch(ctx context.Context, self, args []string, stdout, stderr io.Writer
 		return mainEnrol(ctx, rest, stdout, stderr)
 	case "run":
 		return mainRun(ctx, self, rest, stderr)
+	case "posture":
+		return mainPosture(ctx, rest, stderr)
 	case "dns":
 		return mainDNS(ctx, rest, stderr)
 	case "status":
@@ -179,6 +182,7 @@ func mainRun(ctx context.Context, self, args []string, stderr io.Writer) error {
 	fs.DurationVar(&c.Silent, "silent", 2*time.Minute, "a host unheard for less is never reported silent")
 	fs.DurationVar(&c.Gone, "gone", 30*time.Minute, "a host unheard for so long is gone")
 	fs.DurationVar(&c.Probation, "probation", 2*time.Minute, "how long a peer must have been known, without an alert, before it is learned")
+	fs.BoolVar(&c.Posture, "posture", false, "speak of the state of this machine too: sockets, versions, accounts, disk, boot")
 	fs.BoolVar(&asJSON, "log-json", false, "write the log as JSON")
 	fs.BoolVar(&verbose, "v", false, "log more")
 	if err := parse(fs, args); err != nil {
@@ -187,6 +191,23 @@ func mainRun(ctx context.Context, self, args []string, stderr io.Writer) error {
 	c.Log = logger(stderr, asJSON, verbose)
 	debug.SetGCPercent(gcPercent)
 	return Run(ctx, c, func() { c.Log.Info("gateway serves") })
+}
+
+func mainPosture(ctx context.Context, args []string, stderr io.Writer) error {
+	var c Config
+	var once, asJSON, verbose bool
+	fs := flags("posture", &c, stderr)
+	fs.BoolVar(&once, "once", false, "end when the platform has it")
+	fs.Int64Var(&c.LogBytes, "log-bytes", 4<<20, "most `bytes` of disk that the write-ahead log takes")
+	fs.DurationVar(&c.Poll, "poll", time.Hour, "how often the platform is asked whether a new certificate is due")
+	fs.BoolVar(&asJSON, "log-json", false, "write the log as JSON")
+	fs.BoolVar(&verbose, "v", false, "log more")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	c.Log = logger(stderr, asJSON, verbose)
+	debug.SetGCPercent(gcPercent)
+	return RunOnDevice(ctx, c, once, func() { c.Log.Info("agent speaks of this device") })
 }
 
 func mainDNS(ctx context.Context, args []string, stderr io.Writer) error {

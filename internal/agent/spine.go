@@ -18,6 +18,7 @@ import (
 type uplink struct {
 	agent *Agent
 	conn  atomic.Pointer[spine.Conn]
+	acked atomic.Pointer[api.BatchAck] // the last; nil before the first
 }
 
 // requestTimeout bounds one question to the platform.
@@ -89,6 +90,9 @@ func (u *uplink) serve(ctx context.Context) error {
 // timeFloor returns the latest time that the platform has vouched for.
 func (a *Agent) timeFloor() time.Time {
 	t := a.id.Enrolled
+	if a.keeper == nil { // no gateway: nothing is desired of it
+		return t
+	}
 	if i := a.keeper.View().Desired.Issued; i.After(t) {
 		t = i
 	}
@@ -98,7 +102,10 @@ func (a *Agent) timeFloor() time.Time {
 // ask fetches the desired state and takes it.
 func (u *uplink) ask(ctx context.Context) error {
 	a := u.agent
-	in := api.DesiredRequest{Version: api.Version, Have: a.keeper.Have()}
+	in := api.DesiredRequest{Version: api.Version}
+	if a.keeper != nil {
+		in.Have = a.keeper.Have()
+	}
 	key := u.renewal(&in)
 	var out api.DesiredAnswer
 	if err := u.request(ctx, api.DesiredSubject(a.id.Org, a.id.Gateway), in, &out); err != nil {
@@ -110,7 +117,7 @@ func (u *uplink) ask(ctx context.Context) error {
 	switch {
 	case out.Error != "":
 		return ringwall.Errorf(ringwall.Unavailable, "the platform answers: %.200s", out.Error)
-	case out.Signed == nil:
+	case out.Signed == nil || a.keeper == nil:
 		return nil
 	}
 	return a.accept(ctx, *out.Signed)
@@ -257,6 +264,7 @@ func (s *sender) step(ctx context.Context) bool {
 	}
 	s.pause = 0
 	s.next = ack.Seq + 1
+	a.up.acked.Store(&ack)
 	if err := l.Trim(ack.Seq); err != nil {
 		a.log.Error("write-ahead log cannot be trimmed", "err", err)
 	}

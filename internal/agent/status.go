@@ -40,11 +40,22 @@ type Status struct {
 	Unwatched  []string           `json:"unwatched,omitempty"` // interfaces of which no packet is seen now
 	RSSBytes   int64              `json:"rssBytes"`            // agent and DNS guard
 	Uptime     api.Duration       `json:"uptime,omitzero"`
+	Posture    *PostureStatus     `json:"posture,omitempty"` // nil: the agent does not speak of this machine
 	Faults     []string           `json:"faults,omitempty"`
+}
+
+// PostureStatus tells of the agent's word on the state of its machine.
+type PostureStatus struct {
+	Only bool      `json:"only,omitempty"` // the agent does nothing else
+	Made time.Time `json:"made,omitzero"`  // when the newest was made
+	Sent time.Time `json:"sent,omitzero"`  // when one last reached the platform
 }
 
 // status describes the running agent.
 func (a *Agent) status() Status {
+	if a.keeper == nil {
+		return a.statusOnDevice()
+	}
 	v := a.keeper.View()
 	s := Status{
 		Running: true, Version: Version, Org: a.id.Org, Gateway: a.id.Gateway,
@@ -67,6 +78,7 @@ func (a *Agent) status() Status {
 	if v.Unsure {
 		s.Faults = append(s.Faults, "it is not known which holds are in force; every device is quarantined")
 	}
+	s.Posture = a.posture.status()
 	s.Packets, s.TapDrops = a.watch.counts()
 	if s.Unwatched = a.watch.unwatched(); len(s.Unwatched) > 0 {
 		s.Faults = append(s.Faults, fmt.Sprintf("not watched: %s", strings.Join(s.Unwatched, ", ")))
@@ -145,10 +157,20 @@ func (s Status) Print(w io.Writer) error {
 	}
 	row("gateway", "%s", s.Gateway)
 	row("organisation", "%s", s.Org)
+	if s.Posture != nil && s.Posture.Only {
+		state = "running for " + time.Duration(s.Uptime).String() + ", on the device only"
+	}
 	row("agent", "%s, version %s", state, s.Version)
 	if s.Running {
 		row("platform", "%s", map[bool]string{true: "connected", false: "NOT CONNECTED"}[s.Connected])
 		row("unsent records", "%d (lost %d)", s.Unsent, s.Lost)
+		if p := s.Posture; p != nil {
+			row("posture", "made %s, last sent %s", clock(p.Made), clock(p.Sent))
+		}
+		if s.Posture != nil && s.Posture.Only {
+			s.printFaults(row)
+			return t.Flush()
+		}
 		row("packets seen", "%d (dropped by the tap %d)", s.Packets, s.TapDrops)
 		row("memory", "%.1f MiB", float64(s.RSSBytes)/(1<<20))
 		row("kernel", "%s", s.Tier)
@@ -167,8 +189,19 @@ func (s Status) Print(w io.Writer) error {
 		}
 		row("", "%s: %s by %s %s (%s)", h.Device, h.Do, h.By, until, h.ID)
 	}
+	s.printFaults(row)
+	return t.Flush()
+}
+
+func (s Status) printFaults(row func(k, format string, args ...any)) {
 	for _, f := range s.Faults {
 		row("FAULT", "%s", f)
 	}
-	return t.Flush()
+}
+
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.Format(time.RFC3339)
 }

@@ -18,8 +18,8 @@ import (
 type pager[T any] = func(context.Context, client.Paging) (api.Page[T], error)
 
 func newDevice(env Env) *cobra.Command {
-	return noun(env, "device", "Devices: list, show, mode, enrol, pin, assess, quarantine", []string{"devices"},
-		deviceList, deviceShow, deviceMode, deviceEnrol, devicePin, deviceAssess, deviceRestrict("quarantine", "Put a device into quarantine: only the remediation set passes"),
+	return noun(env, "device", "Devices: list, show, mode, set, enrol, pin, assess, quarantine", []string{"devices"},
+		deviceList, deviceShow, deviceMode, deviceSet, deviceEnrol, devicePin, deviceAssess, deviceRestrict("quarantine", "Put a device into quarantine: only the remediation set passes"),
 		deviceRestrict("cutoff", "Cut a device off: nothing passes"), deviceTimeline, deviceFlows)
 }
 
@@ -126,6 +126,9 @@ func showDevice(w io.Writer, d api.Device) {
 	row(w, "type", strings.TrimSpace(d.Type+" "+d.Vendor+" "+d.Model+" "+d.Firmware))
 	row(w, "address", fmt.Sprintf("%s %s %s", d.Binding.IP, d.Binding.MAC, d.Binding.Port))
 	row(w, "gateway", d.Gateway)
+	if d.Agent != "" {
+		row(w, "agent on it", d.Agent)
+	}
 	row(w, "enrolled", d.Enrolled)
 	row(w, "presence", fmt.Sprintf("%s, seen %s", d.Presence, when(d.Seen)))
 	row(w, "grade", fmt.Sprintf("%s (%s), %.0f %% measured, %s", d.Grade, d.Class, 100*d.Coverage, when(d.Graded)))
@@ -185,6 +188,37 @@ func deviceMode(k *conn) *cobra.Command {
 			return c.PatchDevice(ctx, id, 0, api.DevicePatch{Mode: &m})
 		}, func(io.Writer, api.Device) {}),
 	}
+}
+
+func deviceSet(k *conn) *cobra.Command {
+	var agent string
+	var c *cobra.Command
+	c = &cobra.Command{
+		Use: "set DEVICE", Short: "Say which enrolled agent runs on a device", Args: exactArgs(1),
+		Example: "  ringwall device set \"Front door camera\" --agent gw_...",
+		RunE: ask(k, func(ctx context.Context, cl *client.Client, args []string) (api.Device, error) {
+			if !c.Flags().Changed("agent") {
+				return api.Device{}, usagef("nothing is to be set; see --help")
+			}
+			id, err := deviceID(ctx, cl, args[0])
+			if err != nil {
+				return api.Device{}, err
+			}
+			gw := ringwall.GatewayID(agent)
+			if agent == "none" {
+				gw = ""
+			}
+			return cl.PatchDevice(ctx, id, 0, api.DevicePatch{Agent: &gw})
+		}, func(w io.Writer, d api.Device) {
+			if d.Agent == "" {
+				row(w, "set", d.Name, "no agent on it")
+				return
+			}
+			row(w, "set", d.Name, "agent on it", d.Agent)
+		}),
+	}
+	c.Flags().StringVar(&agent, "agent", "", "id of the agent as \"ringwall gateway list\" shows it; none takes it off")
+	return c
 }
 
 func deviceEnrol(k *conn) *cobra.Command {

@@ -59,6 +59,15 @@ func gatewayShow(k *conn) *cobra.Command {
 			for _, t := range g.Remediate {
 				row(w, "remediation", termText(t))
 			}
+			if g.On != "" {
+				row(w, "on device", g.On)
+			}
+			if p := g.Posture; p != nil {
+				row(w, "posture", fmt.Sprintf("last %s, %d refused", when(p.Made), p.Refused))
+				if p.Reason != "" {
+					row(w, "", "refused: "+p.Reason)
+				}
+			}
 			if g.LastError != "" {
 				row(w, "last error", g.LastError)
 			}

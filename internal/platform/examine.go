@@ -215,6 +215,11 @@ func (t *turn) examined(run audit.Scope, x api.Examination) (api.Assessment, err
 				opened = assess.Opened(o.Services, x.Services)
 			}
 		}
+		for _, o := range seen {
+			if o.Source == x.Source { // what it has said before brings no assessment again
+				opened = assess.Opened(o.Services, opened)
+			}
+		}
 	}
 	if err := t.tx.PutExamination(run, x); err != nil {
 		return api.Assessment{}, err

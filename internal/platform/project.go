@@ -33,6 +33,8 @@ func (t *turn) apply(gw ringwall.GatewayID, r api.Record) error {
 		err = read(r, func(p api.PeersSeen) error { return t.peers(gw, p) })
 	case api.RecordHealth:
 		err = read(r, func(h api.Health) error { return t.health(gw, r.Time, h) })
+	case api.RecordPosture:
+		err = t.posture(gw, r)
 	case api.RecordFlow, api.RecordDNS, api.RecordFeatures:
 		return nil // evidence: kept in the segments, read on demand
 	}

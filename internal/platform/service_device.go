@@ -72,6 +72,11 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 				return err
 			}
 		}
+		if p.Agent != nil && *p.Agent != old.Agent {
+			if err := t.bindAgent(old, *p.Agent); err != nil {
+				return err
+			}
+		}
 		if p.Pin != nil && *p.Pin {
 			if err := t.pin(scope, old); err != nil {
 				return err
@@ -83,6 +88,7 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 			set(&d.Mode, p.Mode)
 			set(&d.Enrolled, p.Enrolled)
 			set(&d.SIM, p.SIM)
+			set(&d.Agent, p.Agent)
 			set(&d.Assessor, p.Assessor)
 			set(&d.Profile.Use, p.Use)
 			if p.Gate != nil {
@@ -93,6 +99,11 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 			return nil
 		}); err != nil {
 			return err
+		}
+		if p.Agent != nil && *p.Agent != old.Agent {
+			if err := t.agentChanged(old, *p.Agent); err != nil {
+				return err
+			}
 		}
 		if err := t.gateAsks(scope, d); err != nil {
 			return err

@@ -36,7 +36,7 @@ func (v sight) device(d api.Device) api.Device {
 	if v.whole {
 		return d
 	}
-	d.Binding, d.Elsewhere, d.Terms, d.Assessor = api.Binding{}, nil, []api.Term{}, false
+	d.Binding, d.Elsewhere, d.Terms, d.Assessor, d.Agent = api.Binding{}, nil, []api.Term{}, false, ""
 	d.Holds, d.TrustReasons = slices.Clone(d.Holds), slices.Clone(d.TrustReasons)
 	for i := range d.Holds {
 		d.Holds[i].By, d.Holds[i].Reason, d.Holds[i].Alert = side(d.Holds[i].By), "", ""

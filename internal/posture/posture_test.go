@@ -16,6 +16,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -300,4 +301,29 @@ func FuzzCollect(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func TestListening(t *testing.T) {
+	head := "  sl  local_address rem_address   st\n"
+	root := fstest.MapFS{
+		"proc/net/tcp": file(head + "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000    33        0 11 1 0\n" +
+			"   1: 0100007F:1F90 0100007F:9999 01 00000000:00000000 00:00000000 00000000    33        0 12 1 0\n"),
+		"proc/net/udp6": file(head + "   0: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 13 2 0\n"),
+	}
+	if got, want := Listening(root), []string{"tcp 127.0.0.1:8080 33", "udp [::]:53 0"}; !slices.Equal(got, want) {
+		t.Errorf("listening: %q, want %q", got, want)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	mine := "tcp " + l.Addr().String() + " " + strconv.Itoa(os.Getuid())
+	if got := Listening(nil); !slices.Contains(got, mine) {
+		t.Errorf("the machine's: %q lacks %q", got, mine)
+	}
+	l.Close()
+	if got := Listening(nil); slices.Contains(got, mine) {
+		t.Errorf("closed, and still listed: %q", mine)
+	}
 }

@@ -2,16 +2,24 @@ package posture
 
 import (
 	"cmp"
+	"context"
 	"encoding/hex"
 	"errors"
 	"io/fs"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/ringwall/ringwall/api"
 )
+
+// inetTables are the kernel's tables of sockets, in /proc/net.
+var inetTables = [...]string{"tcp", "tcp6", "udp", "udp6"}
+
+// maxWatched bounds what Listening names.
+const maxWatched = 4096
 
 // process is who holds a socket.
 type process struct {
@@ -24,7 +32,7 @@ type process struct {
 func (c *collector) sockets() {
 	var found []owned
 	there := false
-	for _, proto := range []string{"tcp", "tcp6", "udp", "udp6"} {
+	for _, proto := range inetTables {
 		text, ok := c.read("proc/net/"+proto, maxFile)
 		there = there || ok
 		for l := range strings.Lines(text) {
@@ -185,4 +193,26 @@ func (c *collector) process(dir string) process {
 		}
 	}
 	return p
+}
+
+// Listening names the inet sockets that wait for others, one "proto address
+// user" each, sorted: what changes when a program opens or closes one. It reads
+// four files of /proc and looks at no process, so that it may be asked often.
+// root nil is the real one.
+func Listening(root fs.FS) []string {
+	if root == nil {
+		root = os.DirFS("/")
+	}
+	c := &collector{ctx: context.Background(), root: root}
+	out := []string{}
+	for _, proto := range inetTables {
+		text, _ := c.read("proc/net/"+proto, maxFile)
+		for l := range strings.Lines(text) {
+			if o, ok := inetSocket(l, strings.TrimSuffix(proto, "6")); ok && len(out) < maxWatched {
+				out = append(out, o.l.Proto+" "+o.l.Addr.String()+" "+strconv.Itoa(o.l.UID))
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }

@@ -72,7 +72,7 @@ func classOf(k api.RecordKind) class {
 	switch k {
 	case api.RecordFlow, api.RecordFeatures:
 		return bulk
-	case api.RecordDNS, api.RecordHealth, api.RecordPresence, api.RecordPeers:
+	case api.RecordDNS, api.RecordHealth, api.RecordPresence, api.RecordPeers, api.RecordPosture:
 		return useful
 	}
 	return precious

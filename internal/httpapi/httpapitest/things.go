@@ -185,6 +185,14 @@ func (m *Mem) PatchDevice(_ context.Context, a audit.Actor, id ringwall.DeviceID
 		}
 		d.SIM = *p.SIM
 	}
+	if p.Agent != nil {
+		if *p.Agent != "" {
+			if _, err := find(h.gateways, "gateway", *p.Agent); err != nil {
+				return d, err
+			}
+		}
+		d.Agent = *p.Agent
+	}
 	if p.Pin != nil && *p.Pin {
 		if d.Elsewhere == nil {
 			return d, ringwall.Errorf(ringwall.Conflict, "the device was not seen elsewhere than where it is bound")
