@@ -35,17 +35,17 @@ func TestFirewall_closedBaseThenPolicy(t *testing.T) {
 	echo(t, w.net, "198.51.100.20:80")
 	echo(t, w.net, "198.51.100.66:443")
 	d1 := w.dev[0]
-	check(t, "control: without rules, a connection", reach(d1, "tcp", "198.51.100.20:443"), true)
-	check(t, "control: without rules, the other port", reach(d1, "tcp", "198.51.100.20:80"), true)
-	check(t, "control: without rules, the other protocol", reach(d1, "udp", "198.51.100.20:443"), true)
-	check(t, "control: without rules, the other address", reach(d1, "tcp", "198.51.100.66:443"), true)
+	check(t, "control: without rules, a connection", reaches(d1, "tcp", "198.51.100.20:443"), true)
+	check(t, "control: without rules, the other port", reaches(d1, "tcp", "198.51.100.20:80"), true)
+	check(t, "control: without rules, the other protocol", reaches(d1, "udp", "198.51.100.20:443"), true)
+	check(t, "control: without rules, the other address", reaches(d1, "tcp", "198.51.100.66:443"), true)
 	fw := w.open(t)
 	t.Cleanup(func() { w.ruleset(t) })
 	t.Log("tier:", fw.Tier())
 	must(t, fw.Base(t.Context()))
 	check(t, "with the closed base, a connection", reach(d1, "tcp", "198.51.100.20:443"), false)
 	w.apply(t, w.desired(allowOut("cloud", "198.51.100.20/32", "tcp", p443)))
-	check(t, "what is allowed", reach(d1, "tcp", "198.51.100.20:443"), true)
+	check(t, "what is allowed", reaches(d1, "tcp", "198.51.100.20:443"), true)
 	check(t, "the other port", reach(d1, "tcp", "198.51.100.20:80"), false)
 	check(t, "the other protocol", reach(d1, "udp", "198.51.100.20:443"), false)
 	check(t, "the other address", reach(d1, "tcp", "198.51.100.66:443"), false)
@@ -54,7 +54,7 @@ func TestFirewall_closedBaseThenPolicy(t *testing.T) {
 	w.apply(t, w.desired(
 		allowOut("range", "198.51.100.0/24", "tcp", api.PortRange{First: 1, Last: 1024}),
 		api.Term{ID: "no", Action: api.Deny, Direction: api.FromDevice, CIDR: netip.MustParsePrefix("198.51.100.64/29"), Proto: "any"}))
-	check(t, "an address and port of a range", reach(d1, "tcp", "198.51.100.20:80"), true)
+	check(t, "an address and port of a range", reaches(d1, "tcp", "198.51.100.20:80"), true)
 	check(t, "a denied address", reach(d1, "tcp", "198.51.100.66:443"), false)
 	check(t, "another protocol than the range's", reach(d1, "udp", "198.51.100.20:443"), false)
 }
@@ -101,7 +101,7 @@ func TestFirewall_forgedSourcesAreDropped(t *testing.T) {
 	down()
 	undo := become(t, "10.77.0.11", mac(1))
 	forget()
-	check(t, "control: without rules, a clone of MAC and IP on another port", reach(d2, "udp", "198.51.100.20:443"), true)
+	check(t, "control: without rules, a clone of MAC and IP on another port", reaches(d2, "udp", "198.51.100.20:443"), true)
 	undo()
 
 	fw := w.open(t)
@@ -111,7 +111,7 @@ func TestFirewall_forgedSourcesAreDropped(t *testing.T) {
 	run(t, d1, "ip", "link", "set", "eth0", "up")
 	must(t, d1.Route("default", "10.77.0.1"))
 	forget()
-	check(t, "the true device", reach(d1, "udp", "198.51.100.20:443"), true)
+	check(t, "the true device", reaches(d1, "udp", "198.51.100.20:443"), true)
 	down()
 	for _, c := range []struct{ what, ip, hw string }{
 		{"a clone of MAC and IP on another port", "10.77.0.11", mac(1)},
@@ -150,7 +150,7 @@ func TestFirewall_devicesAmongThemselves(t *testing.T) {
 		echo(t, d, w.addr(i+1).String()+":554")
 		echo(t, d, w.addr(i+1).String()+":23")
 	}
-	check(t, "control: without rules, one device to another by way of the gateway", reach(w.dev[0], "tcp", "10.77.0.12:23"), true)
+	check(t, "control: without rules, one device to another by way of the gateway", reaches(w.dev[0], "tcp", "10.77.0.12:23"), true)
 	w.open(t)
 	t.Cleanup(func() { w.ruleset(t) })
 	must(t, w.fw.Base(t.Context()))
@@ -159,7 +159,7 @@ func TestFirewall_devicesAmongThemselves(t *testing.T) {
 	d.Devices[0].Terms = []api.Term{{ID: "watch", Action: api.Allow, Direction: api.FromDevice, Local: true, Proto: "any"}}
 	d.Devices[1].Terms = []api.Term{{ID: "rtsp", Action: api.Allow, Direction: api.ToDevice, Local: true, Proto: "tcp", Ports: port(554)}}
 	w.apply(t, d)
-	check(t, "both allow", reach(w.dev[0], "tcp", "10.77.0.12:554"), true)
+	check(t, "both allow", reaches(w.dev[0], "tcp", "10.77.0.12:554"), true)
 	check(t, "the other one does not allow the port", reach(w.dev[0], "tcp", "10.77.0.12:23"), false)
 	check(t, "the opener does not allow", reach(w.dev[2], "tcp", "10.77.0.12:554"), false)
 	check(t, "nobody allows", reach(w.dev[1], "tcp", "10.77.0.13:554"), false)
@@ -174,12 +174,12 @@ func TestFirewall_fromOutside(t *testing.T) {
 	w := newWorld(t, 1)
 	echo(t, w.dev[0], "10.77.0.11:80")
 	echo(t, w.dev[0], "10.77.0.11:554")
-	check(t, "control: without rules, from outside", reach(w.net, "tcp", "10.77.0.11:80"), true)
+	check(t, "control: without rules, from outside", reaches(w.net, "tcp", "10.77.0.11:80"), true)
 	w.open(t)
 	t.Cleanup(func() { w.ruleset(t) })
 	must(t, w.fw.Base(t.Context()))
 	w.apply(t, w.desired(api.Term{ID: "nvr", Action: api.Allow, Direction: api.ToDevice, CIDR: netip.MustParsePrefix("198.51.100.0/24"), Proto: "tcp", Ports: port(554)}))
-	check(t, "from outside to what is allowed", reach(w.net, "tcp", "10.77.0.11:554"), true)
+	check(t, "from outside to what is allowed", reaches(w.net, "tcp", "10.77.0.11:554"), true)
 	check(t, "from outside to another port", reach(w.net, "tcp", "10.77.0.11:80"), false)
 }
 
@@ -227,7 +227,7 @@ func TestFirewall_quarantineCutsEstablishedFlows(t *testing.T) {
 	check(t, "a stream that another opened to it", viewed.alive(), false)
 	check(t, "another device's stream", other.alive(), true)
 	check(t, "a new connection of the quarantined device", reach(w.dev[0], "tcp", "198.51.100.20:443"), false)
-	check(t, "the update server", reach(w.dev[0], "tcp", "198.51.100.90:443"), true)
+	check(t, "the update server", reaches(w.dev[0], "tcp", "198.51.100.90:443"), true)
 	n, err := w.fw.CutFlows(t.Context(), 1)
 	must(t, err)
 	if n < 2 { // its own stream and the one to it; the connection to the update server too
@@ -244,7 +244,7 @@ func TestFirewall_quarantineCutsEstablishedFlows(t *testing.T) {
 	must(t, w.fw.Restrict(t.Context(), 1, ringwall.Cutoff))
 	check(t, "cut off, the update server", reach(w.dev[0], "tcp", "198.51.100.90:443"), false)
 	must(t, w.fw.Restrict(t.Context(), 1, ringwall.Unrestricted))
-	check(t, "released", reach(w.dev[0], "tcp", "198.51.100.20:443"), true)
+	check(t, "released", reaches(w.dev[0], "tcp", "198.51.100.20:443"), true)
 	if err := w.fw.Restrict(t.Context(), 99, ringwall.Quarantine); ringwall.CodeOf(err) != ringwall.NotFound {
 		t.Errorf("Restrict of an unknown mark = %v, want not-found", err)
 	}
@@ -329,8 +329,8 @@ func TestFirewall_modes(t *testing.T) {
 	d.Devices[0].Mode = ringwall.Learn
 	d.Devices[1].Mode = ringwall.Shadow
 	w.apply(t, d)
-	check(t, "learn", reach(w.dev[0], "tcp", "198.51.100.66:23"), true)
-	check(t, "shadow", reach(w.dev[1], "tcp", "198.51.100.66:23"), true)
+	check(t, "learn", reaches(w.dev[0], "tcp", "198.51.100.66:23"), true)
+	check(t, "shadow", reaches(w.dev[1], "tcp", "198.51.100.66:23"), true)
 	check(t, "enforce", reach(w.dev[2], "tcp", "198.51.100.66:23"), false)
 	c := w.counts(t)
 	if c[1].PassedUp.Packets < 3 || c[1].PassedDown.Packets < 2 || c[1].Would.Packets != 0 || c[1].Refused.Packets != 0 {
@@ -358,7 +358,7 @@ func TestFirewall_strangers(t *testing.T) {
 	d.Devices = d.Devices[:1] // nobody knows device 2
 	d.Arrival = ringwall.Learn
 	w.apply(t, d)
-	check(t, "a stranger where strangers are learned", reach(w.dev[1], "tcp", "198.51.100.20:443"), true)
+	check(t, "a stranger where strangers are learned", reaches(w.dev[1], "tcp", "198.51.100.20:443"), true)
 	s := openStream(t, w.dev[1], "198.51.100.20:443")
 	c := w.counts(t)
 	if got := c[policy.Stranger]; got.Refused.Packets != 0 {
@@ -369,7 +369,7 @@ func TestFirewall_strangers(t *testing.T) {
 	w.apply(t, d)
 	check(t, "a stranger where strangers are isolated", reach(w.dev[1], "tcp", "198.51.100.20:443"), false)
 	check(t, "its stream of before", s.alive(), false)
-	check(t, "its names", reach(w.dev[1], "udp", "10.77.0.1:53"), true)
+	check(t, "its names", reaches(w.dev[1], "udp", "10.77.0.1:53"), true)
 	check(t, "the gateway's other ports", reach(w.dev[1], "tcp", "10.77.0.1:80"), false)
 	c = w.counts(t)
 	if got := c[policy.Stranger]; got.Refused.Packets == 0 {
@@ -396,7 +396,7 @@ func TestFirewall_aHeldDeviceCannotBecomeAStranger(t *testing.T) {
 		must(t, w.dev[0].Route("default", "10.77.0.1"))
 	}
 	change()
-	check(t, "control: a free device with another MAC is learned as a stranger", reach(w.dev[0], "tcp", "198.51.100.20:443"), true)
+	check(t, "control: a free device with another MAC is learned as a stranger", reaches(w.dev[0], "tcp", "198.51.100.20:443"), true)
 	w.apply(t, d, api.Hold{ID: "hld_1", Device: "dev_1", Do: ringwall.Quarantine})
 	check(t, "a held device with another MAC and IP", reach(w.dev[0], "tcp", "198.51.100.20:443"), false)
 }
@@ -412,7 +412,7 @@ func TestFirewall_input(t *testing.T) {
 	}
 	echo(t, w.gw, "198.51.100.1:22")
 	echo(t, w.gw, "198.51.100.1:80")
-	check(t, "control: without rules, ssh of the gateway", reach(w.dev[0], "tcp", "10.77.0.1:22"), true)
+	check(t, "control: without rules, ssh of the gateway", reaches(w.dev[0], "tcp", "10.77.0.1:22"), true)
 	fw, err := nft.Open(cfg)
 	must(t, err)
 	defer fw.Close()
@@ -421,17 +421,17 @@ func TestFirewall_input(t *testing.T) {
 	t.Cleanup(func() { w.ruleset(t) })
 	w.apply(t, w.desired())
 	d := w.dev[0]
-	check(t, "names", reach(d, "udp", "10.77.0.1:53"), true)
-	check(t, "names over TCP", reach(d, "tcp", "10.77.0.1:53"), true)
-	check(t, "a service", reach(d, "udp", "10.77.0.1:123"), true)
+	check(t, "names", reaches(d, "udp", "10.77.0.1:53"), true)
+	check(t, "names over TCP", reaches(d, "tcp", "10.77.0.1:53"), true)
+	check(t, "a service", reaches(d, "udp", "10.77.0.1:123"), true)
 	check(t, "ssh of the gateway", reach(d, "tcp", "10.77.0.1:22"), false)
-	check(t, "enrolment", reach(d, "tcp", "10.77.0.1:8443"), true)
-	check(t, "management from outside", reach(w.net, "tcp", "198.51.100.1:22"), true)
+	check(t, "enrolment", reaches(d, "tcp", "10.77.0.1:8443"), true)
+	check(t, "management from outside", reaches(w.net, "tcp", "198.51.100.1:22"), true)
 	check(t, "other ports from outside", reach(w.net, "tcp", "198.51.100.1:80"), false)
 	must(t, fw.Restrict(t.Context(), 1, ringwall.Cutoff))
 	check(t, "names, cut off", reach(d, "udp", "10.77.0.1:53"), false)
-	check(t, "enrolment, cut off", reach(d, "tcp", "10.77.0.1:8443"), true)
-	check(t, "management while a device is cut off", reach(w.net, "tcp", "198.51.100.1:22"), true)
+	check(t, "enrolment, cut off", reaches(d, "tcp", "10.77.0.1:8443"), true)
+	check(t, "management while a device is cut off", reaches(w.net, "tcp", "198.51.100.1:22"), true)
 }
 
 func TestFirewall_staysAfterTheProgram(t *testing.T) {
@@ -442,12 +442,12 @@ func TestFirewall_staysAfterTheProgram(t *testing.T) {
 	hash := w.apply(t, d)
 	s := openStream(t, w.dev[0], "198.51.100.20:443")
 	must(t, w.fw.Close())
-	check(t, "after Close, what is allowed", reach(w.dev[0], "tcp", "198.51.100.20:443"), true)
+	check(t, "after Close, what is allowed", reaches(w.dev[0], "tcp", "198.51.100.20:443"), true)
 	check(t, "after Close, what is not", reach(w.dev[0], "tcp", "198.51.100.66:443"), false)
 	// The next life loads its base and finds everything in place.
 	w.open(t)
 	must(t, w.fw.Base(t.Context()))
-	check(t, "after the next Base", reach(w.dev[0], "tcp", "198.51.100.20:443"), true)
+	check(t, "after the next Base", reaches(w.dev[0], "tcp", "198.51.100.20:443"), true)
 	check(t, "a stream of the former life", s.alive(), true)
 	got, err := w.fw.Hash(t.Context())
 	must(t, err)
@@ -517,13 +517,13 @@ func TestFirewall_plainInterface(t *testing.T) {
 	d := w.desired(allowOut("cloud", "198.51.100.20/32", "tcp", p443))
 	d.Devices[0].Binding.Port = "lan0"
 	w.apply(t, d)
-	check(t, "behind a plain interface and the gateway's address", reach(dev, "tcp", "198.51.100.20:443"), true)
+	check(t, "behind a plain interface and the gateway's address", reaches(dev, "tcp", "198.51.100.20:443"), true)
 	d.Devices[0].Binding.Port = "lan1"
 	w.apply(t, d)
 	check(t, "from another interface than its own", reach(dev, "tcp", "198.51.100.20:443"), false)
 	d.Devices[0].Binding.Port = ""
 	w.apply(t, d)
-	check(t, "bound to no interface", reach(dev, "tcp", "198.51.100.20:443"), true)
+	check(t, "bound to no interface", reaches(dev, "tcp", "198.51.100.20:443"), true)
 	w.ruleset(t)
 }
 

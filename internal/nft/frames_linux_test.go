@@ -165,7 +165,7 @@ func TestFirewall_portsThatAreNotIsolated(t *testing.T) {
 	must(t, w.gw.Plug("p2", "br0", false))
 	must(t, w.gw.Sysctl("ipv4/conf/br0/proxy_arp_pvlan", "0"))
 	echo(t, w.dev[1], "10.77.0.12:23")
-	check(t, "control: without rules and isolation, from device to device", reach(w.dev[0], "tcp", "10.77.0.12:23"), true)
+	check(t, "control: without rules and isolation, from device to device", reaches(w.dev[0], "tcp", "10.77.0.12:23"), true)
 	w.open(t)
 	t.Cleanup(func() { w.ruleset(t) })
 	must(t, w.fw.Base(t.Context()))

@@ -166,6 +166,17 @@ func reach(ns *netns.NS, network, addr string) bool {
 	return false
 }
 
+// reaches is reach for what has to pass: a busy machine may take its time, as
+// after a link came up.
+func reaches(ns *netns.NS, network, addr string) bool {
+	for until := time.Now().Add(20 * time.Second); !reach(ns, network, addr); {
+		if time.Now().After(until) {
+			return false
+		}
+	}
+	return true
+}
+
 func check(t *testing.T, what string, got, want bool) {
 	t.Helper()
 	if got != want {
