@@ -18,6 +18,7 @@ package snmp
 import (
 	"context"
 	"crypto/rand"
+	"encoding/asn1"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ type Probe struct{}
 func (Probe) Def() assess.Definition {
 	return assess.Definition{
 		ID: "snmp", Title: "SNMP: answers to default communities",
-		Sends:      "GET of one value over UDP 161 with five communities in versions 1 and 2c, and one discovery of version 3, each twice at most; three more values with a community that was taken",
+		Sends:      "GET of one value over UDP 161 with five communities in versions 1 and 2c, and one discovery of version 3, each twice at most; one value that does not exist and three more with a community that was taken",
 		Indicators: []string{"CO-10"}, Intrusion: assess.Asks, Together: true, Reaches: []string{"udp/161"},
 	}
 }
@@ -106,6 +107,9 @@ func (a agent) judge(ctx context.Context) assess.Answer {
 	case closed:
 		f.Outcome, f.Title = ringwall.Pass, "there is no SNMP agent"
 		f.Evidence = []string{"UDP port 161 is closed"}
+	case len(taken) > 0 && a.hollow(ctx, taken[0]):
+		f.Outcome, f.Title = ringwall.Unknown, "the SNMP agent says yes to everything, so its yes means nothing"
+		f.Evidence = []string{"negative control: a value that does not exist was given"}
 	case len(taken) > 0 && slices.ContainsFunc(taken, func(k key) bool { return k.community == control }):
 		f.Outcome, f.Confidence, f.Title = ringwall.Fail, ringwall.Confirmed, "SNMP answers whoever asks, with any community"
 		f.Evidence = []string{"a random community was answered"}
@@ -225,7 +229,19 @@ func (a agent) judgeWrite(ctx context.Context) (ringwall.Finding, bool) {
 // host says that nothing listens.
 func (a agent) takes(ctx context.Context, k key) (yes, closed bool) {
 	p, closed, ok := a.exchange(ctx, k, tagGet, binding{Name: sysObjectID(), Value: null()})
-	return ok && p.Status == 0, closed
+	// One that sends our own question back has given no value.
+	v := asn1.RawValue{}
+	if ok {
+		v = p.Bindings[0].Value
+	}
+	return ok && p.Status == 0 && (v.Class != asn1.ClassUniversal || v.Tag != asn1.TagNull), closed
+}
+
+// hollow reports whether the agent gives a value for a name that does not exist
+// too: its answers mean nothing.
+func (a agent) hollow(ctx context.Context, k key) bool {
+	p, _, ok := a.exchange(ctx, k, tagGet, binding{Name: nothing(), Value: null()})
+	return ok && p.Status == 0
 }
 
 // exchange sends one request and returns the answer to it.
