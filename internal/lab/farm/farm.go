@@ -14,6 +14,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strconv"
@@ -31,6 +32,8 @@ type Service struct {
 	TLS  bool
 	// Serve takes the listener and serves until it is closed.
 	Serve func(b *Box, l net.Listener) error
+	// Packets makes it a UDP service: it takes the socket instead.
+	Packets func(b *Box, c net.PacketConn) error
 }
 
 // Model is one kind of device.
@@ -41,6 +44,8 @@ type Model struct {
 	Silent bool
 	// Hides is a port that its maker does not declare; 0 for none.
 	Hides uint16
+	// Locks says that it locks after five wrong passwords.
+	Locks bool
 }
 
 // Box is one standing device.
@@ -51,7 +56,9 @@ type Box struct {
 	Password string
 	// Token and Other are bearer tokens of two accounts.
 	Token, Other string
-	cert         *tls.Config
+	// Lock counts wrong passwords; nil for a model that never locks.
+	Lock *Lock
+	cert *tls.Config
 }
 
 // Declared lists the services as a maker declares them. One maker lies: it
@@ -61,7 +68,11 @@ func (b *Box) Declared() (out []api.Service) {
 		if b.Hides == s.Port {
 			continue
 		}
-		out = append(out, api.Service{Proto: "tcp", Port: s.Port, Name: s.Name})
+		proto := "tcp"
+		if s.Packets != nil {
+			proto = "udp"
+		}
+		out = append(out, api.Service{Proto: proto, Port: s.Port, Name: s.Name})
 	}
 	return out
 }
@@ -72,7 +83,7 @@ type Farm struct {
 
 	street, viewer *netns.NS
 	mu             sync.Mutex
-	open           []net.Listener
+	open           []io.Closer
 	runs           sync.WaitGroup
 	down           bool
 	failed         []error
@@ -137,16 +148,19 @@ func (f *Farm) place(ctx context.Context, b *Box) (err error) {
 	if b.cert, err = certificate(b.Addr); err != nil {
 		return err
 	}
+	if b.Locks {
+		b.Lock = &Lock{}
+	}
 	for _, s := range b.Services {
-		l, err := f.street.Listen(ctx, "tcp4", net.JoinHostPort(b.Addr.String(), strconv.Itoa(int(s.Port))))
+		serve, end, err := f.bind(ctx, b, s)
 		if err != nil {
 			return err
 		}
 		f.mu.Lock()
-		f.open = append(f.open, l)
+		f.open = append(f.open, end)
 		f.mu.Unlock()
 		f.runs.Go(func() {
-			if err := s.Serve(b, l); err != nil && !f.ending() {
+			if err := serve(); err != nil && !f.ending() {
 				f.mu.Lock()
 				f.failed = append(f.failed, fmt.Errorf("%s on port %d: %w", b.Name, s.Port, err))
 				f.mu.Unlock()
@@ -154,6 +168,17 @@ func (f *Farm) place(ctx context.Context, b *Box) (err error) {
 		})
 	}
 	return nil
+}
+
+// bind opens a service's port and returns how to serve it until it is closed.
+func (f *Farm) bind(ctx context.Context, b *Box, s Service) (serve func() error, end io.Closer, err error) {
+	address := net.JoinHostPort(b.Addr.String(), strconv.Itoa(int(s.Port)))
+	if s.Packets != nil {
+		c, err := f.street.ListenPacket(ctx, "udp4", address)
+		return func() error { return s.Packets(b, c) }, c, err
+	}
+	l, err := f.street.Listen(ctx, "tcp4", address)
+	return func() error { return s.Serve(b, l) }, l, err
 }
 
 func (f *Farm) ending() bool {

@@ -262,3 +262,26 @@ func Mark(a api.Assessment) ([]byte, error) {
 		Services          []string            `json:"services"`
 	}{a.Target, a.Grade, a.Best, a.Worst, a.Class, a.Risk, a.Coverage, a.Modules, answers, services})
 }
+
+// Street assesses what stands in the farm as anybody would, with default budgets
+// and nothing that strains.
+func (f *Farm) Street(now func() time.Time) (*assess.Runner, []assess.Target) {
+	var targets []assess.Target
+	for _, b := range f.Boxes {
+		targets = append(targets, assess.Target{Name: b.Name, Addr: b.Addr})
+	}
+	return &assess.Runner{Network: f.Viewer(), Probes: probe.All(), Finders: probe.Finders(), Now: now}, targets
+}
+
+// False returns what an assessment of a decoy proves that is not so: a decoy has
+// nothing behind it, so nothing can be proven but that it asks for logins in the
+// clear and that something like a telnet or a careless SSH answers.
+func False(a api.Assessment) (out []ringwall.Finding) {
+	for _, f := range a.Findings {
+		spoken := f.Indicator == "CO-02" || f.Indicator == "CO-03" || f.Indicator == "CO-07"
+		if f.Outcome == ringwall.Fail && f.Confidence == ringwall.Confirmed && !spoken {
+			out = append(out, f)
+		}
+	}
+	return out
+}

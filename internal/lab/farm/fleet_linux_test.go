@@ -31,6 +31,7 @@ func TestFleet(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED, NOT TESTED: the fleet takes a while")
 	}
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	f := up(t, Twenty())

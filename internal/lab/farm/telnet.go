@@ -15,13 +15,14 @@ func telnet(user, password string) func(*Box, net.Listener) error {
 		if word == "" {
 			word = b.Password
 		}
-		return accept(l, func(c net.Conn) { (&terminal{c: c, in: bufio.NewReader(c)}).play(user, word) })
+		return accept(l, func(c net.Conn) { (&terminal{c: c, in: bufio.NewReader(c), lock: b.Lock}).play(user, word) })
 	}
 }
 
 type terminal struct {
-	c  net.Conn
-	in *bufio.Reader
+	c    net.Conn
+	in   *bufio.Reader
+	lock *Lock
 }
 
 func (t *terminal) say(s string) { _, _ = io.WriteString(t.c, s) }
@@ -68,9 +69,10 @@ func (t *terminal) play(user, password string) {
 		if !ok {
 			return
 		}
-		if name == user && word == password {
+		if name == user && word == password && !t.lock.Shut("system "+name) {
 			break
 		}
+		t.lock.Wrong("telnet " + name)
 		t.say("\r\nLogin incorrect\r\n")
 	}
 	for {

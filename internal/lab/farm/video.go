@@ -33,7 +33,7 @@ func (v video) serve(b *Box, l net.Listener) error {
 	if v.password == "" {
 		v.password = b.Password
 	}
-	h := &stream{video: v}
+	h := &stream{video: v, lock: b.Lock}
 	srv := &gortsplib.Server{
 		Handler: h, RTSPAddress: l.Addr().String(), AuthMethods: []auth.VerifyMethod{auth.VerifyMethodDigestMD5},
 		Listen: once(l),
@@ -76,6 +76,7 @@ func once(l net.Listener) func(string, string) (net.Listener, error) {
 
 type stream struct {
 	video
+	lock   *Lock
 	stream *gortsplib.ServerStream
 }
 
@@ -118,7 +119,13 @@ func (s *stream) OnPlay(*gortsplib.ServerHandlerOnPlayCtx) (*base.Response, erro
 }
 
 func (s *stream) answer(c *gortsplib.ServerConn, r *base.Request, path string) (*base.Response, *gortsplib.ServerStream, error) {
+	if s.lock.Shut("") {
+		return &base.Response{StatusCode: base.StatusForbidden}, nil, nil
+	}
 	if !s.open && !c.VerifyCredentials(r, s.user, s.password) {
+		if len(r.Header["Authorization"]) > 0 {
+			s.lock.Wrong("")
+		}
 		return &base.Response{StatusCode: base.StatusUnauthorized}, nil, liberrors.ErrServerAuth{}
 	}
 	if strings.Trim(path, "/") != s.path {

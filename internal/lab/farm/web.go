@@ -61,7 +61,7 @@ func form(user, password string, secure bool) func(*Box, net.Listener) error {
 			f.forget(r)
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 		})
-		return serveHTTP(b, l, secure, mux)
+		return serveHTTP(b, l, secure, guarded(b, mux))
 	}
 }
 
@@ -157,10 +157,7 @@ func (c camera) serve(b *Box, l net.Listener) error {
 	login := digest.NewVerifier("camera", algorithm, time.Now)
 	mux := http.NewServeMux()
 	if !c.noONVIF {
-		mux.Handle("/onvif/", device.New(device.Config{
-			Users: users, Vendor: "Larkspur", Model: "LS-7", Firmware: "3.2.1", Serial: "0001", RTSPPort: c.rtsp, RTSPPath: "/live", Width: 64, Height: 48,
-			Protocols: map[string]int{"RTSP": int(c.rtsp)}, Now: time.Now, PreAuthOpen: c.preAuthOpen,
-		}))
+		mux.Handle("/onvif/", soap(users, c))
 	}
 	if c.snapshot {
 		mux.HandleFunc("GET /snapshot.jpg", func(w http.ResponseWriter, _ *http.Request) {
@@ -191,7 +188,15 @@ func (c camera) serve(b *Box, l net.Listener) error {
 		}
 		page(w, http.StatusOK, "Camera", "<p>Settings</p>")
 	})
-	return serveHTTP(b, l, c.secure, mux)
+	return serveHTTP(b, l, c.secure, guarded(b, mux))
+}
+
+// soap is a camera's ONVIF service.
+func soap(users *device.Users, c camera) http.Handler {
+	return device.New(device.Config{
+		Users: users, Vendor: "Larkspur", Model: "LS-7", Firmware: "3.2.1", Serial: "0001", RTSPPort: c.rtsp, RTSPPath: "/live", Width: 64, Height: 48,
+		Protocols: map[string]int{"RTSP": int(c.rtsp)}, Now: time.Now, PreAuthOpen: c.preAuthOpen,
+	})
 }
 
 // bearer is a JSON interface behind a token; five wrong ones are enough.
