@@ -71,6 +71,10 @@ func reaches() []string {
 	return out
 }
 
+// controls is how many unusual ports of a host that says yes to everybody are
+// looked at beside the usual ones.
+const controls = 4
+
 // Run scans the target.
 func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.Answer, error) {
 	list := env.Ports
@@ -85,10 +89,14 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 	wg.Go(func() { datagrams = Datagrams(ctx, env.Net, t.Addr) })
 	r := Scan(ctx, env.Net, t, list)
 	yes := len(r.Open) > maxOpen
-	open := r.Open
+	open, decoy := r.Open, false
 	if yes {
 		env.Say("ports: %d of %d ports open: it says yes to everybody, only services that name themselves are kept", len(r.Open), len(list))
 		open = slices.DeleteFunc(Default(), func(p uint16) bool { return !slices.Contains(r.Open, p) })
+		// Where ports on which nothing of the kind listens hand out a shell too,
+		// what the usual ports say is the decoy's.
+		unusual := slices.DeleteFunc(slices.Clone(r.Open), func(p uint16) bool { return slices.Contains(open, p) })
+		decoy = slices.ContainsFunc(name(ctx, env.Net, t, unusual[:min(len(unusual), controls)]), func(s api.Service) bool { return isShell(s.Name) })
 	}
 	a := assess.Answer{Services: name(ctx, env.Net, t, open)}
 	wg.Wait()
@@ -101,7 +109,7 @@ func (Probe) Run(ctx context.Context, env *assess.Env, t assess.Target) (assess.
 		return assess.Answer{}, ringwall.Errorf(ringwall.Unavailable, "%s answers on none of %d ports, not even with a refusal", t.Name, len(list))
 	}
 	if ctx.Err() == nil {
-		a.Findings = []ringwall.Finding{remoteShell(a.Services, r, len(list), yes)}
+		a.Findings = []ringwall.Finding{remoteShell(a.Services, r, len(list), yes, decoy)}
 		if f, ok := secureShell(a.Services, len(list), yes); ok {
 			a.Findings = append(a.Findings, f)
 		}
@@ -139,7 +147,7 @@ func isShell(name string) bool {
 }
 
 // remoteShell answers CO-02.
-func remoteShell(services []api.Service, r Result, looked int, yes bool) ringwall.Finding {
+func remoteShell(services []api.Service, r Result, looked int, yes, decoy bool) ringwall.Finding {
 	f := ringwall.Finding{Indicator: "CO-02", Facts: map[string]string{"ports": fmt.Sprint(looked), "scan": r.By.String()}}
 	for _, s := range services {
 		if isShell(s.Name) {
@@ -149,7 +157,7 @@ func remoteShell(services []api.Service, r Result, looked int, yes bool) ringwal
 	}
 	scope := fmt.Sprintf("%d of 65535 TCP ports were looked at by %s: %d open, %d refused, %d silent", looked, r.By, len(r.Open), r.Closed, r.Silent)
 	switch {
-	case yes && len(f.Evidence) > 3:
+	case decoy, yes && len(f.Evidence) > 3:
 		// Telnet on more ports than any device has is a decoy's.
 		f.Outcome, f.Title = ringwall.Unknown, "the host says yes on every port: what is the device's own cannot be told"
 		f.Evidence = []string{scope}

@@ -147,6 +147,21 @@ func TestProbe_yesToEverything(t *testing.T) {
 	probetest.Want(t, a.Findings, "CO-02", ringwall.Unknown, 0)
 }
 
+// TestRemoteShell_decoy has a telnet on one usual port among hundreds that are
+// open: only what the unusual ones say tells whose it is.
+func TestRemoteShell_decoy(t *testing.T) {
+	one := []api.Service{{Proto: "tcp", Port: 34599, Name: "telnet"}}
+	r := Result{Open: make([]uint16, maxOpen+20)}
+	for _, tt := range []struct {
+		yes, decoy bool
+		want       ringwall.Outcome
+	}{{true, true, ringwall.Unknown}, {true, false, ringwall.Fail}, {false, false, ringwall.Fail}} {
+		if f := remoteShell(one, r, 65535, tt.yes, tt.decoy); f.Outcome != tt.want {
+			t.Errorf("yes %v, decoy %v: %v, want %v", tt.yes, tt.decoy, f.Outcome, tt.want)
+		}
+	}
+}
+
 func FuzzIdentify(f *testing.F) {
 	f.Add([]byte("\xff\xfd\x01\xff\xfb\x03login: "))
 	f.Add([]byte("RTSP/1.0 200 OK\r\nServer: x\r\n\r\n"))
