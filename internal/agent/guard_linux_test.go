@@ -41,10 +41,10 @@ func TestAgent_guard(t *testing.T) {
 	}
 	p = r.start("-dns", "10.77.0.1:53")
 	r.serving(p, 1)
-	eventually(t, p, "the guard is adopted", 5*time.Second, func() bool { return guard() == first })
+	eventually(t, p, "the guard is adopted", time.Minute, func() bool { return guard() == first })
 
 	must(t, unix.Kill(first, unix.SIGKILL))
-	eventually(t, p, "another guard is started", 15*time.Second, func() bool { g := guard(); return g != 0 && g != first })
+	eventually(t, p, "another guard is started", time.Minute, func() bool { g := guard(); return g != 0 && g != first })
 	eventually(t, p, "and answers", 5*time.Second, answers)
 	second := guard()
 
@@ -53,6 +53,6 @@ func TestAgent_guard(t *testing.T) {
 	}
 	p = r.start("-dns", "10.77.0.1:5353")
 	r.serving(p, 1)
-	eventually(t, p, "the guard is replaced", 20*time.Second, func() bool { g := guard(); return g != 0 && g != second })
-	eventually(t, p, "and does not answer at its old place", 5*time.Second, func() bool { return !answers() })
+	eventually(t, p, "the guard is replaced", time.Minute, func() bool { g := guard(); return g != 0 && g != second })
+	eventually(t, p, "and does not answer at its old place", time.Minute, func() bool { return !answers() })
 }

@@ -19,7 +19,7 @@ func TestAgent_platformLostItsStore(t *testing.T) {
 	p := r.start()
 	r.publish(desired(1, ringwall.Enforce))
 	r.serving(p, 1)
-	eventually(t, p, "records arrive", 10*time.Second, func() bool { return len(r.stored()) > 0 })
+	eventually(t, p, "records arrive", time.Minute, func() bool { return len(r.stored()) > 0 })
 	r.stopPlatform()
 	must(t, r.store.Close())
 	fresh, err := segment.Open(filepath.Join(r.dir, "fresh"), segment.Config{})
@@ -63,7 +63,7 @@ func TestAgent_renewsItsCertificate(t *testing.T) {
 	p := r.start()
 	r.publish(desired(1, ringwall.Enforce))
 	r.serving(p, 1)
-	eventually(t, p, "the certificate is renewed", 10*time.Second, func() bool {
+	eventually(t, p, "the certificate is renewed", time.Minute, func() bool {
 		return pair().Leaf.NotAfter.After(before.Leaf.NotAfter.Add(24 * time.Hour))
 	})
 	serial := pair().Leaf.SerialNumber

@@ -78,7 +78,7 @@ func TestAgent_namesAndReports(t *testing.T) {
 	if n := named.n.Load(); n != 0 {
 		t.Errorf("%d datagrams pass to an address that nobody asked for by its name", n)
 	}
-	eventually(t, p, "the allowed name is answered", 10*time.Second, func() bool {
+	eventually(t, p, "the allowed name is answered", time.Minute, func() bool {
 		rcode, addrs, err := r.ask(r.cam, "api.vendor.example.")
 		return err == nil && rcode == dns.RcodeSuccess && len(addrs) == 1
 	})
@@ -98,7 +98,7 @@ func TestAgent_namesAndReports(t *testing.T) {
 		}
 		return verdicts["refused"]
 	})
-	eventually(t, p, "the DNS guard's decisions", 30*time.Second, func() bool {
+	eventually(t, p, "the DNS guard's decisions", time.Minute, func() bool {
 		bound, refused := false, false
 		for _, d := range find[api.DNSReport](r, api.RecordDNS) {
 			bound = bound || d.Device == cam && d.Name == "api.vendor.example" && d.Verdict == "bound"
@@ -106,7 +106,7 @@ func TestAgent_namesAndReports(t *testing.T) {
 		}
 		return bound && refused
 	})
-	eventually(t, p, "the camera is seen at its port", 10*time.Second, func() bool {
+	eventually(t, p, "the camera is seen at its port", time.Minute, func() bool {
 		for _, s := range find[api.Sighting](r, api.RecordPresence) {
 			if s.Device == cam && s.Port == "p-cam" && s.Presence == ringwall.Online && s.MAC == "02:00:00:00:00:0a" {
 				return true
@@ -137,7 +137,7 @@ func TestAgent_namesAndReports(t *testing.T) {
 		}
 		return linkDown(i.Index)
 	}))
-	eventually(t, p, "the camera is silent, then gone", 30*time.Second, func() bool {
+	eventually(t, p, "the camera is silent, then gone", time.Minute, func() bool {
 		var silent, gone bool
 		for _, s := range find[api.Sighting](r, api.RecordPresence) {
 			if s.Device == cam {
@@ -166,7 +166,7 @@ func TestAgent_countsRefusalsExactly(t *testing.T) {
 	}
 	p = r.start()
 	var got uint64
-	eventually(t, p, fmt.Sprintf("%d refusals are reported", sent.Load()), 20*time.Second, func() bool {
+	eventually(t, p, fmt.Sprintf("%d refusals are reported", sent.Load()), time.Minute, func() bool {
 		got = 0
 		for _, f := range find[api.Features](r, api.RecordFeatures) {
 			if f.Device == cam {

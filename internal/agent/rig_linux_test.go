@@ -359,7 +359,7 @@ func eventually(t testing.TB, p *process, what string, within time.Duration, ok 
 func (r *rig) serving(p *process, generation uint64) agent.Status {
 	r.Helper()
 	var s agent.Status
-	eventually(r, p, fmt.Sprintf("generation %d in force", generation), 15*time.Second, func() bool {
+	eventually(r, p, fmt.Sprintf("generation %d in force", generation), time.Minute, func() bool {
 		var err error
 		s, err = r.status()
 		return err == nil && s.Running && s.Generation == generation && s.Hash != ""

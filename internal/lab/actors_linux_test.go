@@ -30,7 +30,7 @@ import (
 // wait tries f until it says true or patience is over.
 func wait(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for until := time.Now().Add(15 * time.Second); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
 		if f() {
 			return
 		}

@@ -96,13 +96,12 @@ func (r *running) owner() audit.Actor {
 
 func (r *running) wait(what string, f func() bool) {
 	r.Helper()
-	for range 1000 {
+	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
 		if f() {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	r.Fatalf("no %s within 10 s", what)
+	r.Fatalf("no %s within a minute", what)
 }
 
 // box is a gateway as the platform sees it.
