@@ -41,16 +41,6 @@ func (l *Lock) Wrong(account string) {
 	}
 }
 
-// Forget begins to count anew, as a lock does when its time is over.
-func (l *Lock) Forget() {
-	if l == nil {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	clear(l.wrong)
-}
-
 // Shut reports whether an account is locked.
 func (l *Lock) Shut(account string) bool {
 	if l == nil {
