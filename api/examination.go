@@ -193,7 +193,7 @@ type SignedPosture struct {
 
 // PostureState is what came of an agent's postures.
 type PostureState struct {
-	Made    time.Time `json:"made,omitzero"`     // of the newest that counts
+	Made    time.Time `json:"made,omitzero"`     // of the newest that verified; no older one counts
 	Refused uint64    `json:"refused,omitempty"` // that did not verify, in all
 	Reason  string    `json:"reason,omitempty"`  // of the last refusal; "" once one counts again
 	Told    time.Time `json:"told,omitzero"`     // when a refusal was last told

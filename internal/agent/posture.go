@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -257,9 +256,8 @@ func (o *onboard) once(ctx context.Context) error {
 	for !o.arrived() {
 		select {
 		case <-ctx.Done():
-			return &ringwall.Error{
-				Code: ringwall.Unavailable, Text: "the platform did not take the posture", Hint: "it is in the log; the next run sends it", Err: fmt.Errorf("waiting for the platform: %w", context.Cause(ctx)),
-			}
+			// The cause is not wrapped: whoever ends this early is told too.
+			return &ringwall.Error{Code: ringwall.Unavailable, Text: "the platform did not take the posture", Hint: "it is in the log; the next run sends it"}
 		case <-t.C:
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,36 +19,6 @@ import (
 	"github.com/ringwall/ringwall/internal/identity"
 	"github.com/ringwall/ringwall/internal/posture"
 )
-
-// enrolled writes the identity that enrolment would have written, and returns
-// its state directory and its key.
-func enrolled(t *testing.T) (state string, key *ecdsa.PrivateKey) {
-	t.Helper()
-	dir := t.TempDir()
-	ca, err := identity.OpenAuthority(filepath.Join(dir, "keys"), time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, csr, err := newKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	org, gw := ringwall.OrgID("org_a"), ringwall.GatewayID("gw_a")
-	cert, err := ca.SignGateway(org, gw, []byte(csr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := Config{State: filepath.Join(dir, "state")}.defaults()
-	if err := os.MkdirAll(c.State, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.adopt(api.EnrolAnswer{
-		Org: org, Gateway: gw, Certificate: string(cert.PEM), CA: string(ca.Certificate()), Spine: []string{"tls://127.0.0.1:1"}, SigningKeys: map[string][]byte{"k1": make([]byte, 32)},
-	}, key); err != nil {
-		t.Fatal(err)
-	}
-	return c.State, key
-}
 
 const oneSocket = "  sl  local_address rem_address   st\n   0: 00000000:0017 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4242 1 0\n"
 
@@ -66,7 +35,7 @@ func root(tcp string) fstest.MapFS {
 // onDevice opens an agent that is on a device, with a root of its own.
 func onDevice(t *testing.T, tcp string) (*Agent, *ecdsa.PrivateKey) {
 	t.Helper()
-	state, key := enrolled(t)
+	state, key, _ := enrolledBy(t, t.TempDir(), "")
 	a, err := newOnDevice(Config{State: state, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)

@@ -64,6 +64,9 @@ func gatewayShow(k *conn) *cobra.Command {
 			}
 			if p := g.Posture; p != nil {
 				row(w, "posture", fmt.Sprintf("last %s, %d refused", when(p.Made), p.Refused))
+				if g.On == "" && p.Nobody > 0 {
+					row(w, "", `on no device: say on which with "ringwall device set DEVICE --agent `+string(g.ID)+`"`)
+				}
 				if p.Reason != "" {
 					row(w, "", "refused: "+p.Reason)
 				}

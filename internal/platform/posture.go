@@ -65,8 +65,9 @@ func (t *turn) posture(gw ringwall.GatewayID, r api.Record) error {
 	case t.at.Sub(p.Made) > postureLate:
 		return ringwall.Errorf(ringwall.Conflict, "the posture of %s was made too long ago", p.Made.Format(time.RFC3339))
 	case !p.Made.After(state.Made):
-		return t.refusePosture(scope, g, state, ringwall.Errorf(ringwall.Unverified, "posture: it is not newer than the one that counts"))
+		return t.refusePosture(scope, g, state, ringwall.Errorf(ringwall.Unverified, "posture: it is not newer than the one before"))
 	case g.On == "":
+		state.Made = p.Made
 		state.Nobody++
 		if err := t.keepPosture(scope, gw, state); err != nil || state.Nobody > 1 {
 			return err

@@ -235,6 +235,36 @@ func TestPosture_ofAnAgentOnNoDeviceIsCountedAndToldOnce(t *testing.T) {
 	if x := h.posture(b); x != nil {
 		t.Errorf("it became evidence: %+v", x)
 	}
+	// Once it is on a device its next word counts, and none from before.
+	h.link(b.answer.Gateway)
+	h.report(b, says(t, b.key, b, state(time.Now().Add(-time.Minute))), says(t, b.key, b, state(time.Now())))
+	h.wait("examination", func() bool { return h.posture(b) != nil })
+	if p := h.agent(b).Posture; p.Nobody != 0 || p.Refused != 1 {
+		t.Errorf("on a device: %+v", p)
+	}
+}
+
+// What an agent listens on and no probe has seen brings an assessment once, not
+// with every posture.
+func TestPosture_openPortBringsOneAssessment(t *testing.T) {
+	h := newHouse(t)
+	b := h.onDevice()
+	h.submit(probed("AP-01", ringwall.Pass))
+	due := func() time.Time { return h.devices()[0].Due }
+	before := due()
+	h.report(b, says(t, b.key, b, state(time.Now().Add(-time.Minute))))
+	h.wait("assessment that is due", func() bool { d := h.devices()[0]; return d.DueReason == dueOpened && time.Until(d.Due) < time.Minute })
+	h.submit(probed("AP-01", ringwall.Pass)) // the probes ran, and still do not see the port
+	if d := h.devices()[0]; time.Until(d.Due) < time.Hour {
+		t.Fatalf("after it ran it is due %v (%s), at first %v", d.Due, d.DueReason, before)
+	}
+	other := state(time.Now())
+	other.Accounts[0].Scheme = "md5" // other words, the same ports
+	h.report(b, says(t, b.key, b, other))
+	h.wait("evidence", func() bool { p := h.agent(b).Posture; return p != nil && p.Made.Equal(other.Made) })
+	if d := h.devices()[0]; time.Until(d.Due) < time.Hour {
+		t.Errorf("the same port makes it due again: %v (%s)", d.Due, d.DueReason)
+	}
 }
 
 func TestAgent_isOnOneDeviceAndEnrolled(t *testing.T) {

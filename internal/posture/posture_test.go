@@ -175,6 +175,29 @@ func TestCollect_tells_what_it_could_not_read(t *testing.T) {
 	}
 }
 
+// A service manager shows the agent a read-only root where the device has none.
+func TestCollect_mounts_of_a_sandbox(t *testing.T) {
+	for _, c := range []struct {
+		line string
+		want bool
+	}{
+		{"20 1 254:0 / / ro,relatime - ext4 /dev/sda1 rw,errors=remount-ro\n", false},
+		{"20 1 254:0 / / ro,relatime - ext4 /dev/sda1 ro\n", true},
+		{"20 1 254:0 / / rw,relatime - squashfs /dev/mtdblock2 rw\n", true},
+	} {
+		root := device()
+		root["proc/self/mountinfo"] = file(c.line)
+		p := collect(t, denied{root, []string{"proc/1/mountinfo"}})
+		if len(p.Mounts) != 1 || p.Mounts[0].ReadOnly != c.want {
+			t.Errorf("%s is read as %+v", c.line, p.Mounts)
+		}
+		root["proc/1/mountinfo"] = file(c.line)
+		if p := collect(t, root); !p.Mounts[0].ReadOnly {
+			t.Errorf("as the first process sees it %s is not read-only", c.line)
+		}
+	}
+}
+
 func TestCollect_is_bounded(t *testing.T) {
 	root := device()
 	var tcp, passwd strings.Builder

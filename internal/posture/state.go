@@ -82,10 +82,14 @@ var pseudo = [...]string{
 	"hugetlbfs", "configfs", "fusectl", "efivarfs", "binfmt_misc", "autofs", "rpc_pipefs", "nsfs", "selinuxfs",
 }
 
-// mounts lists file systems that hold data, from mountinfo.
+// mounts lists file systems that hold data, from mountinfo: as the first process
+// sees them. Our own view may be one that a service manager has made read-only
+// for us alone (systemd's ProtectSystem), so of it only the file systems' own
+// options count.
 func (c *collector) mounts() {
 	text, ok := c.read("proc/1/mountinfo", 1<<20)
-	if !ok {
+	own := !ok
+	if own {
 		if text, ok = c.read("proc/self/mountinfo", 1<<20); !ok {
 			c.note("proc/self/mountinfo: not there")
 			return
@@ -107,7 +111,7 @@ func (c *collector) mounts() {
 		dm := maps[f[2]]
 		m := api.Mount{
 			Path: clean(unescape(f[4]), 200), Type: clean(f[sep+1], 40),
-			ReadOnly: slices.Contains(options, "ro") || slices.Contains(strings.Split(super, ","), "ro"), NoExec: slices.Contains(options, "noexec"),
+			ReadOnly: !own && slices.Contains(options, "ro") || slices.Contains(strings.Split(super, ","), "ro"), NoExec: slices.Contains(options, "noexec"),
 			Encrypted: dm.crypt || f[sep+1] == "ecryptfs" || f[sep+1] == "fuse.gocryptfs", Verified: dm.verity,
 		}
 		switch m.Type {
