@@ -18,8 +18,8 @@ import (
 type pager[T any] = func(context.Context, client.Paging) (api.Page[T], error)
 
 func newDevice(env Env) *cobra.Command {
-	return noun(env, "device", "Devices: list, show, mode, set, enrol, pin, assess, quarantine", []string{"devices"},
-		deviceList, deviceShow, deviceMode, deviceSet, deviceEnrol, devicePin, deviceAssess, deviceRestrict("quarantine", "Put a device into quarantine: only the remediation set passes"),
+	return noun(env, "device", "Devices: list, show, mode, set, enrol, pin, assess, examine, report, quarantine", []string{"devices"},
+		deviceList, deviceShow, deviceMode, deviceSet, deviceEnrol, devicePin, deviceAssess, deviceExamine, deviceEvidence, deviceReport, deviceQuestionnaire, deviceRestrict("quarantine", "Put a device into quarantine: only the remediation set passes"),
 		deviceRestrict("cutoff", "Cut a device off: nothing passes"), deviceTimeline, deviceFlows)
 }
 
@@ -191,33 +191,57 @@ func deviceMode(k *conn) *cobra.Command {
 }
 
 func deviceSet(k *conn) *cobra.Command {
-	var agent string
-	var c *cobra.Command
-	c = &cobra.Command{
-		Use: "set DEVICE", Short: "Say which enrolled agent runs on a device", Args: exactArgs(1),
-		Example: "  ringwall device set \"Front door camera\" --agent gw_...",
-		RunE: ask(k, func(ctx context.Context, cl *client.Client, args []string) (api.Device, error) {
-			if !c.Flags().Changed("agent") {
-				return api.Device{}, usagef("nothing is to be set; see --help")
-			}
-			id, err := deviceID(ctx, cl, args[0])
-			if err != nil {
-				return api.Device{}, err
-			}
+	var agent, use, gate string
+	var ungraded bool
+	c := &cobra.Command{
+		Use: "set DEVICE", Short: "Say what a device is used for, its own gate, which agent runs on it", Args: exactArgs(1),
+		Example: "  ringwall device set \"Front door camera\" --use public --gate low\n  ringwall device set \"Front door camera\" --agent gw_...",
+	}
+	c.RunE = ask(k, func(ctx context.Context, cl *client.Client, args []string) (api.Device, error) {
+		var p api.DevicePatch
+		fl := c.Flags()
+		if fl.Changed("agent") {
 			gw := ringwall.GatewayID(agent)
 			if agent == "none" {
 				gw = ""
 			}
-			return cl.PatchDevice(ctx, id, 0, api.DevicePatch{Agent: &gw})
-		}, func(w io.Writer, d api.Device) {
-			if d.Agent == "" {
-				row(w, "set", d.Name, "no agent on it")
-				return
+			p.Agent = &gw
+		}
+		if fl.Changed("use") {
+			p.Use = &use
+		}
+		if fl.Changed("gate") {
+			g, err := readGate(gate, ungraded)
+			if err != nil {
+				return api.Device{}, err
 			}
-			row(w, "set", d.Name, "agent on it", d.Agent)
-		}),
-	}
-	c.Flags().StringVar(&agent, "agent", "", "id of the agent as \"ringwall gateway list\" shows it; none takes it off")
+			p.Gate = &g
+		} else if ungraded {
+			return api.Device{}, usagef("--ungraded is said of a --gate")
+		}
+		if p == (api.DevicePatch{}) {
+			return api.Device{}, usagef("nothing is to be set; see --help")
+		}
+		id, err := deviceID(ctx, cl, args[0])
+		if err != nil {
+			return api.Device{}, err
+		}
+		return cl.PatchDevice(ctx, id, 0, p)
+	}, func(w io.Writer, d api.Device) {
+		row(w, "device", d.Name)
+		row(w, "use", dash(d.Profile.Use))
+		own := "the organisation's"
+		if d.Gate != nil {
+			own = gateText(*d.Gate)
+		}
+		row(w, "gate", own)
+		row(w, "agent on it", dash(string(d.Agent)))
+	})
+	fl := c.Flags()
+	fl.StringVar(&use, "use", "", "what it is used for: consumer, public or production")
+	fl.StringVar(&gate, "gate", "", "worst grade with which it may go online: low, medium, high (any); none = the organisation's")
+	fl.BoolVar(&ungraded, "ungraded", false, "with --gate: let it pass without a grade too")
+	fl.StringVar(&agent, "agent", "", "id of the agent as \"ringwall gateway list\" shows it; none takes it off")
 	return c
 }
 

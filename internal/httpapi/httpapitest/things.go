@@ -185,6 +185,14 @@ func (m *Mem) PatchDevice(_ context.Context, a audit.Actor, id ringwall.DeviceID
 		}
 		d.SIM = *p.SIM
 	}
+	if p.Use != nil {
+		d.Profile.Use = *p.Use
+	}
+	if p.Gate != nil {
+		if d.Gate = p.Gate; p.Gate.Worst == ringwall.Ungraded {
+			d.Gate = nil
+		}
+	}
 	if p.Agent != nil {
 		if *p.Agent != "" {
 			if _, err := find(h.gateways, "gateway", *p.Agent); err != nil {
