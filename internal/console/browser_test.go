@@ -225,6 +225,40 @@ func TestBrowser_an_owner_at_work(t *testing.T) {
 	b.do("logging out", chromedp.Click(chromedp.CSS(`form[action="/logout"] button`)), chromedp.WaitVisible(chromedp.CSS(`input[name="password"]`)))
 }
 
+func TestBrowser_a_party_betters_a_grade(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED, NOT TESTED: short")
+	}
+	b := newBrowser(t)
+	b.login()
+	device := b.url + "/devices/" + string(b.w.BadCamera)
+
+	// An answer is kept as soon as it is given, and is there after a reload; it
+	// brings the question that depends on it.
+	b.do("questionnaire", chromedp.Navigate(device+"/questionnaire"), chromedp.WaitVisible(chromedp.CSS(`progress`)), chromedp.WaitNotPresent(chromedp.CSS(`input[type="date"]`)),
+		chromedp.Click(chromedp.CSS(`input[name="answer"][value="yes"]`)), chromedp.WaitVisible(chromedp.CSS(`input[type="date"]`)))
+	b.do("reload", chromedp.Navigate(b.url+"/tasks"), chromedp.WaitVisible(chromedp.CSS(`table`)), chromedp.Navigate(device+"/questionnaire"), chromedp.WaitVisible(chromedp.CSS(`input[type="date"]`)))
+	b.until("the answer stands", `document.querySelector('input[name="answer"][value="yes"]').checked`)
+	if q, err := b.w.Questionnaire(t.Context(), b.w.Owner, b.w.BadCamera, "en"); err != nil || q.Answered != 1 || q.Asked != 2 {
+		t.Errorf("%d of %d are answered, %v", q.Answered, q.Asked, err)
+	}
+	b.do("handing in", chromedp.Click(chromedp.CSS(`form[action$="/declare"] button`)), chromedp.WaitVisible(chromedp.CSS(`.note.good`)))
+	xs, err := b.w.Examinations(t.Context(), b.w.Owner, b.w.BadCamera)
+	if err != nil || len(xs) != 2 || xs[1].Kind != api.ExamDeclaration {
+		t.Errorf("%d examinations stand, %v", len(xs), err)
+	}
+
+	// One click replaces the password, which is shown once.
+	b.do("a task", chromedp.Navigate(device), chromedp.Click(chromedp.CSS(`form[action$="/do"] button`)), chromedp.WaitVisible(chromedp.CSS(`#secret`)))
+	secret := b.text(`#secret`)
+	if len(secret) < 12 {
+		t.Errorf("the secret is %q", secret)
+	}
+	b.shot("secret")
+	b.do("the page again", chromedp.Navigate(device), chromedp.WaitVisible(chromedp.CSS(`.tiles`)), chromedp.WaitNotPresent(chromedp.CSS(`#secret`)))
+	b.until("the secret is nowhere", `!document.documentElement.outerHTML.includes(`+fmt.Sprintf("%q", secret)+`)`)
+}
+
 func TestBrowser_no_page_scrolls_sideways_on_a_phone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED, NOT TESTED: short")
@@ -235,6 +269,7 @@ func TestBrowser_no_page_scrolls_sideways_on_a_phone(t *testing.T) {
 		"overview": "/", "devices": "/devices", "device": "/devices/" + string(b.w.BadCamera), "newcomer": "/devices/" + string(b.w.Newcomer),
 		"incidents": "/incidents", "incident": "/incidents/" + string(b.w.Attack), "gateways": "/gateways", "gateway": "/gateways/" + string(b.w.House),
 		"sims": "/sims", "sim": "/sims/" + string(b.w.MeterSIM), "audit": "/audit", "people": "/people",
+		"tasks": "/tasks", "assessing": "/assessing", "questionnaire": "/devices/" + string(b.w.BadCamera) + "/questionnaire",
 	}
 	for _, size := range []struct {
 		name          string

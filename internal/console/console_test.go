@@ -74,6 +74,7 @@ func (s *site) pages() []string {
 		"/incidents", "/incidents?all=1", "/incidents/" + string(s.Attack), "/incidents/" + string(s.OldIncident),
 		"/gateways", "/gateways/" + string(s.House), "/gateways/" + string(s.Shed),
 		"/sims", "/sims/" + string(s.MeterSIM), "/audit", "/people",
+		"/tasks", "/tasks?status=all&party=manufacturer", "/tasks?status=done", "/assessing", "/devices/" + string(s.BadCamera) + "/questionnaire",
 	}
 }
 

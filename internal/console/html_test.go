@@ -205,7 +205,8 @@ func (d doc) wellMade(t *testing.T) {
 			return
 		}
 		id, _ := get(n, "id")
-		labelled := fors[id] && id != ""
+		_, named := get(n, "aria-labelledby") // that it is there is looked at below
+		labelled := named || fors[id] && id != ""
 		for p := n.Parent; p != nil && !labelled; p = p.Parent {
 			labelled = p.Data == "label" && textOf(p) != ""
 		}
