@@ -205,6 +205,9 @@ type Assessment struct {
 	// from them, one an indicator.
 	Examinations    []Examination   `json:"examinations,omitempty"`
 	Vulnerabilities []Vulnerability `json:"vulnerabilities,omitempty"`
+	// Contradictions are what a party declared and a measurement refutes. The
+	// grade has counted them: who is refuted is believed less.
+	Contradictions []ringwall.Finding `json:"contradictions,omitempty"`
 }
 
 // ModuleScore is the risk of one module, 0 to 1, at best, expected and worst.

@@ -194,9 +194,11 @@ func runAssess(ctx context.Context, env Env, o *assessOptions, args []string) er
 		return err
 	}
 	for i := range as {
-		as[i].Vulnerabilities = vulnerabilities(data, as[i])
+		a := &as[i]
+		a.Vulnerabilities = vulnerabilities(data, *a)
+		a.Contradictions = assess.Contradictions(assess.Default().For(a.Profile), assess.Evidence(a.Examinations, labs), a.Ended)
 	}
-	if perr := o.show(env, as); perr != nil {
+	if perr := o.show(env, as, labs); perr != nil {
 		return perr
 	}
 	if err != nil {
@@ -302,13 +304,13 @@ func probed(ctx context.Context, env Env, r *assess.Runner, o *assessOptions, ta
 }
 
 // show prints the assessments and writes the files that were asked for.
-func (o *assessOptions) show(env Env, as []api.Assessment) error {
+func (o *assessOptions) show(env Env, as []api.Assessment, labs []api.Laboratory) error {
 	if !o.out.sarif {
 		if err := printAssessments(env.Stdout, *o, as); err != nil {
 			return err
 		}
 	}
-	return o.out.write(env, as)
+	return o.out.write(env, as, labs)
 }
 
 // submission is a platform that assessments go to. A nil one takes nothing.
@@ -607,6 +609,12 @@ func printDetails(w io.Writer, a api.Assessment) {
 			if f.Remedy != "" {
 				fmt.Fprintf(w, "            remedy: %s\n", safe(f.Remedy))
 			}
+		}
+	}
+	for _, f := range a.Contradictions {
+		fmt.Fprintf(w, "  contradiction: %s %s\n", f.Indicator, safe(f.Title))
+		for _, e := range f.Evidence {
+			fmt.Fprintf(w, "            %s\n", safe(e))
 		}
 	}
 	for _, p := range a.Prescribed {

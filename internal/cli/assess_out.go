@@ -59,7 +59,7 @@ func (o *outputs) check() error {
 }
 
 // write writes what was asked for.
-func (o *outputs) write(env Env, as []api.Assessment) error {
+func (o *outputs) write(env Env, as []api.Assessment, labs []api.Laboratory) error {
 	catalogue, err := i18n.Load()
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (o *outputs) write(env Env, as []api.Assessment) error {
 	words := catalogue.Match(map[string]string{"en": "en", "zh": "zh-CN"}[o.language])
 	var log sarifLog
 	for n, a := range as {
-		in, err := report.Of(a, a.Target, assess.Remedials(assess.Default().For(a.Profile), graded(a), a.Device, a.Services, a.Ended), env.Now().UTC(), toolName(), words)
+		in, err := report.Of(a, a.Target, assess.Remedials(assess.Default().For(a.Profile), graded(a, labs), a.Device, a.Services, a.Ended), env.Now().UTC(), toolName(), words)
 		if err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (o *outputs) write(env Env, as []api.Assessment) error {
 			}
 		}
 		if o.bundle != "" {
-			if err := o.seal(env, numbered(o.bundle, n, len(as)), a); err != nil {
+			if err := o.seal(env, numbered(o.bundle, n, len(as)), a, labs); err != nil {
 				return err
 			}
 		}
@@ -134,11 +134,11 @@ func numbered(path string, n, of int) string {
 }
 
 // graded grades an assessment's evidence as it was graded.
-func graded(a api.Assessment) assess.Result {
-	return assess.Grade(assess.Default().For(a.Profile), assess.Evidence(a.Examinations, nil), a.Ended)
+func graded(a api.Assessment, labs []api.Laboratory) assess.Result {
+	return assess.Grade(assess.Default().For(a.Profile), assess.Evidence(a.Examinations, labs), a.Ended)
 }
 
-func (o *outputs) seal(env Env, path string, a api.Assessment) error {
+func (o *outputs) seal(env Env, path string, a api.Assessment, labs []api.Laboratory) error {
 	key, where, err := signingKey(env, o.key)
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ func (o *outputs) seal(env Env, path string, a api.Assessment) error {
 			incidents = append(incidents, f)
 		}
 	}
-	b, _, err := assess.NewBundle(assess.Default(), a.Profile, a.Examinations, nil, incidents, a.Ended)
+	b, _, err := assess.NewBundle(assess.Default(), a.Profile, a.Examinations, labs, incidents, a.Ended)
 	if err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ CVE JSON 5). What was examined before is matched with it, without a new scan.`,
 				take  func(*vuln.Data, io.Reader) (*vuln.Data, error)
 			}{
 				{from, func(_ *vuln.Data, r io.Reader) (*vuln.Data, error) { return vuln.Load(r) }},
-				{kev, vuln.ImportKEV}, {nvd, vuln.ImportNVD}, {cve, vuln.ImportCVE},
+				{kev, importAny}, {nvd, importAny}, {cve, importAny},
 			} {
 				for _, path := range in.files {
 					if data, err = takeIn(path, data, in.take); err != nil {
@@ -134,6 +134,9 @@ CVE JSON 5). What was examined before is matched with it, without a new scan.`,
 	c.Flags().StringArrayVar(&cve, "cve", nil, "CVE records (JSON)")
 	return c
 }
+
+// importAny takes in a file of any known kind, gzipped or not.
+func importAny(base *vuln.Data, r io.Reader) (*vuln.Data, error) { return vuln.Import(base, r) }
 
 // dataPath is where data are kept: a platform's, or one's own.
 func dataPath(env Env, dir string) (string, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/ringwall/ringwall/internal/detect"
 	"github.com/ringwall/ringwall/internal/incident"
 	"github.com/ringwall/ringwall/internal/policy"
+	"github.com/ringwall/ringwall/internal/trust"
 )
 
 // composeGateway makes and signs the next generation of a gateway's desired
@@ -105,8 +106,16 @@ func (t *turn) devicePolicy(scope audit.Scope, dev api.Device, mark uint32, g ap
 	terms := policy.Compose(policy.Input{
 		Type: dev.Type, Trust: dev.Trust, Mode: dev.Mode, Learned: learned, Owner: owner, LocalNets: g.LocalNets, Remediation: g.Remediate,
 	})
+	mode := dev.Mode
+	gate, err := t.gate(scope, dev)
+	if err != nil {
+		return api.DevicePolicy{}, err
+	}
+	if gate == trust.GateClosed {
+		mode = ringwall.Enforce // nobody passes a closed gate because he is still being learned
+	}
 	return api.DevicePolicy{
-		Device: dev.ID, Mark: mark, Binding: dev.Binding, Mode: dev.Mode, Trust: dev.Trust, Terms: terms, Learned: learned,
+		Device: dev.ID, Mark: mark, Binding: dev.Binding, Mode: mode, Trust: dev.Trust, Terms: terms, Learned: learned,
 		Assessor: dev.Assessor,
 	}, nil
 }

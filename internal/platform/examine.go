@@ -178,7 +178,7 @@ func (t *turn) reckon(scope audit.Scope, a api.Assessment) (_ api.Assessment, ne
 	res := assess.Grade(e.rubric, e.findings, t.at)
 	res.Fill(&a, e.rubric)
 	a.Findings, a.Examinations, a.Prescribed = e.rubric.Settled(e.findings, t.at), e.examinations, assess.Prescribe(e.rubric, res, d.Gateway != "")
-	a.Vulnerabilities = t.vulnerabilities(a)
+	a.Vulnerabilities, a.Contradictions = t.vulnerabilities(a), assess.Contradictions(e.rubric, e.findings, t.at)
 	if len(a.Services) == 0 {
 		a.Services = []api.Service{}
 		for _, x := range e.examinations {

@@ -233,3 +233,33 @@ func TestTasksFollowWhatIsMeasured(t *testing.T) {
 		t.Errorf("a person says that it is done: %v, want invalid", err)
 	}
 }
+
+func TestAClosedGateEndsLearning(t *testing.T) {
+	h := newHouse(t)
+	owner := h.as(ringwall.PartOwner)
+	learn := ringwall.Learn
+	if _, err := h.Service().PatchDevice(t.Context(), owner, h.dev.ID, 0, api.DevicePatch{Mode: &learn}); err != nil {
+		t.Fatal(err)
+	}
+	mode := func() ringwall.Mode {
+		t.Helper()
+		d := h.desiredOf(h.b, 0)
+		if d == nil || len(d.Devices) != 1 {
+			t.Fatalf("the gateway is told %+v", d)
+		}
+		return d.Devices[0].Mode
+	}
+	if got := mode(); got != ringwall.Learn {
+		t.Fatalf("with no gate a stranger is in mode %v", got)
+	}
+	if _, err := h.Service().PutAssessSettings(t.Context(), owner, api.AssessSettings{Gate: api.Gate{Worst: ringwall.MediumRisk}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := mode(); got != ringwall.Enforce {
+		t.Errorf("a stranger without a grade passes a closed gate in mode %v", got)
+	}
+	h.submit(probed("AP-01", ringwall.Pass))
+	if got := mode(); got != ringwall.Learn {
+		t.Errorf("of a grade that may pass it is in mode %v", got)
+	}
+}

@@ -51,6 +51,7 @@ func (t *turn) regrade(scope audit.Scope, id ringwall.DeviceID, cause string) er
 	if before.Grade == res.Grade {
 		return nil
 	}
+	t.compose(before.Gateway) // a gate may hang on it
 	reason := ""
 	if len(res.Reasons) > 0 {
 		reason = res.Reasons[0]

@@ -49,7 +49,7 @@ func (p *Platform) readVulnerabilities() {
 	if err == nil {
 		p.vulnFile = info.ModTime()
 		var data *vuln.Data
-		if data, err = loadVulnerabilities(path); err == nil && data.Made().After(vuln.Default().Made()) {
+		if data, err = loadVulnerabilities(path); err == nil && !data.Made().Before(vuln.Default().Made()) {
 			p.core.vulns.Store(data)
 			p.core.log.Info("vulnerability data read", "version", data.Version(), "entries", data.Len())
 		}

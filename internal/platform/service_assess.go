@@ -228,7 +228,11 @@ func (t *turn) assessSettings(scope audit.Scope) (api.AssessSettings, error) {
 
 // judgeAll asks for trust in every device to be evaluated anew.
 func (t *turn) judgeAll(scope audit.Scope) error {
-	return eachDevice(t.tx, scope, func(d api.Device) error { t.judge(d.ID, ""); return nil })
+	return eachDevice(t.tx, scope, func(d api.Device) error {
+		t.judge(d.ID, "")
+		t.compose(d.Gateway)
+		return nil
+	})
 }
 
 // Remedials lists tasks, newest first.

@@ -60,7 +60,7 @@ func (v sight) assessment(a api.Assessment) api.Assessment {
 	if v.whole {
 		return a
 	}
-	a.Target, a.MAC, a.Services, a.Examinations = "", "", []api.Service{}, nil
+	a.Target, a.MAC, a.Services, a.Examinations, a.Contradictions = "", "", []api.Service{}, nil, nil
 	a.Findings = slices.Clone(a.Findings)
 	for i := range a.Findings {
 		a.Findings[i].Evidence, a.Findings[i].Facts = []string{}, nil

@@ -62,7 +62,7 @@ func submitted(a audit.Actor, in api.Assessment, now time.Time) (api.Assessment,
 	}
 	// What is reckoned from the findings is reckoned here.
 	in.Grade, in.Class, in.Best, in.Worst, in.Risk, in.Coverage = 0, 0, 0, 0, 0, 0
-	in.Modules, in.Reasons, in.Rubric, in.Prescribed, in.Impact = nil, []string{}, "", nil, ""
+	in.Modules, in.Reasons, in.Rubric, in.Prescribed, in.Impact, in.Contradictions, in.Vulnerabilities = nil, []string{}, "", nil, "", nil, nil
 	findings := make([]ringwall.Finding, 0, len(in.Findings))
 	for _, f := range in.Findings {
 		if f.Indicator == ringwall.ObservedCompromise {
