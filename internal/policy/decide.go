@@ -113,15 +113,18 @@ type probe struct {
 	addr   uint32 // the other end
 	names  []string
 	device ringwall.DeviceID
+	terms  []api.Term // all of them
 }
 
 // match returns the term that decides f: the first deny that matches, else the
-// first allow, else none. The other end of f has an IPv4 address.
+// first allow, else none. A deny of a name keeps the name from being resolved
+// and takes nothing from what other terms allow, as in the kernel: it is the
+// answer when there is no other. The other end of f has an IPv4 address.
 func match(terms []api.Term, f *Flow) (id string, action api.Action) {
 	p := probe{
 		to: f.Direction == api.ToDevice, from: f.Direction == api.FromDevice,
 		proto: f.Proto, ported: f.Proto == "tcp" || f.Proto == "udp", port: f.Remote.Port(),
-		addr: num4(f.Remote.Addr().Unmap()), names: f.Names, device: f.RemoteDevice,
+		addr: num4(f.Remote.Addr().Unmap()), names: f.Names, device: f.RemoteDevice, terms: terms,
 	}
 	if p.to {
 		p.port = f.Local.Port()
@@ -132,10 +135,14 @@ func match(terms []api.Term, f *Flow) (id string, action api.Action) {
 		if !deny && (action == api.Allow || t.Action != api.Allow) || !p.matches(t) {
 			continue
 		}
-		if deny {
+		switch {
+		case !deny:
+			id, action = t.ID, api.Allow
+		case t.Domain == "":
 			return t.ID, api.Deny
+		case action == "":
+			id, action = t.ID, api.Deny
 		}
-		id, action = t.ID, api.Allow
 	}
 	return id, action
 }
@@ -148,7 +155,7 @@ func (p *probe) matches(t *api.Term) bool {
 	}
 	switch {
 	case t.Domain != "":
-		if !p.from || !p.named(t.Domain) {
+		if !p.from || !p.named(t) {
 			return false
 		}
 	case t.Device != "":
@@ -171,9 +178,21 @@ func (p *probe) matches(t *api.Term) bool {
 	return len(t.Ports) == 0 || p.ported && inPorts(t.Ports, p.port)
 }
 
-func (p *probe) named(pattern string) bool {
+// named reports whether the other end bears a name that t speaks of. A name of
+// which any deny speaks opens nothing, as Lookup has it, even where it is known
+// because it repairs.
+func (p *probe) named(t *api.Term) bool {
 	for _, n := range p.names {
-		if MatchName(pattern, n) {
+		if MatchName(t.Domain, n) && (t.Action == api.Deny || !p.denied(n)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *probe) denied(name string) bool {
+	for i := range p.terms {
+		if t := &p.terms[i]; t.Domain != "" && t.Action == api.Deny && MatchName(t.Domain, name) {
 			return true
 		}
 	}

@@ -248,6 +248,37 @@ func TestDecide_agreesWithCompile(t *testing.T) {
 	}
 }
 
+// A name that is denied in part is not resolved for its device. Where it is
+// known all the same, since it is one of those that repair, it opens no more.
+func TestDecide_aNameDeniedInPartOpensNothing(t *testing.T) {
+	d := api.DevicePolicy{Device: "dev_1", Mark: 1, Mode: ringwall.Enforce, Trust: ringwall.T3, Terms: []api.Term{
+		{ID: "all", Action: api.Allow, Direction: api.FromDevice, Domain: "*.a.example", Proto: "any"},
+		{ID: "not-udp", Action: api.Deny, Direction: api.FromDevice, Domain: "x.a.example", Proto: "udp"},
+		{ID: "there", Action: api.Allow, Direction: api.FromDevice, CIDR: netip.MustParsePrefix("198.51.100.20/32"), Proto: "udp", Ports: []api.PortRange{{First: 53, Last: 53}}},
+	}}
+	for _, c := range []struct {
+		names []string
+		proto string
+		port  uint16
+		pass  bool
+		term  string
+	}{
+		{[]string{"x.a.example"}, "tcp", 443, false, ""},
+		{[]string{"x.a.example"}, "udp", 443, false, "not-udp"},
+		{[]string{"y.a.example"}, "tcp", 443, true, "all"},
+		{[]string{"y.a.example"}, "udp", 443, true, "all"},
+		// What another name of the address, or the address itself, opens stays open.
+		{[]string{"x.a.example", "y.a.example"}, "udp", 443, true, "all"},
+		{[]string{"x.a.example"}, "udp", 53, true, "there"},
+	} {
+		v := policy.Decide(d, 0, nil, policy.Flow{Direction: api.FromDevice, Proto: c.proto, Names: c.names,
+			Local: netip.MustParseAddrPort("10.77.0.11:1000"), Remote: netip.AddrPortFrom(netip.MustParseAddr("198.51.100.20"), c.port)})
+		if v.Pass != c.pass || v.Term != c.term {
+			t.Errorf("%s to %s port %d: %+v, want pass %v by term %q", c.proto, c.names, c.port, v, c.pass, c.term)
+		}
+	}
+}
+
 func TestCompile_boxesAreDisjointAndCanonical(t *testing.T) {
 	u := universe{rand.New(rand.NewPCG(7, 7))}
 	for range 500 {
