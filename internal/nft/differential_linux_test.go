@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -272,12 +273,21 @@ func TestApply_agreesWithDecide(t *testing.T) {
 			wires[s.from].send(t, s.proto, s.src, s.dst, s.id)
 			all = append(all, s)
 		}
-		time.Sleep(80 * time.Millisecond)
-		for _, s := range all {
+		came := func(s sent) bool {
 			r := wires[s.to]
 			r.mu.Lock()
-			got := r.got[s.id]
-			r.mu.Unlock()
+			defer r.mu.Unlock()
+			return r.got[s.id]
+		}
+		// What has to come is waited for; what must not has that time as well.
+		for until := time.Now().Add(20 * time.Second); time.Now().Before(until); {
+			time.Sleep(80 * time.Millisecond)
+			if !slices.ContainsFunc(all, func(s sent) bool { return s.want && !came(s) }) {
+				break
+			}
+		}
+		for _, s := range all {
+			got := came(s)
 			if got != s.want {
 				t.Errorf("plan %d: %s %s > %s: kernel %v, Decide %v (%s)", plan, s.proto, s.src, s.dst, got, s.want, s.why)
 			}
