@@ -44,6 +44,9 @@ type assessOptions struct {
 	strain  bool
 	labs    []string
 	backend string
+	vex     []string
+	from    string
+	public  []string
 	out     outputs
 	consent *assess.Consent
 	conn    *conn
@@ -99,6 +102,9 @@ With --submit the assessments go to a platform too, which is found as by
 	c.Flags().BoolVar(&o.strain, "strain", false, "let probes run that may disturb a device's service or lock its logins for a while")
 	c.Flags().StringArrayVar(&o.labs, "laboratory", nil, "a laboratory whose results are believed, as NAME=FILE with its Ed25519 public key (PEM)")
 	c.Flags().StringVar(&o.backend, "backend", "", "the service behind the device: two test accounts and their objects (JSON; see docs/assess.md)")
+	c.Flags().StringArrayVar(&o.vex, "vex", nil, "what those who answer for the product say of single vulnerabilities (OpenVEX or CycloneDX)")
+	c.Flags().StringVar(&o.from, "outside", "", "a place on the internet's side to look from: socks5://HOST:PORT, such as that of \"ssh -D\"")
+	c.Flags().StringArrayVar(&o.public, "public", nil, "with --outside: the public address of the site, which has to be yours")
 	o.out.flags(c)
 	c.Flags().BoolVar(&o.submit, "submit", false, "send the assessments to the platform")
 	c.Flags().StringVar(&o.device, "device", "", "with --submit: the platform's id of the one device assessed")
@@ -132,7 +138,7 @@ func runAssess(ctx context.Context, env Env, o *assessOptions, args []string) er
 	if err != nil {
 		return err
 	}
-	data, err := knownVulnerabilities(env)
+	data, err := knows(env, o.vex)
 	if err != nil {
 		return err
 	}
@@ -177,8 +183,18 @@ func runAssess(ctx context.Context, env Env, o *assessOptions, args []string) er
 	if err != nil {
 		return err
 	}
+	there, public, err := outside(o.from, o.public)
+	if err != nil {
+		return err
+	}
+	for _, a := range public {
+		if err := consent(a.String(), assess.Target{Addr: a}, netip.Prefix{}, o.own); err != nil {
+			return err
+		}
+	}
+	r.Outside = there
 	for i := range targets {
-		targets[i].Beside = beside
+		targets[i].Beside, targets[i].Outside = beside, public
 	}
 	if o.dryRun {
 		return sayPlan(env.Stdout, r, targets, nets)

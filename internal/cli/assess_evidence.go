@@ -19,7 +19,6 @@ import (
 	"github.com/ringwall/ringwall/internal/declare"
 	"github.com/ringwall/ringwall/internal/inspect"
 	"github.com/ringwall/ringwall/internal/probe/leakage"
-	"github.com/ringwall/ringwall/internal/vuln"
 )
 
 // maxPaper bounds a declaration or an examination that is read from a file.
@@ -41,7 +40,7 @@ func isFile(arg string) bool {
 // evidence reads files of any kind that says something about one device:
 // firmware images and unpacked roots, captures, declarations, usage
 // descriptions, signed results. Images given together are one device's.
-func evidence(ctx context.Context, env Env, files []string, data *vuln.Data) ([]api.Examination, error) {
+func evidence(ctx context.Context, env Env, files []string, data *known) ([]api.Examination, error) {
 	var out []api.Examination
 	var images []inspect.Named
 	for _, path := range files {
@@ -65,12 +64,12 @@ func evidence(ctx context.Context, env Env, files []string, data *vuln.Data) ([]
 	return out, nil
 }
 
-func inspectOptions(env Env, data *vuln.Data) inspect.Options {
+func inspectOptions(env Env, data *known) inspect.Options {
 	return inspect.Options{Now: env.Now, Matcher: data, Tool: toolName()}
 }
 
 // look reads one file, or opens it when it is an image.
-func look(ctx context.Context, env Env, path string, data *vuln.Data) (x api.Examination, im *firmware.Image, err error) {
+func look(ctx context.Context, env Env, path string, data *known) (x api.Examination, im *firmware.Image, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return x, nil, gone(err)
@@ -109,7 +108,7 @@ func look(ctx context.Context, env Env, path string, data *vuln.Data) (x api.Exa
 		if err != nil {
 			return x, nil, err
 		}
-		x, err = paper(env, path, b)
+		x, err = paper(env, path, b, data)
 		return x, nil, err
 	}
 	im, err = firmware.OpenContext(ctx, f, info.Size(), firmware.Options{})
@@ -146,13 +145,16 @@ func isText(path string, head []byte) bool {
 }
 
 // paper reads what somebody wrote down, in the name of who the file is called by.
-func paper(env Env, path string, b []byte) (api.Examination, error) {
+func paper(env Env, path string, b []byte, data *known) (api.Examination, error) {
 	who := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	if isSBOM(b) {
+		return bill(env, who, b, data)
+	}
 	return declare.Handed(b, who, env.Now())
 }
 
 // judged makes an assessment of evidence alone, with nothing asked of a device.
-func judged(env Env, name string, p api.Profile, xs []api.Examination, labs []api.Laboratory, data *vuln.Data) api.Assessment {
+func judged(env Env, name string, p api.Profile, xs []api.Examination, labs []api.Laboratory, data *known) api.Assessment {
 	now := env.Now().UTC()
 	rubric := assess.Default().For(p)
 	findings := assess.Evidence(xs, labs)
@@ -176,7 +178,7 @@ func judged(env Env, name string, p api.Profile, xs []api.Examination, labs []ap
 }
 
 // vulnerabilities lists what is known of the software and the model.
-func vulnerabilities(data *vuln.Data, a api.Assessment) (out []api.Vulnerability) {
+func vulnerabilities(data *known, a api.Assessment) (out []api.Vulnerability) {
 	var all []api.Component
 	for _, x := range a.Examinations {
 		all = append(all, x.Components...)

@@ -36,7 +36,7 @@ here; only what was found goes to the platform, which grades the device anew.`,
 			if err != nil {
 				return api.Assessment{}, err
 			}
-			data, err := knownVulnerabilities(k.env)
+			data, err := knows(k.env, nil)
 			if err != nil {
 				return api.Assessment{}, err
 			}
