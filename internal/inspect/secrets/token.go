@@ -113,7 +113,7 @@ func wordByte(c byte) bool {
 }
 
 var (
-	psk = regexp.MustCompile(`^\s*(?:option\s+)?['"]?(psk|wpa_passphrase|wpa_psk|wpapsk[0-9]?|wifi_?(?:passwd|password|pwd|key|psk)|wifipasswd|wlan_?(?:key|psk|password)|sae_password|wep_key[0-3]?|key_?mgmt_psk)['"]?\s*[=: \t]\s*(.*?)\s*$`)
+	psk = regexp.MustCompile(`(?i)^\s*(?:option\s+)?['"]?(psk|wpa_passphrase|wpa_psk|wpapsk[0-9]?|wifi_?(?:passwd|password|pwd|key|psk)|wifipasswd|wlan_?(?:key|psk|password)|sae_password|wep_key[0-3]?|key_?mgmt_psk)['"]?\s*[=: \t]\s*(.*?)\s*$`)
 	// cloud are names under which a device keeps what opens its accounts.
 	cloud = regexp.MustCompile(`(?i)^\s*(?:option\s+|export\s+)?["']?([A-Za-z0-9_.-]{0,30}(?:password|passwd|passwort|_pwd|secret|secretkey|secret_key|access_?token|auth_?token|api_?key|accesskey|private_?key|authcode|devicekey|p2p_?key))["']?\s*[=:]\s*(.*?)\s*,?\s*$`)
 )
@@ -133,9 +133,8 @@ func (s *Scan) config(v *view.View, f *view.File, text string) {
 		if t == "" || len(t) > 512 || strings.HasPrefix(t, "#") || strings.HasPrefix(t, ";") || strings.HasPrefix(t, "//") {
 			continue
 		}
-		low := strings.ToLower(t)
-		if m := psk.FindStringSubmatch(low); m != nil {
-			value := t[len(t)-len(m[2]):]
+		if m := psk.FindStringSubmatch(t); m != nil {
+			value := m[2]
 			if secretValue(value) && len(strings.Trim(value, `"'`)) >= 5 {
 				s.Wifi = append(s.Wifi, Item{File: f, Line: n, Kind: "Wi-Fi key", Hard: true, value: value})
 				continue
