@@ -183,7 +183,7 @@ func head(r fetch.Response, port uint16) []Clue {
 
 // quoted returns one parameter of a challenge (RFC 9110 section 11.2).
 func quoted(h, name string) string {
-	i := strings.Index(strings.ToLower(h), name+"=")
+	i := strings.Index(lower(h), name+"=")
 	if i < 0 {
 		return ""
 	}
@@ -194,6 +194,18 @@ func quoted(h, name string) string {
 		v, _, _ = strings.Cut(v, ",")
 	}
 	return fetch.Clean(v, 120)
+}
+
+// lower is h with ASCII letters in lower case, byte for byte: strings.ToLower
+// lengthens what is no UTF-8, and a device may send anything.
+func lower(h string) string {
+	b := []byte(h)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 func titleOf(b []byte) string {
