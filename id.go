@@ -27,6 +27,10 @@ type (
 	AssessID   string
 	ExamID     string
 	RemedialID string
+	TunnelID   string
+	GroupID    string
+	RolloutID  string
+	TemplateID string
 )
 
 // crockford is base32 without the letters that are misread, in lower case.
@@ -87,4 +91,8 @@ const (
 	PrefixAssess   = "asm"
 	PrefixExam     = "exm"
 	PrefixRemedial = "rem"
+	PrefixTunnel   = "tun"
+	PrefixGroup    = "grp"
+	PrefixRollout  = "rol"
+	PrefixTemplate = "tpl"
 )

@@ -36,6 +36,26 @@ type Desired struct {
 	Holds []Hold `json:"holds"`
 	// Releases lift holds, made by either side, by naming their ids.
 	Releases []Release `json:"releases"`
+
+	// Since protocol version 2:
+
+	// Controllers fill the roles that terms name.
+	Controllers []Controller `json:"controllers,omitempty"`
+	// Zones are those that windows name.
+	Zones []Zone `json:"zones,omitempty"`
+	// SubscriberSalt turns an IMSI into the Subscriber of a binding: the first 16
+	// bytes of HMAC-SHA256(salt, IMSI), in hex.
+	SubscriberSalt []byte `json:"subscriberSalt,omitempty"`
+	// Tunnels are approved ways to devices.
+	Tunnels []Tunnel `json:"tunnels,omitempty"`
+	// MaxAge is how long the document may be enforced without word from the
+	// platform; after that only the remediation set is left to devices whose Fail is
+	// "closed". 0 = for ever.
+	MaxAge Duration `json:"maxAge,omitempty"`
+	// Confirm is how long the gateway waits for the platform to confirm the
+	// document once it is in force before it goes back to the one before; 0 = 30
+	// seconds.
+	Confirm Duration `json:"confirm,omitempty"`
 }
 
 // DevicePolicy is what one device may do.
@@ -54,6 +74,33 @@ type DevicePolicy struct {
 	// Assessor says that assessments are run from this device: its probes are
 	// no attack.
 	Assessor bool `json:"assessor,omitempty"`
+
+	// Since protocol version 2:
+
+	// Maker is who made it, as terms with SameMaker compare; "" = unknown, which is
+	// nobody's sibling.
+	Maker string `json:"maker,omitempty"`
+	// IP6 are its IPv6 addresses, by which the same terms open IPv6 to it; none = IPv6
+	// is closed.
+	IP6 []netip.Addr `json:"ip6,omitempty"`
+	// Limit bounds all that the device does together.
+	Limit *Limit `json:"limit,omitempty"`
+	// Fail is what happens to it when the document is older than MaxAge: "" or
+	// "static" (nothing), "closed", or "open" (for devices on which lives depend; shown
+	// and reported wherever it is in force).
+	Fail string `json:"fail,omitempty"`
+	// Lookups is the most names that it may look up a second; 0 = the guard's own limit.
+	Lookups int `json:"lookups,omitempty"`
+	// Leaves are devices that do not speak IP, behind this one (a hub).
+	Leaves []Leaf `json:"leaves,omitempty"`
+}
+
+// Leaf is a device that does not speak IP and is known by its name on a hub.
+type Leaf struct {
+	Device ringwall.DeviceID `json:"device"`
+	// Address is how the hub names it: "zigbee:00124b0001020304", "ble:AA:BB:…",
+	// "lora:0004A30B001C0530".
+	Address string `json:"address"`
 }
 
 // Binding ties a device to where it is plugged in. Port may be empty (any).
@@ -61,6 +108,9 @@ type Binding struct {
 	Port string     `json:"port,omitempty"` // interface of the gateway
 	MAC  string     `json:"mac"`            // lower case, colons
 	IP   netip.Addr `json:"ip"`
+	// Subscriber binds it to a SIM instead of a MAC: the gateway learns its address from
+	// RADIUS accounting or from its own modem. See Desired.SubscriberSalt.
+	Subscriber string `json:"subscriber,omitempty"`
 }
 
 // Direction says who opens the flow.
@@ -80,7 +130,7 @@ const (
 )
 
 // Term is one line of an allow or deny list. Exactly one of CIDR, Domain,
-// Device and Local names the other end.
+// Device, Local, Controller, SameMaker and Gateway names the other end.
 type Term struct {
 	ID        string            `json:"id"` // stable; reports name it
 	Action    Action            `json:"action"`
@@ -92,6 +142,19 @@ type Term struct {
 	Proto     string            `json:"proto"`            // "tcp", "udp", "icmp", "any"
 	Ports     []PortRange       `json:"ports,omitempty"`  // of the side that is connected to; empty = all
 	Why       string            `json:"why,omitempty"`    // "class:camera", "learned", "owner"
+
+	// Since protocol version 2. A gateway of version 1 gets a document that is
+	// narrowed to what it understands, never one that it would read as wider.
+
+	Controller string  `json:"controller,omitempty"` // whoever fills this role on the site
+	SameMaker  bool    `json:"sameMaker,omitempty"`  // any device of the same maker behind the same gateway
+	Gateway    bool    `json:"gateway,omitempty"`    // the gateway itself
+	Inside     *Inside `json:"inside,omitempty"`
+	Window     *Window `json:"window,omitempty"`
+	Limit      *Limit  `json:"limit,omitempty"` // of an allow term only
+	Who        *Who    `json:"who,omitempty"`
+	// Private lets the names of Domain resolve to addresses inside.
+	Private bool `json:"private,omitempty"`
 }
 
 // PortRange is a closed range.

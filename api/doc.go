@@ -7,4 +7,4 @@
 package api
 
 // Version is the protocol version that platform and agent speak.
-const Version = 1
+const Version = 2

@@ -24,6 +24,8 @@ const (
 	RecordHealth   RecordKind = "health"   // Health
 	RecordLost     RecordKind = "lost"     // LostRange
 	RecordPosture  RecordKind = "posture"  // SignedPosture
+	RecordTunnel   RecordKind = "tunnel"   // TunnelReport
+	RecordNotice   RecordKind = "notice"   // Notice
 )
 
 // Record is one entry of a gateway's write-ahead log. (Gateway, Epoch, Seq)
@@ -144,4 +146,58 @@ type Health struct {
 	WALBytes   int64         `json:"walBytes"`
 	RSSBytes   int64         `json:"rssBytes"`
 	DNSRunning bool          `json:"dnsRunning"`
+
+	// Since protocol version 2:
+
+	Protocol  int    `json:"protocol,omitempty"`  // that it speaks
+	Inspector string `json:"inspector,omitempty"` // "running", "stopped"; "" = it has none
+	// Clock is how far the gateway's clock is ahead of the platform's, as the last answer showed.
+	Clock time.Duration `json:"clockNs,omitempty"`
+	// Unwritten are records that could not even be logged, since the agent started.
+	Unwritten uint64 `json:"unwritten,omitempty"`
+	// Lost are records dropped for want of disk, in this epoch.
+	Lost uint64 `json:"lost,omitempty"`
+	// Processes is the resident memory of each process, in bytes.
+	Processes map[string]int64 `json:"processes,omitempty"`
+	// TunnelKey is the gateway's WireGuard public key, when it can do tunnels.
+	TunnelKey []byte `json:"tunnelKey,omitempty"`
+	// FailOpen and FailClosed count devices to which the end of MaxAge has come.
+	FailOpen   int `json:"failOpen,omitempty"`
+	FailClosed int `json:"failClosed,omitempty"`
+}
+
+// TunnelReport tells of one end of a tunnel on the gateway.
+type TunnelReport struct {
+	Tunnel ringwall.TunnelID `json:"tunnel"`
+	State  string            `json:"state"` // "up", "down", "refused"
+	Reason string            `json:"reason,omitempty"`
+	Opened uint64            `json:"opened,omitempty"` // connections to the device
+	Up     uint64            `json:"up,omitempty"`     // bytes from the device
+	Down   uint64            `json:"down,omitempty"`
+}
+
+// Kinds of notices.
+const (
+	NoticeRolledBack  = "rolled-back"     // a document went back to the one before; Text says why
+	NoticeMapping     = "port-mapping"    // the router upstream maps a port to a device; Detail: protocol, port, deleted
+	NoticeMappingTry  = "mapping-refused" // a device asked for a port mapping (UPnP IGD, NAT-PMP, PCP)
+	NoticeMUD         = "mud-url"         // a device told its MUD URL by DHCP or LLDP (RFC 8520 section 10)
+	NoticeRogue       = "rogue-server"    // a device answered as DHCP server, router or resolver
+	NoticeExpired     = "document-old"    // MaxAge is over
+	NoticeInspect     = "inspect"         // the inspector refused or would have; Detail: what stood inside
+	NoticeSubscriber  = "subscriber"      // a SIM got or lost its address
+	NoticeLostReports = "reports-lost"    // the log was full: Detail: kind, count
+)
+
+// Notice is something that a gateway noticed about itself or about a device,
+// which is no alert of a detector.
+type Notice struct {
+	Kind   string            `json:"kind"`
+	Device ringwall.DeviceID `json:"device,omitempty"`
+	MAC    string            `json:"mac,omitempty"`
+	Addr   netip.AddrPort    `json:"addr,omitzero"` // of the other end, where there is one
+	Text   string            `json:"text,omitempty"`
+	Detail map[string]string `json:"detail,omitempty"`
+	Count  uint64            `json:"count,omitempty"`
+	Time   time.Time         `json:"time,omitzero"`
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"net/netip"
 	"reflect"
+	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -82,6 +83,9 @@ type Plan struct {
 	// Isolated are MACs of devices that have no address in the plan and must not
 	// pass as strangers.
 	Isolated []MAC
+	// Until is when a window opens or closes next: from then on the plan is to be
+	// compiled anew. Zero when nothing in it depends on time.
+	Until time.Time
 }
 
 // MAC is a 48-bit hardware address.
@@ -104,6 +108,41 @@ type Device struct {
 	// ports are the device's own.
 	InAllow, InDeny []Box
 	Names           []Name
+
+	// IP6 are its IPv6 addresses; none = IPv6 is closed to it. Boxes of IPv6 stand in
+	// the same lists as those of IPv4, behind them.
+	IP6 []netip.Addr
+	// Inspect and InInspect are the ends whose flows only the inspector can judge:
+	// what is in here is in none of the four lists above.
+	Inspect, InInspect []Box
+	// Limits bound what is allowed. The first is that of the whole device, if it has one.
+	Limits []Limit
+	// GatewayAllow and GatewayDeny are services of the gateway itself.
+	GatewayAllow, GatewayDeny []Service
+	// Subscribed says that the device is bound by its address alone, which came from
+	// its SIM: MAC is zero.
+	Subscribed bool
+	// Programs are what terms with Who open to programs of the device itself; of an agent on it only.
+	Programs []Program
+}
+
+// Limit is an api.Limit with what it speaks of.
+type Limit struct {
+	ID    uint32 // unique in the plan and stable while the term is the same
+	Term  string // id of the term; "" = the whole device
+	Limit api.Limit
+	// Boxes and In are the ends of flows from and to the device; Names those whose
+	// bound addresses count. All are empty for the whole device.
+	Boxes, In []Box
+	Names     []Name
+}
+
+// Program is one program of the device and what it may open.
+type Program struct {
+	UID         *uint32
+	Cgroup      string
+	Allow, Deny []Box
+	Names       []Name
 }
 
 // Name is one rule for names that a device looks up.
@@ -112,6 +151,10 @@ type Name struct {
 	Deny    bool            `json:"deny,omitempty"`
 	Proto   uint8           `json:"proto"`           // ProtoAny, ProtoTCP, ProtoUDP or ProtoICMP
 	Ports   []api.PortRange `json:"ports,omitempty"` // merged; nil = all
+	// Inspect says that what it opens is to be judged by the inspector.
+	Inspect bool `json:"inspect,omitempty"`
+	// Private lets it resolve to addresses inside.
+	Private bool `json:"private,omitempty"`
 }
 
 // Equal reports whether two plans put the same in force.
@@ -138,6 +181,8 @@ func (p Plan) Device(mark uint32) (Device, bool) {
 type Service struct {
 	Proto uint8
 	Ports []api.PortRange // nil = all
+	// Inspect says that flows to it go through the inspector.
+	Inspect bool
 }
 
 // Lookup returns what a name opens to who has these rules; ok is false when it
@@ -153,7 +198,7 @@ func Lookup(names []Name, name string) (services []Service, ok bool) {
 		if n.Deny {
 			return nil, false
 		}
-		services = append(services, Service{n.Proto, n.Ports})
+		services = append(services, Service{n.Proto, n.Ports, n.Inspect})
 	}
 	return services, len(services) > 0
 }
