@@ -36,7 +36,7 @@ var floorOf = [][]string{
 	3: {
 		"internal/sqlstore/...", "internal/spine/...", "internal/broker/...", "internal/segment/...", "internal/nft/...",
 		"internal/dnsguard/...", "internal/tap/...", "internal/probe/...", "internal/onvif/...", "internal/rtsp/...",
-		"internal/operatorport/...", "internal/webhook/...", "internal/wal/...", "internal/inspect/...", "internal/posture/...", "internal/report/...",
+		"internal/operatorport/...", "internal/tunnel/...", "internal/webhook/...", "internal/wal/...", "internal/inspect/...", "internal/posture/...", "internal/report/...",
 	},
 	4: {"internal/httpapi/...", "internal/console/...", "client/..."},
 	5: {"internal/trial/...", "internal/platform/...", "internal/agent/...", "internal/lab/..."},
@@ -80,6 +80,8 @@ var confined = map[string][]string{
 	"github.com/bluenviron":            {"internal/rtsp", "internal/lab"},
 	"github.com/spf13/cobra":           {"internal/cli"},
 	"github.com/vishvananda":           {"internal/netns", "internal/lab", "internal/agent"},
+	"golang.zx2c4.com/wireguard":       {"internal/tunnel"},
+	"gvisor.dev/gvisor":                {"internal/tunnel"},
 	"github.com/gopacket":              {},
 }
 
