@@ -1,15 +1,22 @@
 // Package flow holds the flow report: the record of what enforcement decided
 // on one flow of one device and how much went through it.
 //
-// A Record is written in a compact binary form, version 1, in which most
-// records take 50 to 100 bytes. The form is canonical: one record has one
+// A Record is written in a compact binary form in which most records take 50
+// to 120 bytes. There are two versions of it: 2 has the policy generation, what
+// stood inside the flow, the limit that was exceeded and how many flows were
+// folded into one record; 1 has none of these, and is what a record is written
+// in that has none of these. Both are read. The form is canonical: one record has one
 // encoding, and UnmarshalBinary refuses every other, so that a digest over
-// encodings is a digest over records. Text longer than MaxText is cut when it
+// encodings is a digest over records. Text longer than its bound is cut when it
 // is written and refused when it is read. Times are kept to the microsecond
 // (and must lie between the years 1970 and 2500), in UTC.
 //
-// The package is pure; values may be used concurrently. Both sides of the wire
-// use it: the gateway's log and the platform's segments hold the same bytes.
+// A View reads an encoding in place and allocates nothing: it is for whoever
+// reads hundreds of thousands a second.
+//
+// The package is pure; values may be used concurrently, a View by one goroutine.
+// Both sides of the wire use it: the gateway's log and the platform's segments
+// hold the same bytes.
 package flow
 
 import (
@@ -64,6 +71,28 @@ type Record struct {
 	PacketsDown uint64
 	BytesUp     uint64 // on the wire, from the IP header up
 	BytesDown   uint64
+
+	// Since version 2:
+
+	Generation uint64 // of the policy that decided; 0 = not known
+	// Limit is the bound that was exceeded, by its name in api.Limit, such as
+	// "quota", when that is why; Term is then whose it is, "" for the whole device.
+	Limit  string
+	Inside Inside
+	// More counts further flows that were folded into this record; its counters
+	// are those of all of them.
+	More uint64
+	// First marks the first report of this device, other end and reason: it is
+	// what a gateway keeps when it cannot keep all.
+	First bool
+}
+
+// Inside is what stood in clear inside a flow, as far as somebody could see.
+type Inside struct {
+	Proto  string // "tls", "http", "rtsp", "mqtt", "coap", ...; "" = nobody looked
+	Host   string // SNI, Host header, host of the URI
+	Method string
+	Path   string // or topic
 }
 
 // ProtoName returns the name of an IP protocol as policies write it.
