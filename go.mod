@@ -45,9 +45,12 @@ require (
 require (
 	filippo.io/age v1.2.1 // indirect
 	github.com/coder/websocket v1.8.15 // indirect
+	github.com/eclipse/paho.golang v0.23.0 // indirect
 	github.com/google/btree v1.1.2 // indirect
 	github.com/in-toto/attestation v1.2.0 // indirect
+	github.com/mochi-mqtt/server/v2 v2.7.9 // indirect
 	github.com/package-url/packageurl-go v0.1.7 // indirect
+	github.com/rs/xid v1.4.0 // indirect
 	golang.zx2c4.com/wintun v0.0.0-20230126152724-0fa3db229ce2 // indirect
 	golang.zx2c4.com/wireguard v0.0.0-20260522210424-ecfc5a8d5446 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect

@@ -36,9 +36,9 @@ var floorOf = [][]string{
 	3: {
 		"internal/sqlstore/...", "internal/spine/...", "internal/broker/...", "internal/segment/...", "internal/nft/...",
 		"internal/dnsguard/...", "internal/tap/...", "internal/probe/...", "internal/onvif/...", "internal/rtsp/...",
-		"internal/operatorport/...", "internal/tunnel/...", "internal/webhook/...", "internal/wal/...", "internal/inspect/...", "internal/posture/...", "internal/report/...",
+		"internal/operatorport/...", "internal/tunnel/...", "internal/webhook/...", "internal/wal/...", "internal/inspect/...", "internal/posture/...", "internal/report/...", "internal/mqttport/...",
 	},
-	4: {"internal/httpapi/...", "internal/console/...", "client/..."},
+	4: {"internal/httpapi/...", "internal/console/...", "client/...", "sdk/..."},
 	5: {"internal/trial/...", "internal/platform/...", "internal/agent/...", "internal/lab/..."},
 	6: {"internal/cli/...", "cmd/..."},
 }
@@ -79,6 +79,8 @@ var confined = map[string][]string{
 	"github.com/cedar-policy/cedar-go": {"internal/audit"},
 	"github.com/bluenviron":            {"internal/rtsp", "internal/lab"},
 	"github.com/spf13/cobra":           {"internal/cli"},
+	"github.com/mochi-mqtt":            {"internal/mqttport"},
+	"github.com/eclipse/paho.golang":   {"sdk"},
 	"github.com/vishvananda":           {"internal/netns", "internal/lab", "internal/agent"},
 	"golang.zx2c4.com/wireguard":       {"internal/tunnel"},
 	"gvisor.dev/gvisor":                {"internal/tunnel"},
