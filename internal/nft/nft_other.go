@@ -26,6 +26,7 @@ func Open(Config) (*Firewall, error) { return nil, unavailable() }
 // Prepare fails with code Unavailable.
 func Prepare(context.Context, *netns.NS, string, []string) error { return unavailable() }
 
+func (*Firewall) LiveToken(uint32) (uint32, bool)                     { return 0, false }
 func (*Firewall) Close() error                                        { return nil }
 func (*Firewall) Tier() string                                        { return "" }
 func (*Firewall) Base(context.Context) error                          { return unavailable() }
