@@ -1,5 +1,8 @@
 // Command ringwall-agent is the gateway: it enforces, watches and reports in
 // front of devices. See package agent.
+//
+// Without build tags it is the core; "-tags full" adds the parts of package
+// internal/agent/full.
 package main
 
 import (
@@ -10,5 +13,5 @@ import (
 )
 
 func main() {
-	os.Exit(agent.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(agent.MainAs(context.Background(), parts(), nil, os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -67,8 +67,10 @@ type Agent struct {
 	watch    *watch
 	guard    *guard
 	up       *uplink
-	posture  *onboard // nil: the agent does not speak of this machine
-	reported string   // error of the last refused document; only accept uses it
+	posture  *onboard      // nil: the agent does not speak of this machine
+	tunnels  Tunnels       // nil: this program has none
+	changed  chan struct{} // what is in force has changed; keepTunnels listens
+	reported string        // error of the last refused document; only accept uses it
 	reacts   chan reaction
 	ended    chan struct{} // closed when nobody reacts any more
 	again    chan struct{} // a plan is to be applied anew
@@ -87,7 +89,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	}
 	a := &Agent{cleared: map[ringwall.DeviceID]time.Time{},
 		cfg: cfg, log: cfg.Log, started: cfg.Now(),
-		reacts: make(chan reaction, 256), ended: make(chan struct{}), again: make(chan struct{}, 1), fetch: make(chan struct{}, 1),
+		reacts: make(chan reaction, 256), ended: make(chan struct{}), again: make(chan struct{}, 1), changed: make(chan struct{}, 1), fetch: make(chan struct{}, 1),
 	}
 	if err := a.open(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -130,6 +132,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	if a.cfg.Posture {
 		a.posture = newOnboard(a)
 	}
+	a.openTunnels()
 	a.noteView()
 	if a.keeper.View().Desired.Generation > 0 {
 		if err := a.apply(ctx); err != nil {
@@ -176,6 +179,9 @@ func (a *Agent) Tasks() []task.Task {
 		task.Func("status", a.serveStatus),
 	}
 	tasks = append(tasks, a.watch.tasks()...)
+	if a.tunnels != nil {
+		tasks = append(tasks, task.Func("tunnels", a.keepTunnels))
+	}
 	if a.posture != nil {
 		tasks = append(tasks, task.Func("posture", a.posture.run))
 	}
@@ -188,6 +194,9 @@ func (a *Agent) Tasks() []task.Task {
 // Close closes the files. What is in the kernel stays in force.
 func (a *Agent) Close() error {
 	var errs []error
+	if a.tunnels != nil {
+		errs = append(errs, a.tunnels.Close())
+	}
 	if a.books != nil {
 		errs = append(errs, a.books.close())
 	}
@@ -241,6 +250,7 @@ func (a *Agent) noteView() {
 	}
 	a.view.Store(v)
 	a.watch.setDevices(v)
+	poke(a.changed)
 }
 
 func poke(c chan struct{}) {

@@ -54,6 +54,8 @@ type Config struct {
 
 	// Posture says that the agent speaks of the state of this machine too.
 	Posture bool
+	// Parts are those that the core does without.
+	Parts Parts
 
 	Log *slog.Logger     // nil drops everything
 	Now func() time.Time // nil means time.Now

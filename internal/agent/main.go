@@ -43,15 +43,16 @@ var errUsage = errors.New("wrong usage")
 // Main is the command line of ringwall-agent: answers on stdout, talk on
 // stderr. It returns the exit status: 0 fine, 1 failure, 2 wrong usage.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return MainAs(ctx, nil, args, stdout, stderr)
+	return MainAs(ctx, Parts{}, nil, args, stdout, stderr)
 }
 
-// MainAs is Main for another program: self is how it is started as the agent,
-// the program and the arguments before the agent's own; nil is this program.
-func MainAs(ctx context.Context, self, args []string, stdout, stderr io.Writer) int {
+// MainAs is Main for another program, or with more parts than the core has:
+// self is how it is started as the agent, the program and the arguments before
+// the agent's own; nil is this program.
+func MainAs(ctx context.Context, parts Parts, self, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := dispatch(ctx, self, args, stdout, stderr)
+	err := dispatch(ctx, parts, self, args, stdout, stderr)
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
@@ -68,7 +69,7 @@ func MainAs(ctx context.Context, self, args []string, stdout, stderr io.Writer) 
 	return 1
 }
 
-func dispatch(ctx context.Context, self, args []string, stdout, stderr io.Writer) error {
+func dispatch(ctx context.Context, parts Parts, self, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
 		return errUsage
@@ -77,7 +78,7 @@ func dispatch(ctx context.Context, self, args []string, stdout, stderr io.Writer
 	case "enrol":
 		return mainEnrol(ctx, rest, stdout, stderr)
 	case "run":
-		return mainRun(ctx, self, rest, stderr)
+		return mainRun(ctx, parts, self, rest, stderr)
 	case "posture":
 		return mainPosture(ctx, rest, stderr)
 	case "dns":
@@ -166,8 +167,8 @@ func logger(stderr io.Writer, asJSON, verbose bool) *slog.Logger {
 	return slog.New(slog.NewTextHandler(stderr, o))
 }
 
-func mainRun(ctx context.Context, self, args []string, stderr io.Writer) error {
-	c := Config{Self: self}
+func mainRun(ctx context.Context, parts Parts, self, args []string, stderr io.Writer) error {
+	c := Config{Self: self, Parts: parts}
 	var asJSON, verbose bool
 	fs := flags("run", &c, stderr)
 	place(fs, &c)

@@ -106,6 +106,7 @@ func (a *Agent) health() {
 		Version: Version, Uptime: a.cfg.Now().Sub(a.started), Tier: a.fence.Tier(), Devices: len(v.desired.Devices),
 		Packets: packets, TapDrops: drops, WALBytes: a.books.bytes(),
 		RSSBytes: rss(os.Getpid()) + rss(a.guard.running()), DNSRunning: a.guard.running() != 0,
+		TunnelKey: a.tunnelPublic(),
 	})
 }
 

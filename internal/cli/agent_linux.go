@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ringwall/ringwall/internal/agent"
+	"github.com/ringwall/ringwall/internal/agent/full"
 )
 
 // newAgent is the gateway inside this program: the range runs itself again as
@@ -21,7 +22,7 @@ func newAgent(env Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if status := agent.MainAs(c.Context(), []string{self, "agent"}, args, env.Stdout, env.Stderr); status != 0 {
+			if status := agent.MainAs(c.Context(), full.Parts(), []string{self, "agent"}, args, env.Stdout, env.Stderr); status != 0 {
 				return agentError(status)
 			}
 			return nil

@@ -1,0 +1,7 @@
+//go:build !full
+
+package main
+
+import "github.com/ringwall/ringwall/internal/agent"
+
+func parts() agent.Parts { return agent.Parts{} }
