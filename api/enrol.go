@@ -1,6 +1,10 @@
 package api
 
-import "github.com/ringwall/ringwall"
+import (
+	"time"
+
+	"github.com/ringwall/ringwall"
+)
 
 // EnrolRequest asks for a gateway's identity: POST /v1/enrol. The token can be
 // used once; the private key never leaves the gateway.
@@ -8,6 +12,8 @@ type EnrolRequest struct {
 	Token string `json:"token"`
 	CSR   string `json:"csr"` // PEM; its names are ignored, the platform sets them
 	Name  string `json:"name,omitempty"`
+	// Serial is the machine's own number, by which a manifest knows it.
+	Serial string `json:"serial,omitempty"`
 }
 
 // EnrolAnswer is what a gateway needs from then on.
@@ -18,6 +24,9 @@ type EnrolAnswer struct {
 	CA          string             `json:"ca"`          // PEM, verifies the spine
 	Spine       []string           `json:"spine"`       // addresses, "tls://host:port"
 	SigningKeys map[string][]byte  `json:"signingKeys"` // key id -> Ed25519 public key, for desired states
+	// MQTT lists the addresses of the platform's MQTT door, "mqtts://host:port"; none
+	// where it has none.
+	MQTT []string `json:"mqtt,omitempty"`
 }
 
 // Subjects on the spine. Tokens are our own ids.
@@ -54,4 +63,6 @@ type DesiredAnswer struct {
 	Error  string  `json:"error,omitempty"`
 	// Renewed answers a CSR. It may bring other spine addresses and signing keys.
 	Renewed *EnrolAnswer `json:"renewed,omitempty"`
+	// Time is the clock of the platform when it answered.
+	Time time.Time `json:"time,omitzero"`
 }

@@ -59,6 +59,16 @@ type Device struct {
 	// Agent is the enrolled agent that runs on it and speaks of its state.
 	Agent   ringwall.GatewayID `json:"agent,omitempty"`
 	Version uint64             `json:"version"` // for If-Match
+
+	// Tags are words of the owner's own, for groups.
+	Tags []string `json:"tags,omitempty"`
+	// Maker, IP6, Limit, Fail, Lookups and Leaves are as in DevicePolicy.
+	Maker   string       `json:"maker,omitempty"`
+	IP6     []netip.Addr `json:"ip6,omitempty"`
+	Limit   *Limit       `json:"limit,omitempty"`
+	Fail    string       `json:"fail,omitempty"`
+	Lookups int          `json:"lookups,omitempty"`
+	Leaves  []Leaf       `json:"leaves,omitempty"`
 }
 
 // TrustReason is one input to a device's trust, with the level it allows.
@@ -90,6 +100,14 @@ type DevicePatch struct {
 	Pin *bool `json:"pin,omitempty"`
 	// Agent says which enrolled agent runs on the device; "" is none.
 	Agent *ringwall.GatewayID `json:"agent,omitempty"`
+
+	Tags    *[]string     `json:"tags,omitempty"`
+	Maker   *string       `json:"maker,omitempty"`
+	IP6     *[]netip.Addr `json:"ip6,omitempty"`
+	Limit   *Limit        `json:"limit,omitempty"` // one with no field set takes it away
+	Fail    *string       `json:"fail,omitempty"`
+	Lookups *int          `json:"lookups,omitempty"`
+	Leaves  *[]Leaf       `json:"leaves,omitempty"`
 }
 
 // Gateway is a gateway as the API shows it.
@@ -117,6 +135,32 @@ type Gateway struct {
 	On ringwall.DeviceID `json:"on,omitempty"`
 	// Posture is what came of its word on the state of what it runs on.
 	Posture *PostureState `json:"posture,omitempty"`
+
+	// What Site sets, as it stands at this gateway.
+	Controllers []Controller       `json:"controllers,omitempty"`
+	Groups      []ringwall.GroupID `json:"groups,omitempty"`
+	Terms       []Term             `json:"terms,omitempty"`
+	Use         string             `json:"use,omitempty"`
+	ReflexLimit int                `json:"reflexLimit,omitempty"`
+	MaxAge      Duration           `json:"maxAge,omitempty"`
+	Confirm     Duration           `json:"confirm,omitempty"`
+	// Template is the one it has, in this version; Drift names what of it is set
+	// otherwise here.
+	Template        ringwall.TemplateID `json:"template,omitempty"`
+	TemplateVersion int                 `json:"templateVersion,omitempty"`
+	Drift           []string            `json:"drift,omitempty"`
+
+	Serial string `json:"serial,omitempty"` // as it enrolled with
+	// Protocol is what it asked for its document in; 0 = it has not yet.
+	Protocol int `json:"protocol,omitempty"`
+	// RolledBack and Drifted are when it last went back to the document before, and
+	// when its kernel was last found changed by others.
+	RolledBack time.Time `json:"rolledBack,omitzero"`
+	Drifted    time.Time `json:"drifted,omitzero"`
+	// Flags say what somebody should look at.
+	Flags []string `json:"flags,omitempty"`
+	// Notices are the newest, of a single gateway's answer only.
+	Notices []GatewayNotice `json:"notices,omitempty"`
 }
 
 // GatewayPatch changes what is not nil.
@@ -129,6 +173,17 @@ type GatewayPatch struct {
 	// Revoked true ends the gateway's identity for good: it has to enrol anew,
 	// as another. It cannot be taken back.
 	Revoked *bool `json:"revoked,omitempty"`
+
+	Controllers *[]Controller       `json:"controllers,omitempty"`
+	Groups      *[]ringwall.GroupID `json:"groups,omitempty"`
+	Terms       *[]Term             `json:"terms,omitempty"`
+	Use         *string             `json:"use,omitempty"`
+	ReflexLimit *int                `json:"reflexLimit,omitempty"`
+	MaxAge      *Duration           `json:"maxAge,omitempty"`
+	Confirm     *Duration           `json:"confirm,omitempty"`
+	// Template gives it the newest version of a template; "" takes the template
+	// away and leaves the settings.
+	Template *ringwall.TemplateID `json:"template,omitempty"`
 }
 
 // EnrolToken is a one-time token; Token is shown once, when it is made.

@@ -15,7 +15,10 @@ const (
 	DeviceWrite   Act = "device.write"   // name, type, mode, enrolment
 	DeviceRespond Act = "device.respond" // quarantine, cut off, release
 	PolicyRead    Act = "policy.read"
-	PolicyWrite   Act = "policy.write" // the owner's own terms
+	PolicyWrite   Act = "policy.write"   // the owner's own terms
+	PolicyRollout Act = "policy.rollout" // start, stop and resume a change by stages
+	GroupWrite    Act = "group.write"    // groups of devices and their terms
+	TemplateWrite Act = "template.write" // settings of sites
 	AssessRun     Act = "assess.run"
 
 	SIMRead    Act = "sim.read"
@@ -47,13 +50,14 @@ const (
 	SystemPolicy       Act = "system.policy"       // compose and sign desired states
 	SystemUsage        Act = "system.usage"        // judge usage records
 	SystemMeter        Act = "system.meter"        // count the fleet for /metrics
+	SystemRollout      Act = "system.rollout"      // carry rollouts on, watch and stop them
 )
 
 var acts = []Act{
-	DeviceRead, DeviceWrite, DeviceRespond, PolicyRead, PolicyWrite, AssessRun, SIMRead, SIMWrite, SIMRespond,
+	DeviceRead, DeviceWrite, DeviceRespond, PolicyRead, PolicyWrite, PolicyRollout, GroupWrite, TemplateWrite, AssessRun, SIMRead, SIMWrite, SIMRespond,
 	GatewayRead, GatewayWrite, GatewayEnrol, GatewayReport, GatewayDesired, GatewayRenew, IncidentRead, IncidentWrite,
 	OrgRead, OrgAdmin, UserAdmin, TokenAdmin, AuditRead, DemoRun,
-	SystemBootstrap, SystemAuthenticate, SystemOutbox, SystemProject, SystemPresence, SystemPolicy, SystemUsage, SystemMeter,
+	SystemBootstrap, SystemAuthenticate, SystemOutbox, SystemProject, SystemPresence, SystemPolicy, SystemUsage, SystemMeter, SystemRollout,
 }
 
 // Acts lists all acts.
@@ -63,7 +67,7 @@ func (a Act) known() bool { return slices.Contains(acts, a) }
 
 // quiet lists acts that are no reads and yet are recorded without an fsync:
 // what they do is durable elsewhere, or they only look, and they come often.
-var quiet = []Act{GatewayReport, GatewayDesired, SystemAuthenticate, SystemOutbox, SystemProject, SystemPresence, SystemMeter}
+var quiet = []Act{GatewayReport, GatewayDesired, SystemAuthenticate, SystemOutbox, SystemProject, SystemPresence, SystemMeter, SystemRollout}
 
 // HasEffect reports whether the record of the act must be durable before it.
 func (a Act) HasEffect() bool {
@@ -78,13 +82,20 @@ func (a Act) reach() []Act {
 	switch a {
 	case DeviceWrite, PolicyWrite, AssessRun:
 		return []Act{a, DeviceRead, PolicyRead, GatewayRead, SIMRead}
+	case GroupWrite:
+		return []Act{a, DeviceRead, PolicyRead, GatewayRead}
+	case TemplateWrite:
+		return []Act{a, GatewayRead, PolicyRead}
+	case PolicyRollout, SystemRollout:
+		// What a rollout ends with is the change itself: of groups, of modes, of sites.
+		return []Act{a, GroupWrite, DeviceRead, DeviceWrite, GatewayRead, GatewayWrite, PolicyRead}
 	case DeviceRespond, SIMRespond:
 		// A response is written into its incident and into the desired state.
 		return []Act{a, DeviceRead, SIMRead, IncidentRead, IncidentWrite, GatewayRead}
 	case SIMWrite:
 		return []Act{a, SIMRead, DeviceRead}
 	case GatewayWrite, GatewayEnrol:
-		return []Act{a, GatewayRead}
+		return []Act{a, GatewayRead, PolicyRead}
 	case GatewayRenew:
 		return []Act{a, GatewayRead, GatewayWrite}
 	case GatewayReport, GatewayDesired:
@@ -106,9 +117,9 @@ func (a Act) reach() []Act {
 		// the organisation's settings.
 		return []Act{a, DeviceRead, DeviceWrite, IncidentRead, IncidentWrite, SIMRead, SIMWrite, PolicyRead}
 	case SystemPresence:
-		return []Act{a, DeviceRead, DeviceWrite, GatewayRead, GatewayWrite}
-	case SystemPolicy:
 		return []Act{a, DeviceRead, DeviceWrite, GatewayRead, GatewayWrite, PolicyRead}
+	case SystemPolicy:
+		return []Act{a, DeviceRead, DeviceWrite, GatewayRead, GatewayWrite, PolicyRead, SIMRead}
 	case SystemMeter:
 		return []Act{a, DeviceRead, GatewayRead, IncidentRead, SIMRead}
 	case DeviceRead:
@@ -153,4 +164,5 @@ const (
 	SysMeter     SystemName = "meter"    //
 	SysDemo      SystemName = "demo"     //
 	SysAssess    SystemName = "assess"   // assesses again what is due
+	SysRollout   SystemName = "rollout"  //
 )

@@ -40,16 +40,16 @@ var allowed = map[ringwall.Part][]audit.Act{
 	ringwall.PartOwner: {
 		audit.DeviceRead, audit.DeviceWrite, audit.DeviceRespond, audit.PolicyRead, audit.PolicyWrite, audit.AssessRun, audit.SIMRead, audit.SIMWrite,
 		audit.SIMRespond, audit.GatewayRead, audit.GatewayWrite, audit.GatewayEnrol, audit.IncidentRead, audit.IncidentWrite, audit.OrgRead,
-		audit.TokenAdmin, audit.DemoRun,
+		audit.TokenAdmin, audit.DemoRun, audit.PolicyRollout, audit.GroupWrite, audit.TemplateWrite,
 	},
 	ringwall.PartEnterprise: {
 		audit.DeviceRead, audit.DeviceWrite, audit.DeviceRespond, audit.PolicyRead, audit.PolicyWrite, audit.AssessRun, audit.SIMRead, audit.SIMWrite,
 		audit.SIMRespond, audit.GatewayRead, audit.GatewayWrite, audit.GatewayEnrol, audit.IncidentRead, audit.IncidentWrite, audit.OrgRead,
-		audit.TokenAdmin, audit.DemoRun,
+		audit.TokenAdmin, audit.DemoRun, audit.PolicyRollout, audit.GroupWrite, audit.TemplateWrite,
 	},
 	ringwall.PartIntegrator: {
 		audit.DeviceRead, audit.DeviceWrite, audit.PolicyRead, audit.PolicyWrite, audit.AssessRun, audit.SIMRead, audit.GatewayRead,
-		audit.GatewayWrite, audit.GatewayEnrol, audit.IncidentRead, audit.OrgRead,
+		audit.GatewayWrite, audit.GatewayEnrol, audit.IncidentRead, audit.OrgRead, audit.PolicyRollout, audit.GroupWrite, audit.TemplateWrite,
 	},
 	ringwall.PartProvider:     {audit.DeviceRead, audit.PolicyRead, audit.SIMRead, audit.GatewayRead, audit.IncidentRead, audit.IncidentWrite, audit.OrgRead},
 	ringwall.PartApplication:  {audit.DeviceRead, audit.PolicyRead, audit.SIMRead, audit.GatewayRead, audit.IncidentRead, audit.OrgRead},

@@ -180,6 +180,7 @@ func TestNoMethodReachesAnotherOrganisation(t *testing.T) {
 		reflect.TypeFor[ringwall.EventID](): string(b.event), reflect.TypeFor[ringwall.UserID](): string(b.user),
 		reflect.TypeFor[ringwall.TokenID](): string(b.enrol), reflect.TypeFor[ringwall.ResponseID](): string(b.response),
 		reflect.TypeFor[ringwall.AssessID](): string(b.assess), reflect.TypeFor[ringwall.ExamID](): string(b.exam), reflect.TypeFor[ringwall.RemedialID](): string(b.remedial),
+		reflect.TypeFor[ringwall.GroupID](): string(b.group), reflect.TypeFor[ringwall.RolloutID](): string(b.rollout), reflect.TypeFor[ringwall.TemplateID](): string(b.template),
 		reflect.TypeFor[ringwall.IMSI](): testIMSI,
 	}
 	before := w.dump(b.org)

@@ -63,6 +63,7 @@ var systems = map[audit.SystemName]audit.Act{
 	audit.SysBootstrap: audit.SystemBootstrap, audit.SysIdentity: audit.SystemAuthenticate, audit.SysEnrol: audit.GatewayEnrol,
 	audit.SysOutbox: audit.SystemOutbox, audit.SysProject: audit.SystemProject, audit.SysPresence: audit.SystemPresence,
 	audit.SysPolicy: audit.SystemPolicy, audit.SysIncident: audit.DeviceRespond, audit.SysUsage: audit.SystemUsage, audit.SysMeter: audit.SystemMeter, audit.SysAssess: audit.AssessRun,
+	audit.SysRollout: audit.SystemRollout,
 }
 
 func (w *world) system(name audit.SystemName, org ringwall.OrgID) audit.Scope {
@@ -117,6 +118,9 @@ type things struct {
 	assess   ringwall.AssessID
 	exam     ringwall.ExamID
 	remedial ringwall.RemedialID
+	group    ringwall.GroupID
+	rollout  ringwall.RolloutID
+	template ringwall.TemplateID
 }
 
 const (
@@ -144,11 +148,13 @@ func (w *world) fill(org ringwall.OrgID) things {
 		alert: ringwall.AlertID("alt_" + tail), incident: ringwall.IncidentID("inc_" + tail), hold: ringwall.HoldID("hld_" + tail),
 		event: ringwall.EventID("evt_" + tail), user: ringwall.UserID("usr_" + tail), response: ringwall.ResponseID("rsp_" + tail), assess: ringwall.AssessID("asm_" + tail),
 		exam: ringwall.ExamID("exm_" + tail), remedial: ringwall.RemedialID("rem_" + tail),
+		group: ringwall.GroupID("grp_" + tail), rollout: ringwall.RolloutID("rol_" + tail), template: ringwall.TemplateID("tpl_" + tail),
 	}
 	mark := "of " + string(org)
 	boot, project, policy := w.system(audit.SysBootstrap, org), w.system(audit.SysProject, org), w.system(audit.SysPolicy, org)
 	enrol, respond, assess := w.system(audit.SysEnrol, org), w.system(audit.SysIncident, org), w.person(audit.AssessRun, org)
 	simWrite, policyWrite := w.person(audit.SIMWrite, org), w.person(audit.PolicyWrite, org)
+	groupWrite, templateWrite := w.person(audit.GroupWrite, org), w.person(audit.TemplateWrite, org)
 	dev := ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(th.device)}
 	must := func(errs ...error) {
 		w.Helper()
@@ -196,6 +202,12 @@ func (w *world) fill(org ringwall.OrgID) things {
 		_, err = tx.PutHold(respond, api.Hold{ID: th.hold, Device: th.device, By: "system:incident", Reason: "hold " + mark, Made: clock()}, th.gateway, false)
 		must(err)
 		must(tx.PutDesired(policy, th.gateway, 1, "digest "+mark, api.Signed{KeyID: "key " + mark, Payload: []byte("x"), Sig: []byte("y")}))
+		must(tx.CreateGroup(groupWrite, api.Group{ID: th.group, Org: org, Name: "group " + mark, Members: []ringwall.DeviceID{th.device}}))
+		must(tx.CreateRollout(groupWrite, api.Rollout{ID: th.rollout, Org: org, Name: "rollout " + mark, Status: api.RolloutRunning, Made: clock()}))
+		must(tx.PutTemplate(templateWrite, api.Template{ID: th.template, Org: org, Name: "template " + mark, Version: 1}))
+		must(tx.PutEnrolLines(enrol, th.enrol, true, []sqlstore.EnrolLine{{Name: "line " + mark, Serial: "AP-01"}}))
+		_, err = tx.PutNotice(project, th.gateway, api.Notice{Kind: api.NoticeRogue, Device: th.device, Text: "notice " + mark}, clock(), time.Hour)
+		must(err, tx.PutMUD(project, api.MUDState{Device: th.device, URL: "https://mud.example/" + tail, Next: clock(), Error: "mud " + mark}, []byte("file "+mark)))
 		data, _ := json.Marshal(sqlstore.Telling{Key: "k", Text: "event " + mark})
 		must(tx.Emit(project, ringwall.Event{V: 1, ID: th.event, Org: org, Kind: ringwall.EventAlert, Time: clock(), Subject: dev, Data: data}))
 		return nil
