@@ -21,9 +21,11 @@ const (
 	ProtoOther uint8 = 255
 )
 
-// Box is a block of other ends: a range of IPv4 addresses, a protocol and a
-// range of ports. A protocol that has no ports has the full range. The boxes
-// of one list never overlap, which interval sets of the kernel demand.
+// Box is a block of other ends: a range of addresses of one family, a protocol
+// and a range of ports. A protocol that has no ports has the full range.
+// ProtoICMP in a box of IPv6 addresses is ICMPv6 (58), and ProtoOther all but
+// that, TCP and UDP. The boxes of one list never overlap, which interval sets
+// of the kernel demand; those of IPv4 come first.
 type Box struct {
 	First, Last         netip.Addr // closed range
 	Proto               uint8
@@ -37,12 +39,87 @@ func (b Box) AllPorts() bool { return b.PortFirst == 0 && b.PortLast == 0xffff }
 // refused: each one costs an entry in a kernel set whose lookup slows with them.
 const maxBoxes = 4096
 
+// u128 is an address as a number; those of IPv4 have no hi.
+type u128 struct{ hi, lo uint64 }
+
+func (a u128) less(b u128) bool { return a.hi < b.hi || a.hi == b.hi && a.lo < b.lo }
+
+func (a u128) compare(b u128) int { return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo)) }
+
+func (a u128) next() u128 {
+	if a.lo++; a.lo == 0 {
+		a.hi++
+	}
+	return a
+}
+
+func (a u128) prev() u128 {
+	if a.lo == 0 {
+		a.hi--
+	}
+	a.lo--
+	return a
+}
+
+// family is what distinguishes addresses of IPv4 from those of IPv6.
+type family uint8
+
+const (
+	ipv4 family = iota
+	ipv6
+)
+
+func (f family) max() u128 {
+	if f == ipv4 {
+		return u128{0, 1<<32 - 1}
+	}
+	return u128{1<<64 - 1, 1<<64 - 1}
+}
+
+func (f family) addr(v u128) netip.Addr {
+	if f == ipv4 {
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], uint32(v.lo))
+		return netip.AddrFrom4(b)
+	}
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], v.hi)
+	binary.BigEndian.PutUint64(b[8:], v.lo)
+	return netip.AddrFrom16(b)
+}
+
+func number(a netip.Addr) u128 {
+	if a.Is4() {
+		b := a.As4()
+		return u128{0, uint64(binary.BigEndian.Uint32(b[:]))}
+	}
+	b := a.As16()
+	return u128{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
+}
+
+// span returns the first and last address of a prefix.
+func span(p netip.Prefix) (first, last u128) {
+	first = number(p.Masked().Addr())
+	last = first
+	host := p.Addr().BitLen() - p.Bits()
+	if host >= 64 {
+		last.lo = 1<<64 - 1
+		last.hi |= uint64(1)<<(host-64) - 1 // 1<<64 is 0 in Go, and less one all ones
+	} else {
+		last.lo |= uint64(1)<<host - 1
+	}
+	return first, last
+}
+
 // area is what one term covers before areas are made disjoint.
 type area struct {
-	first, last uint32
+	first, last u128
 	proto       uint8
 	ports       []api.PortRange // nil = all
 }
+
+// areas are those of one list, by family.
+type areas [2][]area
 
 // segment collects what is covered on one range of addresses. Other stands for
 // every protocol but the three that terms can name.
@@ -51,28 +128,49 @@ type segment struct {
 	tcp, udp    []api.PortRange
 }
 
-// boxes returns allow without deny as disjoint boxes in canonical order: areas
-// that cover the same give the same boxes, however they were written down.
-func boxes(allow, deny []area) ([]Box, error) {
-	if len(allow) == 0 {
-		return nil, nil
-	}
-	// Every address where some area begins, or the one after where one ends,
-	// starts a segment on which the same areas cover all addresses.
-	var cuts []uint64
-	for _, list := range [][]area{allow, deny} {
-		for _, a := range list {
-			cuts = append(cuts, uint64(a.first), uint64(a.last)+1)
+// boxes returns what rule makes of what the lists cover at each address, as
+// disjoint boxes in canonical order: areas that cover the same give the same
+// boxes, however they were written down. Where the lists cover nothing, rule
+// has to make nothing.
+func boxes(rule func(at []segment) segment, lists ...*areas) ([]Box, error) {
+	var out []Box
+	for _, f := range []family{ipv4, ipv6} {
+		var err error
+		if out, err = f.boxes(out, rule, lists); err != nil {
+			return nil, err
 		}
 	}
-	slices.Sort(cuts)
+	return out, nil
+}
+
+func (f family) boxes(out []Box, rule func([]segment) segment, lists []*areas) ([]Box, error) {
+	// Every address where some area begins, or the one after where one ends,
+	// starts a segment on which the same areas cover all addresses.
+	var cuts []u128
+	sweeps := make([]sweep, len(lists))
+	for i, list := range lists {
+		for _, a := range list[f] {
+			cuts = append(cuts, a.first)
+			if a.last != f.max() {
+				cuts = append(cuts, a.last.next())
+			}
+		}
+		sweeps[i] = sweep{todo: byFirst(list[f])}
+	}
+	slices.SortFunc(cuts, u128.compare)
 	cuts = slices.Compact(cuts)
 
-	var out, open []Box // open are the boxes that end just before the next cut
-	yes, no := sweep{todo: byFirst(allow)}, sweep{todo: byFirst(deny)}
-	for i := range len(cuts) - 1 {
-		lo, hi := uint32(cuts[i]), uint32(cuts[i+1]-1)
-		here := cover(yes.at(lo)).without(cover(no.at(lo))).boxes(lo, hi)
+	var open []Box // those that end just before the next cut
+	at := make([]segment, len(lists))
+	for i, lo := range cuts {
+		hi := f.max()
+		if i+1 < len(cuts) {
+			hi = cuts[i+1].prev()
+		}
+		for j := range sweeps {
+			at[j] = cover(sweeps[j].at(lo))
+		}
+		here := rule(at).boxes(f.addr(lo), f.addr(hi))
 		if len(open) > 0 && slices.EqualFunc(open, here, sameButAddrs) {
 			for j := range open { // the segment before was covered alike: one box over both
 				open[j].Last = here[j].Last
@@ -87,22 +185,22 @@ func boxes(allow, deny []area) ([]Box, error) {
 	return append(out, open...), nil
 }
 
-func byFirst(areas []area) []area {
-	areas = slices.Clone(areas)
-	slices.SortFunc(areas, func(a, b area) int { return cmp.Compare(a.first, b.first) })
-	return areas
+func byFirst(list []area) []area {
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b area) int { return a.first.compare(b.first) })
+	return list
 }
 
 // sweep goes over areas by rising address.
 type sweep struct{ todo, active []area }
 
 // at returns the areas that cover the segment that begins at lo.
-func (s *sweep) at(lo uint32) []area {
-	for len(s.todo) > 0 && s.todo[0].first <= lo {
+func (s *sweep) at(lo u128) []area {
+	for len(s.todo) > 0 && !lo.less(s.todo[0].first) {
 		s.active = append(s.active, s.todo[0])
 		s.todo = s.todo[1:]
 	}
-	s.active = slices.DeleteFunc(s.active, func(a area) bool { return a.last < lo })
+	s.active = slices.DeleteFunc(s.active, func(a area) bool { return a.last.less(lo) })
 	return s.active
 }
 
@@ -114,6 +212,9 @@ func sameButAddrs(a, b Box) bool {
 func cover(active []area) segment {
 	full := api.PortRange{First: 0, Last: 0xffff}
 	var s segment
+	if len(active) == 0 {
+		return s
+	}
 	for _, a := range active {
 		ports := a.ports
 		if ports == nil {
@@ -145,6 +246,17 @@ func (s segment) without(t segment) segment {
 	}
 }
 
+// and returns what is in both.
+func (s segment) and(t segment) segment { return s.without(s.without(t)) }
+
+// or returns what is in either.
+func (s segment) or(t segment) segment {
+	return segment{
+		other: s.other || t.other, icmp: s.icmp || t.icmp,
+		tcp: MergePorts(append(slices.Clone(s.tcp), t.tcp...)), udp: MergePorts(append(slices.Clone(s.udp), t.udp...)),
+	}
+}
+
 // subtractPorts returns what of merged ranges is not in other merged ranges.
 func subtractPorts(from, take []api.PortRange) []api.PortRange {
 	var out []api.PortRange
@@ -170,8 +282,7 @@ func isFull(ports []api.PortRange) bool {
 	return len(ports) == 1 && ports[0] == api.PortRange{First: 0, Last: 0xffff}
 }
 
-func (s segment) boxes(lo, hi uint32) []Box {
-	first, last := addr4(lo), addr4(hi)
+func (s segment) boxes(first, last netip.Addr) []Box {
 	if s.other && s.icmp && isFull(s.tcp) && isFull(s.udp) {
 		return []Box{{first, last, ProtoAny, 0, 0xffff}}
 	}
@@ -207,21 +318,4 @@ func MergePorts(ports []api.PortRange) []api.PortRange {
 		out = append(out, r)
 	}
 	return out
-}
-
-func addr4(v uint32) netip.Addr {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], v)
-	return netip.AddrFrom4(b)
-}
-
-func num4(a netip.Addr) uint32 {
-	b := a.As4()
-	return binary.BigEndian.Uint32(b[:])
-}
-
-// span returns the first and last address of an IPv4 prefix.
-func span(p netip.Prefix) (first, last uint32) {
-	first = num4(p.Masked().Addr())
-	return first, first | uint32(1<<(32-p.Bits())-1)
 }

@@ -22,17 +22,34 @@ const (
 	MaxTerms   = 4096 // of one device
 )
 
+// Options say where and how a desired state is put in force.
+type Options struct {
+	// Stale says that the document is older than its MaxAge; see Site.Stale.
+	Stale bool
+	// Host says that the plan is for an agent on the device itself, which can tell
+	// programs apart. Elsewhere what is denied to one is denied to all, and what is
+	// allowed to one is not allowed.
+	Host bool
+}
+
 // Compile turns a desired state and the holds in force at now into a plan.
 // Holds are those of the gateway; those of the document are added, and what a
 // release names or what has expired is left out. An error has code Invalid and
 // says which device and term it is about; nothing is half compiled.
 func Compile(d api.Desired, holds []api.Hold, now time.Time) (Plan, error) {
+	return Options{}.Compile(d, holds, now)
+}
+
+// Compile is the function Compile under these options.
+func (o Options) Compile(d api.Desired, holds []api.Hold, now time.Time) (Plan, error) {
 	if len(d.Devices) > MaxDevices {
 		return Plan{}, ringwall.Errorf(ringwall.Invalid, "desired state names %d devices, more than %d", len(d.Devices), MaxDevices)
 	}
 	c := compiler{
+		Options:  o,
+		now:      now,
 		restrict: restrictions(d, holds, now),
-		byID:     make(map[ringwall.DeviceID]netip.Addr, len(d.Devices)),
+		byID:     make(map[ringwall.DeviceID]*api.DevicePolicy, len(d.Devices)),
 		byIP:     make(map[netip.Addr]ringwall.DeviceID, len(d.Devices)),
 		byMark:   make(map[uint32]ringwall.DeviceID, len(d.Devices)),
 	}
@@ -40,8 +57,7 @@ func Compile(d api.Desired, holds []api.Hold, now time.Time) (Plan, error) {
 	if d.Arrival != ringwall.Learn {
 		p.Arrival = StateEnforce
 	}
-	var err error
-	if p.Local, err = localNets(d.LocalNets); err != nil {
+	if err := c.site(&d); err != nil {
 		return Plan{}, err
 	}
 	// Addresses first: a term of any device may name any other.
@@ -49,6 +65,11 @@ func Compile(d api.Desired, holds []api.Hold, now time.Time) (Plan, error) {
 		if err := c.claim(&d.Devices[i]); err != nil {
 			return Plan{}, err
 		}
+	}
+	c.group(d.Devices)
+	var err error
+	if p.Local, err = localNets(d.LocalNets, c.ip6); err != nil {
+		return Plan{}, err
 	}
 	for i := range d.Devices {
 		dev, bound, err := c.device(&d.Devices[i])
@@ -58,7 +79,7 @@ func Compile(d api.Desired, holds []api.Hold, now time.Time) (Plan, error) {
 		if !bound {
 			// Without an address there is nothing to bind. A device that may pass
 			// anyway passes as a stranger; any other must not.
-			if dev.State >= StateEnforce {
+			if dev.State >= StateEnforce && !dev.Subscribed {
 				p.Isolated = append(p.Isolated, dev.MAC)
 			}
 			continue
@@ -73,12 +94,14 @@ func Compile(d api.Desired, holds []api.Hold, now time.Time) (Plan, error) {
 	p.ClosedPorts = slices.Compact(p.ClosedPorts)
 	slices.SortFunc(p.Isolated, func(a, b MAC) int { return slices.Compare(a[:], b[:]) })
 	p.Isolated = slices.Compact(p.Isolated)
+	numberLimits(p.Devices)
 
-	rem, err := c.terms(d.Remediation)
-	if err != nil {
+	if err := c.remediation(&p, d.Remediation); err != nil {
 		return Plan{}, ringwall.Errorf(ringwall.Invalid, "remediation set: %w", err)
 	}
-	p.Remediation, p.RemediationDeny, p.RemediationNames = rem.allow, rem.deny, rem.names
+	if c.until != 0 {
+		p.Until = time.Unix(c.until, 0).UTC()
+	}
 	return p, nil
 }
 
@@ -101,19 +124,30 @@ func restrictions(d api.Desired, holds []api.Hold, now time.Time) map[ringwall.D
 }
 
 type compiler struct {
-	restrict map[ringwall.DeviceID]ringwall.Restriction
-	byID     map[ringwall.DeviceID]netip.Addr
-	byIP     map[netip.Addr]ringwall.DeviceID
-	byMark   map[uint32]ringwall.DeviceID
+	Options
+	now         time.Time
+	until       int64 // when a window moves next; 0 = never
+	restrict    map[ringwall.DeviceID]ringwall.Restriction
+	byID        map[ringwall.DeviceID]*api.DevicePolicy
+	byIP        map[netip.Addr]ringwall.DeviceID
+	byMark      map[uint32]ringwall.DeviceID
+	ip6         bool // some device has IPv6
+	local       [2][]ipRange
+	makers      map[string]*[2][]ipRange
+	controllers map[string][]*api.Controller
+	zones       map[string]*zone
+	windows     map[window]bool // that were looked at: open or not
 }
 
-// claim notes the address and mark of a device and refuses what another has.
+// claim notes the addresses and mark of a device and refuses what another has.
 func (c *compiler) claim(d *api.DevicePolicy) error {
 	switch {
 	case d.Device == "":
 		return ringwall.Errorf(ringwall.Invalid, "a device of the desired state has no id")
 	case d.Mark == 0 || d.Mark > MaxMark:
 		return ringwall.Errorf(ringwall.Invalid, "device %q has mark %d, want 1 to %d", d.Device, d.Mark, MaxMark)
+	case len(d.IP6) > maxIP6:
+		return ringwall.Errorf(ringwall.Invalid, "device %q has %d IPv6 addresses, more than %d", d.Device, len(d.IP6), maxIP6)
 	}
 	if _, dup := c.byID[d.Device]; dup {
 		return ringwall.Errorf(ringwall.Invalid, "device %q is named twice", d.Device)
@@ -122,34 +156,69 @@ func (c *compiler) claim(d *api.DevicePolicy) error {
 		return ringwall.Errorf(ringwall.Invalid, "devices %q and %q have the same mark %d", other, d.Device, d.Mark)
 	}
 	c.byMark[d.Mark] = d.Device
-	ip := d.Binding.IP.Unmap()
-	if !ip.Is4() || ip.IsUnspecified() {
-		ip = netip.Addr{}
+	c.byID[d.Device] = d
+	addrs := make([]netip.Addr, 0, 1+len(d.IP6))
+	if ip := address4(d); ip.IsValid() {
+		addrs = append(addrs, ip)
 	}
-	c.byID[d.Device] = ip
-	if !ip.IsValid() {
-		return nil
+	for _, ip := range d.IP6 {
+		if !ip.Is6() || ip.Is4In6() || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLoopback() || ip.Zone() != "" {
+			return ringwall.Errorf(ringwall.Invalid, "device %q has the IPv6 address %s, which is none of a device", d.Device, ip)
+		}
+		addrs, c.ip6 = append(addrs, ip), true
 	}
-	if other, dup := c.byIP[ip]; dup {
-		return ringwall.Errorf(ringwall.Invalid, "devices %q and %q have the same address %s", other, d.Device, ip)
+	for _, ip := range addrs {
+		if other, dup := c.byIP[ip]; dup {
+			return ringwall.Errorf(ringwall.Invalid, "devices %q and %q have the same address %s", other, d.Device, ip)
+		}
+		c.byIP[ip] = d.Device
 	}
-	c.byIP[ip] = d.Device
 	return nil
 }
 
-// maxInterface is the longest name of a network interface in Linux.
-const maxInterface = 15
+// address4 returns the IPv4 address that a device is bound to, if any.
+func address4(d *api.DevicePolicy) netip.Addr {
+	if ip := d.Binding.IP.Unmap(); ip.Is4() && !ip.IsUnspecified() {
+		return ip
+	}
+	return netip.Addr{}
+}
+
+const (
+	// maxInterface is the longest name of a network interface in Linux.
+	maxInterface = 15
+	maxIP6       = 16
+)
 
 func (c *compiler) device(d *api.DevicePolicy) (dev Device, bound bool, err error) {
-	mac, err := net.ParseMAC(d.Binding.MAC)
-	if err != nil || len(mac) != 6 {
-		return Device{}, false, ringwall.Errorf(ringwall.Invalid, "device %q has MAC %q, want 48 bits with colons", d.Device, short(d.Binding.MAC))
+	bad := func(format string, args ...any) (Device, bool, error) {
+		return Device{}, false, ringwall.Errorf(ringwall.Invalid, "device %q "+format, append([]any{d.Device}, args...)...)
+	}
+	dev = Device{ID: d.Device, Mark: d.Mark, Port: d.Binding.Port, IP: address4(d)}
+	switch sub := d.Binding.Subscriber; {
+	case sub != "" && !validSubscriber(sub):
+		return bad("is bound to a subscriber that is none")
+	case sub != "" && d.Binding.MAC == "":
+		dev.Subscribed = true
+	default:
+		mac, err := net.ParseMAC(d.Binding.MAC)
+		if err != nil || len(mac) != 6 {
+			return bad("has MAC %q, want 48 bits with colons", short(d.Binding.MAC))
+		}
+		dev.MAC = MAC(mac)
 	}
 	if len(d.Binding.Port) > maxInterface || strings.ContainsAny(d.Binding.Port, "/ \x00") {
-		return Device{}, false, ringwall.Errorf(ringwall.Invalid, "device %q is bound to %q, which is no interface", d.Device, short(d.Binding.Port))
+		return bad("is bound to %q, which is no interface", short(d.Binding.Port))
 	}
-	dev = Device{ID: d.Device, Mark: d.Mark, Port: d.Binding.Port, MAC: MAC(mac), IP: c.byID[d.Device]}
-	switch d.Mode {
+	if !slices.Contains([]string{"", "static", "closed", "open"}, d.Fail) {
+		return bad("is to fail %q, which is none of static, closed, open", short(d.Fail))
+	}
+	if len(d.IP6) > 0 {
+		dev.IP6 = slices.Clone(d.IP6)
+		slices.SortFunc(dev.IP6, netip.Addr.Compare)
+	}
+	r, mode := standing(d, ringwall.Unrestricted, c.Stale)
+	switch mode {
 	case ringwall.Learn:
 		dev.Free = StateLearn
 	case ringwall.Shadow:
@@ -157,103 +226,32 @@ func (c *compiler) device(d *api.DevicePolicy) (dev Device, bound bool, err erro
 	default:
 		dev.Free = StateEnforce
 	}
-	dev.Free = dev.Free.With(restrictionOf(d.Trust, d.Mode))
+	dev.Free = dev.Free.With(r)
 	dev.State = dev.Free.With(c.restrict[d.Device])
-	t, err := c.terms(d.Terms)
-	if err != nil {
-		return Device{}, false, ringwall.Errorf(ringwall.Invalid, "device %q: %w", d.Device, err)
+	if err := c.terms(&dev, d); err != nil {
+		return bad("cannot be put in force: %w", err)
 	}
-	dev.Allow, dev.Deny, dev.InAllow, dev.InDeny, dev.Names = t.allow, t.deny, t.inAllow, t.inDeny, t.names
-	return dev, dev.IP.IsValid(), nil
+	return dev, dev.IP.IsValid() || len(dev.IP6) > 0, nil
 }
 
-// compiled is a list of terms in canonical form.
-type compiled struct {
-	allow, deny, inAllow, inDeny []Box
-	names                        []Name
-}
-
-func (c *compiler) terms(terms []api.Term) (compiled, error) {
-	if len(terms) > MaxTerms {
-		return compiled{}, ringwall.Errorf(ringwall.Invalid, "%d terms are more than %d", len(terms), MaxTerms)
-	}
-	var out compiled
-	var allow, deny, inAllow, inDeny []area
+// remediation compiles what a quarantined device may reach. Nobody looks
+// inside flows there and nobody counts.
+func (c *compiler) remediation(p *Plan, terms []api.Term) error {
 	for i := range terms {
-		t := &terms[i]
-		if err := Check(*t); err != nil {
-			return compiled{}, err
-		}
-		if t.Domain != "" {
-			out.names = append(out.names, Name{
-				Pattern: strings.ToLower(strings.TrimSuffix(t.Domain, ".")),
-				Deny:    t.Action == api.Deny, Proto: protoOf(t.Proto), Ports: portsOf(t.Ports),
-			})
-			continue
-		}
-		list := &allow
-		switch {
-		case t.Direction == api.FromDevice && t.Action == api.Deny:
-			list = &deny
-		case t.Direction == api.ToDevice && t.Action == api.Allow:
-			list = &inAllow
-		case t.Direction == api.ToDevice:
-			list = &inDeny
-		}
-		for _, p := range c.ends(t) {
-			first, last := span(p)
-			*list = append(*list, area{first, last, protoOf(t.Proto), portsOf(t.Ports)})
+		if t := &terms[i]; t.Inside != nil || t.Who != nil || t.Limit != nil || t.Gateway || t.SameMaker {
+			return ringwall.Errorf(ringwall.Invalid, "term %q: inside, who, limit, gateway and sameMaker have no place here", short(t.ID))
 		}
 	}
-	// What is denied is taken out of what is allowed here, not by looking into two
-	// sets one after the other: a packet that does so while both change could see
-	// one before and the other after, and pass though neither policy lets it.
-	for _, x := range []struct {
-		to         *[]Box
-		from, less []area
-	}{{&out.allow, allow, deny}, {&out.deny, deny, nil}, {&out.inAllow, inAllow, inDeny}, {&out.inDeny, inDeny, nil}} {
-		var err error
-		if *x.to, err = boxes(x.from, x.less); err != nil {
-			return compiled{}, err
-		}
+	var dev Device
+	r := api.DevicePolicy{Terms: terms}
+	if c.ip6 { // as if it had IPv6: what opens it to a device is that it has an address
+		r.IP6 = []netip.Addr{netip.IPv6Unspecified()}
 	}
-	slices.SortFunc(out.names, compareNames)
-	out.names = slices.CompactFunc(out.names, func(a, b Name) bool { return compareNames(a, b) == 0 })
-	return out, nil
-}
-
-// ends returns the IPv4 addresses that a term without a domain speaks of.
-func (c *compiler) ends(t *api.Term) []netip.Prefix {
-	switch {
-	case t.Device != "":
-		if ip := c.byID[t.Device]; ip.IsValid() {
-			return []netip.Prefix{netip.PrefixFrom(ip, 32)}
-		}
-		return nil // not here, or without an address: nothing to talk to
-	case t.Local:
-		out := make([]netip.Prefix, 0, len(c.byIP))
-		for ip := range c.byIP {
-			out = append(out, netip.PrefixFrom(ip, 32))
-		}
-		return out
-	case t.CIDR.Addr().Is4():
-		return []netip.Prefix{t.CIDR.Masked()}
+	if err := c.terms(&dev, &r); err != nil {
+		return err
 	}
-	return nil // IPv6 is closed
-}
-
-func compareNames(a, b Name) int {
-	bit := func(x bool) int {
-		if x {
-			return 1
-		}
-		return 0
-	}
-	return cmp.Or(
-		cmp.Compare(a.Pattern, b.Pattern), cmp.Compare(bit(a.Deny), bit(b.Deny)), cmp.Compare(a.Proto, b.Proto),
-		slices.CompareFunc(a.Ports, b.Ports, func(x, y api.PortRange) int {
-			return cmp.Or(cmp.Compare(x.First, y.First), cmp.Compare(x.Last, y.Last))
-		}))
+	p.Remediation, p.RemediationDeny, p.RemediationNames = dev.Allow, dev.Deny, dev.Names
+	return nil
 }
 
 func protoOf(s string) uint8 {
@@ -275,21 +273,22 @@ func portsOf(ports []api.PortRange) []api.PortRange {
 	return MergePorts(ports)
 }
 
-// localNets returns the IPv4 networks sorted and without those inside others.
-func localNets(nets []netip.Prefix) ([]netip.Prefix, error) {
+// localNets returns the networks sorted and without those inside others; those
+// of IPv6 only when some device has it.
+func localNets(nets []netip.Prefix, ip6 bool) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, n := range nets {
 		if !n.IsValid() {
 			return nil, ringwall.Errorf(ringwall.Invalid, "a local network of the desired state is no network")
 		}
-		if n.Addr().Is4() {
+		if n.Addr().Is4() || ip6 && !n.Addr().Is4In6() {
 			out = append(out, n.Masked())
 		}
 	}
 	return Disjoint(out), nil
 }
 
-// Disjoint returns IPv4 networks sorted and without those inside others.
+// Disjoint returns networks sorted, IPv4 first, and without those inside others.
 func Disjoint(nets []netip.Prefix) []netip.Prefix {
 	nets = slices.Clone(nets)
 	slices.SortFunc(nets, func(a, b netip.Prefix) int {

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"net/netip"
+	"strings"
+	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -12,13 +14,22 @@ type Flow struct {
 	Direction api.Direction  // who opens it
 	Local     netip.AddrPort // the device's end
 	Remote    netip.AddrPort // the other end
-	Proto     string         // "tcp", "udp", "icmp", or the protocol's number in decimal
-	// Names are the domain names, in lower case without a final dot, whose
-	// answers gave the remote address to this device.
+	Proto     string         // "tcp", "udp", "icmp" (of both families), or the protocol's number in decimal
+	// Names are the domain names, without a final dot, whose answers gave the
+	// remote address to this device.
 	Names []string
 	// RemoteDevice is set when the other end is a device that the desired state
 	// names behind the same gateway.
 	RemoteDevice ringwall.DeviceID
+	// Gateway says that the other end is the gateway itself.
+	Gateway bool
+	// At is the moment for which windows are asked. Without it what a window allows
+	// is closed and what it denies is denied.
+	At time.Time
+	// Inside is what stands inside; nil = nobody has looked.
+	Inside *Seen
+	// Program opened the flow; nil = nobody can tell.
+	Program *Process
 }
 
 // Verdict is what is decided on one flow.
@@ -26,10 +37,16 @@ type Verdict struct {
 	Pass bool
 	// Would is set when the flow passes only because the mode is shadow.
 	Would bool
+	// Inspect is set when only a look inside can tell. Who cannot look takes Pass for
+	// the answer.
+	Inspect bool
 	// Reason is one of the Reason constants.
 	Reason string
 	// Term is the id of the term that decided, "" when none matched.
 	Term string
+	// Limit is that of the term which allows, nil when it has none. Whether it is
+	// used up is for whoever counts to say; DevicePolicy.Limit holds besides.
+	Limit *api.Limit
 }
 
 // Reasons of a verdict.
@@ -43,49 +60,195 @@ const (
 	ReasonCutoff      = "cutoff"      //
 	ReasonRemediation = "remediation" // quarantined, and in the remediation set
 	ReasonIPv6        = "ipv6"        // IPv6 is closed
+	ReasonMalformed   = "malformed"   // the other end has no address
+	ReasonGateway     = "gateway"     // the gateway offers no such service to the device
+	ReasonInspect     = "inspect"     // what stands inside decides
+	ReasonLimited     = "limited"     // allowed, but over a limit: said by who counts
 )
 
-// Decide judges the flow f of device d under restriction r (of the holds in
-// force; trust is added here). It answers for every input and allocates
-// nothing.
-func Decide(d api.DevicePolicy, r ringwall.Restriction, remediation []api.Term, f Flow) Verdict {
-	return decide(&d, r, remediation, &f)
+// Site is what terms may speak of beside the device itself.
+type Site struct {
+	Remediation []api.Term
+	Controllers []api.Controller
+	Zones       []api.Zone
+	// Makers tells who made the devices behind the gateway.
+	Makers map[ringwall.DeviceID]string
+	// Stale says that the document is older than its MaxAge: devices with Fail
+	// "closed" are quarantined, and for those with "open" mode enforce is shadow.
+	Stale bool
 }
 
-func decide(d *api.DevicePolicy, r ringwall.Restriction, remediation []api.Term, f *Flow) Verdict {
-	r = max(r, restrictionOf(d.Trust, d.Mode))
+// SiteOf returns the site of a desired state that is not stale.
+func SiteOf(d *api.Desired) Site {
+	s := Site{Remediation: d.Remediation, Controllers: d.Controllers, Zones: d.Zones, Makers: make(map[ringwall.DeviceID]string, len(d.Devices))}
+	for i := range d.Devices {
+		if m := d.Devices[i].Maker; m != "" {
+			s.Makers[d.Devices[i].Device] = m
+		}
+	}
+	return s
+}
+
+// Decide judges the flow f of device d under restriction r (of the holds in
+// force; trust is added here), on a site of which only the remediation set is
+// known. It answers for every input and allocates nothing.
+func Decide(d api.DevicePolicy, r ringwall.Restriction, remediation []api.Term, f Flow) Verdict {
+	return decide(&d, r, &Site{Remediation: remediation}, &f)
+}
+
+// Decide judges the flow f of device d on this site, as the function Decide does.
+// It is the meaning of a policy, written down term by term; a Judge gives the
+// same answers faster.
+func (s *Site) Decide(d *api.DevicePolicy, r ringwall.Restriction, f *Flow) Verdict {
+	return decide(d, r, s, f)
+}
+
+func decide(d *api.DevicePolicy, r ringwall.Restriction, s *Site, f *Flow) Verdict {
+	r, mode := standing(d, r, s.Stale)
+	v, set := first(r, mode, len(d.IP6) > 0, f)
+	if set == setNone {
+		return v
+	}
+	p := newProbe(f, s, d)
+	switch set {
+	case setRemediation:
+		p.quarantined = true
+		return last(set, mode, f, p.match(s.Remediation))
+	case setGateway:
+		p.gateway = true
+	}
+	return last(set, mode, f, p.match(d.Terms))
+}
+
+// standing returns the restriction and the mode in force, whatever the terms say.
+func standing(d *api.DevicePolicy, r ringwall.Restriction, stale bool) (ringwall.Restriction, ringwall.Mode) {
+	r, mode := max(r, restrictionOf(d.Trust, d.Mode)), d.Mode
+	if stale && d.Fail == "closed" {
+		r = max(r, ringwall.Quarantine)
+	}
+	if stale && d.Fail == "open" && mode == ringwall.Enforce {
+		mode = ringwall.Shadow
+	}
+	return r, mode
+}
+
+// set is which terms are asked.
+type set uint8
+
+const (
+	setNone set = iota // none: it is decided
+	setTerms
+	setGateway     // those terms that speak of the gateway
+	setRemediation // as in quarantine, where nobody looks inside
+)
+
+// first decides what needs no terms, and else says which are to be asked.
+func first(r ringwall.Restriction, mode ringwall.Mode, ip6 bool, f *Flow) (Verdict, set) {
 	if r >= ringwall.Cutoff {
-		return Verdict{Reason: ReasonCutoff}
+		return Verdict{Reason: ReasonCutoff}, setNone
 	}
 	remote := f.Remote.Addr()
-	v6 := !remote.Unmap().Is4()
+	v4 := remote.Is4() || remote.Is4In6()
 	if r == ringwall.Quarantine {
-		if v6 || f.Direction != api.FromDevice {
-			return Verdict{Reason: ReasonQuarantine}
+		if !remote.IsValid() || !v4 && !ip6 || f.Direction != api.FromDevice || f.Gateway {
+			return Verdict{Reason: ReasonQuarantine}, setNone
 		}
-		if term, action := match(remediation, f); action == api.Allow {
-			return Verdict{Pass: true, Reason: ReasonRemediation, Term: term}
+		return Verdict{}, setRemediation
+	}
+	switch {
+	case f.Gateway && f.Direction == api.FromDevice:
+		// No mode opens the gateway: it is what all else stands on.
+		return Verdict{}, setGateway
+	case f.Gateway:
+		return Verdict{Pass: true, Reason: ReasonGateway}, setNone
+	case !remote.IsValid():
+		return Verdict{Reason: ReasonMalformed}, setNone
+	case !v4 && !ip6:
+		return Verdict{Reason: ReasonIPv6}, setNone
+	case mode == ringwall.Learn:
+		return Verdict{Pass: true, Reason: ReasonLearn}, setNone
+	}
+	return Verdict{}, setTerms
+}
+
+// matched are the terms that speak of a flow; nil = none does.
+type matched struct {
+	deny, allow         *api.Term
+	lookDeny, lookAllow *api.Term // those that would if something stood inside
+	rank                int       // of allow
+}
+
+// ranks of a term that allows. Which one is named does not depend on the order
+// of terms where it matters: where one of them has a limit. Addresses come
+// before names, since the kernel knows them before it knows names, and what is
+// open to the program alone, which has no limit, before both.
+const (
+	rankProgram = iota
+	rankAddr
+	rankAddrLimited
+	rankName
+	rankNameLimited
+	rankNone
+)
+
+// add notes that t answers a to the flow; byName is set when it knows the other
+// end by its name alone. It reports whether nothing else matters any more.
+func (m *matched) add(t *api.Term, a answer, byName bool) (done bool) {
+	switch {
+	case t.Action == api.Deny && a == yes:
+		m.deny = t
+		return true
+	case t.Action == api.Deny:
+		if m.lookDeny == nil {
+			m.lookDeny = t
+		}
+	case t.Action != api.Allow:
+	case a == maybe:
+		if m.lookAllow == nil {
+			m.lookAllow = t
+		}
+	default:
+		rank := rankAddr
+		if byName {
+			rank = rankName
+		}
+		switch {
+		case t.Who != nil:
+			rank = rankProgram
+		case t.Limit != nil:
+			rank++
+		}
+		if m.allow == nil || rank < m.rank || rank == m.rank && t.Limit != nil && t.ID < m.allow.ID {
+			m.allow, m.rank = t, rank
+		}
+	}
+	return false
+}
+
+// last turns what matched into the verdict.
+func last(which set, mode ringwall.Mode, f *Flow, m matched) Verdict {
+	if which == setRemediation {
+		if m.deny == nil && m.allow != nil {
+			return Verdict{Pass: true, Reason: ReasonRemediation, Term: m.allow.ID}
 		}
 		return Verdict{Reason: ReasonQuarantine}
 	}
-	if v6 {
-		return Verdict{Reason: ReasonIPv6}
-	}
-	if d.Mode == ringwall.Learn {
-		return Verdict{Pass: true, Reason: ReasonLearn}
-	}
-	term, action := match(d.Terms, f)
-	if action == api.Allow {
-		return Verdict{Pass: true, Reason: ReasonAllow, Term: term}
-	}
-	v := Verdict{Reason: ReasonDefault, Term: term}
+	v := Verdict{Reason: ReasonDefault}
 	switch {
-	case action == api.Deny:
-		v.Reason = ReasonDeny
+	case m.deny != nil:
+		v.Reason, v.Term = ReasonDeny, m.deny.ID
+	case m.allow != nil && m.lookDeny != nil:
+		v.Inspect, v.Reason, v.Term = true, ReasonInspect, m.lookDeny.ID
+	case m.allow != nil:
+		return Verdict{Pass: true, Reason: ReasonAllow, Term: m.allow.ID, Limit: m.allow.Limit}
+	case m.lookAllow != nil:
+		v.Inspect, v.Reason, v.Term = true, ReasonInspect, m.lookAllow.ID
+	case which == setGateway:
+		v.Reason = ReasonGateway
 	case f.Direction != api.FromDevice:
 		v.Reason = ReasonInbound
 	}
-	if d.Mode == ringwall.Shadow {
+	if mode == ringwall.Shadow && which == setTerms {
 		v.Pass, v.Would = true, true
 	}
 	return v
@@ -105,94 +268,136 @@ func restrictionOf(t ringwall.Trust, mode ringwall.Mode) ringwall.Restriction {
 
 // probe is a flow as terms are compared with it, worked out once.
 type probe struct {
-	to     bool // opened to the device
-	from   bool
-	proto  string
-	ported bool   // TCP or UDP
-	port   uint16 // of the side that is connected to
-	addr   uint32 // the other end
-	names  []string
-	device ringwall.DeviceID
-	terms  []api.Term // all of them
+	to, from bool // who opens it
+	ported   bool // TCP or UDP
+	port     uint16
+	addr     netip.Addr // the other end, IPv4 as such, no zone
+	f        *Flow
+	site     *Site
+	maker    string
+	// gateway and quarantined say which terms are asked.
+	gateway, quarantined bool
 }
 
-// match returns the term that decides f: the first deny that matches, else the
-// first allow, else none. A deny of a name keeps the name from being resolved
-// and takes nothing from what other terms allow, as in the kernel: it is the
-// answer when there is no other. The other end of f has an IPv4 address.
-func match(terms []api.Term, f *Flow) (id string, action api.Action) {
+func newProbe(f *Flow, s *Site, d *api.DevicePolicy) probe {
 	p := probe{
 		to: f.Direction == api.ToDevice, from: f.Direction == api.FromDevice,
-		proto: f.Proto, ported: f.Proto == "tcp" || f.Proto == "udp", port: f.Remote.Port(),
-		addr: num4(f.Remote.Addr().Unmap()), names: f.Names, device: f.RemoteDevice, terms: terms,
+		ported: f.Proto == "tcp" || f.Proto == "udp", port: f.Remote.Port(),
+		addr: f.Remote.Addr().Unmap().WithZone(""), f: f, site: s, maker: d.Maker,
 	}
 	if p.to {
 		p.port = f.Local.Port()
 	}
+	return p
+}
+
+// match asks all terms. Any deny wins: the first that matches is named.
+func (p *probe) match(terms []api.Term) matched {
+	m := matched{rank: rankNone}
 	for i := range terms {
 		t := &terms[i]
-		deny := t.Action == api.Deny
-		if !deny && (action == api.Allow || t.Action != api.Allow) || !p.matches(t) {
-			continue
-		}
-		switch {
-		case !deny:
-			id, action = t.ID, api.Allow
-		case t.Domain == "":
-			return t.ID, api.Deny
-		case action == "":
-			id, action = t.ID, api.Deny
+		if a, byName := p.ask(t); a != no && m.add(t, a, byName) {
+			break
 		}
 	}
-	return id, action
+	return m
 }
 
-// matches looks at what differs most often first.
-func (p *probe) matches(t *api.Term) bool {
+// ask looks at what differs most often first.
+func (p *probe) ask(t *api.Term) (a answer, byName bool) {
 	// Comparing with constants is several times faster than with each other.
-	if p.from && t.Direction != api.FromDevice || p.to && t.Direction != api.ToDevice || !p.from && !p.to {
-		return false
+	if p.from && t.Direction != api.FromDevice || p.to && t.Direction != api.ToDevice || !p.from && !p.to || t.Gateway != p.gateway {
+		return no, false
+	}
+	if t.Proto != p.f.Proto && t.Proto != "any" || len(t.Ports) > 0 && (!p.ported || !inPorts(t.Ports, p.port)) {
+		return no, false
+	}
+	ok, byName := p.end(t)
+	if !ok {
+		return no, false
+	}
+	deny := t.Action == api.Deny
+	if t.Window != nil && !openAt(t.Window, p.f.At, p.site.Zones, deny) {
+		return no, false
+	}
+	if t.Who != nil && !runs(t.Who, p.f.Program, deny) {
+		return no, false
 	}
 	switch {
+	case t.Inside == nil:
+		return yes, byName
+	case !carries(p.f.Proto, t.Inside.Proto):
+		return no, false
+	case p.quarantined:
+		return is(deny), byName
+	}
+	return look(t, p.f.Inside), byName
+}
+
+// runs reports whether a program is who a term speaks of. Where nobody can tell,
+// it is for a term that denies and is not for one that allows.
+func runs(w *api.Who, p *Process, deny bool) bool {
+	if p == nil {
+		return deny
+	}
+	return (w.UID == nil || *w.UID == p.UID) && (w.Cgroup == "" || underCgroup(w.Cgroup, p.Cgroup))
+}
+
+// underCgroup reports whether path is the cgroup top or one below it.
+func underCgroup(top, path string) bool {
+	return strings.HasPrefix(path, top) && (len(path) == len(top) || path[len(top)] == '/')
+}
+
+// end reports whether the other end is whom the term speaks of.
+func (p *probe) end(t *api.Term) (ok, byName bool) {
+	switch {
 	case t.Domain != "":
-		if !p.from || !p.named(t) {
-			return false
-		}
+		return p.from && p.named(t.Domain), true
+	case t.CIDR.IsValid():
+		return t.CIDR.Contains(p.addr), false
 	case t.Device != "":
-		if p.device != t.Device {
-			return false
-		}
+		return p.f.RemoteDevice == t.Device, false
 	case t.Local:
-		if p.device == "" {
-			return false
-		}
-	default:
-		a := t.CIDR.Addr()
-		if !a.Is4() || uint64(p.addr^num4(a))>>(32-t.CIDR.Bits()) != 0 {
-			return false
-		}
+		return p.f.RemoteDevice != "", false
+	case t.SameMaker:
+		return p.maker != "" && p.f.RemoteDevice != "" && p.site.Makers[p.f.RemoteDevice] == p.maker, false
+	case t.Gateway:
+		return true, false
+	case t.Controller != "":
+		return p.controller(t.Controller)
 	}
-	if t.Proto != p.proto && t.Proto != "any" {
-		return false
-	}
-	return len(t.Ports) == 0 || p.ported && inPorts(t.Ports, p.port)
+	return false, false
 }
 
-// named reports whether the other end bears a name that t speaks of. A name of
-// which any deny speaks opens nothing, as Lookup has it, even where it is known
-// because it repairs.
-func (p *probe) named(t *api.Term) bool {
-	for _, n := range p.names {
-		if MatchName(t.Domain, n) && (t.Action == api.Deny || !p.denied(n)) {
-			return true
+func (p *probe) controller(role string) (ok, byName bool) {
+	for i := range p.site.Controllers {
+		c := &p.site.Controllers[i]
+		if c.Role != role {
+			continue
+		}
+		for _, n := range c.Nets {
+			if n.Contains(p.addr) {
+				return true, false
+			}
+		}
+		for _, d := range c.Devices {
+			if d != "" && d == p.f.RemoteDevice {
+				return true, false
+			}
+		}
+		for _, n := range c.Domains {
+			if p.from && p.named(n) {
+				ok, byName = true, true
+			}
 		}
 	}
-	return false
+	return ok, byName
 }
 
-func (p *probe) denied(name string) bool {
-	for i := range p.terms {
-		if t := &p.terms[i]; t.Domain != "" && t.Action == api.Deny && MatchName(t.Domain, name) {
+// named reports whether the other end bears a name of the pattern.
+func (p *probe) named(pattern string) bool {
+	for _, n := range p.f.Names {
+		if MatchName(pattern, n) {
 			return true
 		}
 	}

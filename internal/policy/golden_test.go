@@ -17,6 +17,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/policy"
+	"github.com/ringwall/ringwall/internal/policy/policytest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -201,13 +202,14 @@ func FuzzCompile(f *testing.F) {
 			return
 		}
 		a := netip.AddrFrom4([4]byte{byte(addr >> 24), byte(addr >> 16), byte(addr >> 8), byte(addr)})
-		text, num := "tcp", uint8(6)
+		text := "tcp"
 		switch {
 		case proto < 64:
-			text, num = "udp", 17
+			text = "udp"
 		case proto < 128:
-			text, num, port = "icmp", 1, 0
+			text, port = "icmp", 0
 		}
+		site := policy.SiteOf(&d)
 		byIP := map[netip.Addr]ringwall.DeviceID{}
 		for _, x := range d.Devices {
 			if ip := x.Binding.IP.Unmap(); ip.Is4() && !ip.IsUnspecified() {
@@ -226,10 +228,13 @@ func FuzzCompile(f *testing.F) {
 				r = ringwall.Cutoff
 			}
 			for _, dir := range []api.Direction{api.FromDevice, api.ToDevice} {
-				flow := policy.Flow{Direction: dir, Local: netip.AddrPortFrom(dev.IP, port), Remote: netip.AddrPortFrom(a, port), Proto: text, RemoteDevice: byIP[a]}
-				got := policy.Decide(x, r, d.Remediation, flow)
-				if pass, would := decidePlan(p, dev, flow, num); got.Pass != pass || got.Would != would {
-					t.Fatalf("Decide = %+v, plan says pass %v would %v of %+v", got, pass, would, flow)
+				flow := policy.Flow{Direction: dir, Local: netip.AddrPortFrom(dev.IP, port), Remote: netip.AddrPortFrom(a, port), Proto: text, RemoteDevice: byIP[a], At: time.Unix(0, 0)}
+				got := site.Decide(&x, r, &flow)
+				k, _ := policytest.PacketOf(flow)
+				o, would, _ := policytest.Judge(p, dev, k)
+				pass := o == policytest.Pass || would
+				if got.Pass != pass || got.Would != would || got.Inspect != (o == policytest.Steer) {
+					t.Fatalf("Decide = %+v, plan says %v would %v of %+v", got, o, would, flow)
 				}
 			}
 		}

@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"cmp"
 	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -97,7 +99,7 @@ type Device struct {
 	Mark uint32
 	Port string // "" = any
 	MAC  MAC
-	IP   netip.Addr // IPv4
+	IP   netip.Addr // IPv4; invalid when it has IPv6 alone
 	// State is what is in force, Free what would be without any hold.
 	State, Free State
 
@@ -115,7 +117,13 @@ type Device struct {
 	// Inspect and InInspect are the ends whose flows only the inspector can judge:
 	// what is in here is in none of the four lists above.
 	Inspect, InInspect []Box
-	// Limits bound what is allowed. The first is that of the whole device, if it has one.
+	// InspectNamed are the ends at which a flow that is open by name alone is for the
+	// inspector too, since a term that denies looks inside there.
+	InspectNamed []Box
+	// Limits bound what is allowed. The first is that of the whole device, if it has
+	// one; those of terms follow by the id of the term. A flow counts against the
+	// device's and one other: where its address is in a limit's boxes, that one;
+	// else none where the address is allowed; else that of the name (see Resolve).
 	Limits []Limit
 	// GatewayAllow and GatewayDeny are services of the gateway itself.
 	GatewayAllow, GatewayDeny []Service
@@ -135,9 +143,14 @@ type Limit struct {
 	// bound addresses count. All are empty for the whole device.
 	Boxes, In []Box
 	Names     []Name
+	// Inspect says that the inspector counts, which alone knows the flows that are meant.
+	Inspect bool
 }
 
-// Program is one program of the device and what it may open.
+// Program is one program of the device and what it may open besides what all of
+// the device may. Its Deny goes before every Allow, its Allow before Inspect; what
+// is denied to all, and where a deny looks inside, is taken out of its Allow. A
+// flow may belong to several.
 type Program struct {
 	UID         *uint32
 	Cgroup      string
@@ -155,6 +168,8 @@ type Name struct {
 	Inspect bool `json:"inspect,omitempty"`
 	// Private lets it resolve to addresses inside.
 	Private bool `json:"private,omitempty"`
+	// Limit is one more than the index in Device.Limits of what bounds it; 0 = nothing.
+	Limit uint32 `json:"limit,omitempty"`
 }
 
 // Equal reports whether two plans put the same in force.
@@ -179,26 +194,76 @@ func (p Plan) Device(mark uint32) (Device, bool) {
 
 // Service is what of an address a name opens.
 type Service struct {
-	Proto uint8
+	Proto uint8           // ProtoAny, ProtoTCP, ProtoUDP, ProtoICMP, or ProtoOther of the gateway's
 	Ports []api.PortRange // nil = all
 	// Inspect says that flows to it go through the inspector.
 	Inspect bool
+	// Limit is as that of Name.
+	Limit uint32
 }
 
-// Lookup returns what a name opens to who has these rules; ok is false when it
-// may not be resolved at all. Any matching deny wins: a deny that names
-// ports takes only those away, which cannot be told in advance of a lookup, so
-// that a name with any matching deny is refused as a whole.
-func Lookup(names []Name, name string) (services []Service, ok bool) {
+// Resolution is what a name means to a device: what its addresses open, and what
+// is closed at them by whatever name or address it is reached.
+type Resolution struct {
+	// Allow are services in order of precedence: the first that speaks of a flow says
+	// how it is open. Those without limit come before those with one, in the order
+	// of limits.
+	Allow []Service
+	// Deny are services that are refused at the name's addresses, ahead of all that
+	// is allowed there; with Inspect, that go through the inspector if anything
+	// allows them.
+	Deny []Service
+	// Private lets addresses inside be among its addresses.
+	Private bool
+}
+
+// Resolve returns what a name means to who has these rules. ok is false when it
+// opens nothing and is not to be resolved for him; what it denies is to be put
+// in force all the same where its addresses are known.
+func Resolve(names []Name, name string) (r Resolution, ok bool) {
+	var open, closed []area
 	for i := range names {
 		n := &names[i]
 		if !MatchName(n.Pattern, name) {
 			continue
 		}
+		s := Service{n.Proto, n.Ports, n.Inspect, n.Limit}
 		if n.Deny {
-			return nil, false
+			r.Deny = append(r.Deny, s)
+			if !n.Inspect {
+				closed = append(closed, area{proto: n.Proto, ports: n.Ports})
+			}
+			continue
 		}
-		services = append(services, Service{n.Proto, n.Ports, n.Inspect})
+		r.Allow = append(r.Allow, s)
+		r.Private = r.Private || n.Private
+		open = append(open, area{proto: n.Proto, ports: n.Ports})
 	}
-	return services, len(services) > 0
+	slices.SortStableFunc(r.Allow, func(a, b Service) int {
+		// What is open without a look inside stays so.
+		return cmp.Or(boolCompare(a.Inspect, b.Inspect), cmp.Compare(a.Limit, b.Limit))
+	})
+	left := cover(open).without(cover(closed))
+	return r, left.other || left.icmp || len(left.tcp) > 0 || len(left.udp) > 0
+}
+
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// Lookup returns what a name opens to who has these rules, for those who cannot
+// close part of an address: a name of which any deny speaks is refused as a
+// whole. See Resolve.
+func Lookup(names []Name, name string) (services []Service, ok bool) {
+	r, ok := Resolve(names, name)
+	if !ok || len(r.Deny) > 0 {
+		return nil, false
+	}
+	return r.Allow, true
 }

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/policy"
+	"github.com/ringwall/ringwall/internal/policy/policytest"
 )
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
@@ -85,172 +87,93 @@ func TestDecide_table(t *testing.T) {
 	}
 }
 
-// universe is a small world in which random terms often overlap.
-type universe struct{ r *rand.Rand }
-
-func (u universe) addr() netip.Addr {
-	if u.r.IntN(2) == 0 {
-		return netip.AddrFrom4([4]byte{10, 77, 0, byte(u.r.IntN(8))})
-	}
-	return netip.AddrFrom4([4]byte{198, 51, 100, byte(u.r.IntN(64))})
-}
-func (u universe) port() uint16 {
-	return []uint16{0, 1, 22, 23, 80, 443, 444, 445, 8000, 65534, 65535}[u.r.IntN(11)]
-}
-func (u universe) name() string {
-	return []string{"a.example", "b.example", "x.a.example", "y.x.a.example"}[u.r.IntN(4)]
-}
-
-func (u universe) term(i int) api.Term {
-	t := api.Term{ID: fmt.Sprint("t", i), Action: api.Allow, Direction: api.FromDevice, Proto: []string{"tcp", "udp", "any", "icmp"}[u.r.IntN(4)]}
-	if u.r.IntN(4) == 0 {
-		t.Action = api.Deny
-	}
-	if u.r.IntN(3) == 0 {
-		t.Direction = api.ToDevice
-	}
-	for t.Proto != "icmp" && u.r.IntN(3) > 0 && len(t.Ports) < 3 {
-		p, q := u.port(), u.port()
-		t.Ports = append(t.Ports, api.PortRange{First: min(p, q), Last: max(p, q)})
-	}
-	switch n := u.r.IntN(6); {
-	case n < 3:
-		t.CIDR = netip.PrefixFrom(u.addr(), []int{0, 8, 24, 26, 28, 29, 30, 31, 32, 32}[u.r.IntN(10)])
-	case n == 3 && t.Direction == api.FromDevice:
-		t.Domain = []string{"a.example", "*.a.example", "b.example"}[u.r.IntN(3)]
-		t.Ports = ports(443, 443)
-		if t.Proto == "icmp" {
-			t.Ports = nil
-		}
-	case n == 4:
-		t.Device = ringwall.DeviceID(fmt.Sprint("dev_", u.r.IntN(8)))
-	default:
-		t.Local = true
-	}
-	return t
-}
-
-func (u universe) desired() api.Desired {
-	d := api.Desired{Version: 1, Generation: 1, Arrival: ringwall.Enforce, LocalNets: []netip.Prefix{netip.MustParsePrefix("10.77.0.0/24")}}
-	for i := range 5 {
-		p := api.DevicePolicy{
-			Device: ringwall.DeviceID(fmt.Sprint("dev_", i)), Mark: uint32(i + 1), Mode: ringwall.Mode(u.r.IntN(3)),
-			Trust:   []ringwall.Trust{ringwall.T0, ringwall.T1, ringwall.T3, ringwall.T3, ringwall.T3}[u.r.IntN(5)],
-			Binding: api.Binding{Port: fmt.Sprint("p", i), MAC: fmt.Sprintf("02:00:00:00:00:%02x", i), IP: netip.AddrFrom4([4]byte{10, 77, 0, byte(i)}).Next()},
-		}
-		for j := range u.r.IntN(8) {
-			p.Terms = append(p.Terms, u.term(j))
-		}
-		d.Devices = append(d.Devices, p)
-	}
-	for j := range u.r.IntN(3) {
-		t := u.term(100 + j)
-		t.Direction, t.Domain, t.Local, t.Device, t.CIDR = api.FromDevice, "", false, "", netip.PrefixFrom(u.addr(), 28)
-		d.Remediation = append(d.Remediation, t)
-	}
-	return d
-}
-
-// inBoxes, and decidePlan with it, judges by the compiled plan as the kernel does.
-func inBoxes(boxes []policy.Box, a netip.Addr, proto uint8, port uint16) bool {
-	return slices.ContainsFunc(boxes, func(b policy.Box) bool {
-		return b.First.Compare(a) <= 0 && a.Compare(b.Last) <= 0 && (b.Proto == policy.ProtoAny || b.Proto == proto || b.Proto == policy.ProtoOther && proto != 1 && proto != 6 && proto != 17) && b.PortFirst <= port && port <= b.PortLast
-	})
-}
-
-func decidePlan(p policy.Plan, dev policy.Device, f policy.Flow, proto uint8) (pass, would bool) {
-	port := f.Remote.Port()
-	if f.Direction == api.ToDevice {
-		port = f.Local.Port()
-	}
-	a := f.Remote.Addr()
-	named := func(names []policy.Name) bool {
-		for _, n := range f.Names {
-			services, _ := policy.Lookup(names, n)
-			for _, s := range services {
-				if (s.Proto == 0 && (s.Ports == nil || proto == 6 || proto == 17) || s.Proto == proto) &&
-					(s.Ports == nil || slices.ContainsFunc(s.Ports, func(r api.PortRange) bool { return r.First <= port && port <= r.Last })) {
-					return true
-				}
-			}
-		}
-		return false
-	}
-	switch dev.State {
-	case policy.StateLearn:
-		return true, false
-	case policy.StateCutoff:
-		return false, false
-	case policy.StateQuarantine:
-		return f.Direction == api.FromDevice &&
-			(inBoxes(p.Remediation, a, proto, port) || !inBoxes(p.RemediationDeny, a, proto, port) && named(p.RemediationNames)), false
-	}
-	allow, deny := dev.Allow, dev.Deny
-	if f.Direction == api.ToDevice {
-		allow, deny = dev.InAllow, dev.InDeny
-	}
-	ok := inBoxes(allow, a, proto, port) || !inBoxes(deny, a, proto, port) && f.Direction == api.FromDevice && named(dev.Names)
-	return ok || dev.State == policy.StateShadow, !ok && dev.State == policy.StateShadow
+// world is a random world of all features, whose seed the test logs.
+func world(t *testing.T, f policytest.Features) policytest.World {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	return policytest.World{R: rand.New(rand.NewPCG(seed, 1)), Features: f}
 }
 
 // Decide works term by term, Compile makes disjoint boxes: they share no code
-// past the matching of names, and must never differ.
+// past the matching of names and windows, and must never differ.
 func TestDecide_agreesWithCompile(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	u := universe{rand.New(rand.NewPCG(seed, 1))}
-	protos := map[string]uint8{"tcp": 6, "udp": 17, "icmp": 1, "132": 132}
-	names := []string{"tcp", "udp", "icmp", "132"}
-	passes := 0
-	for range 2000 {
-		d := u.desired()
-		p, err := policy.Compile(d, nil, time.Unix(0, 0))
-		if err != nil {
-			t.Fatalf("Compile: %v", err)
-		}
-		byIP := map[netip.Addr]ringwall.DeviceID{}
-		for _, x := range d.Devices {
-			byIP[x.Binding.IP] = x.Device
-		}
-		for range 50 {
-			dp := d.Devices[u.r.IntN(len(d.Devices))]
-			f := policy.Flow{Direction: api.FromDevice, Local: netip.AddrPortFrom(dp.Binding.IP, u.port()), Remote: netip.AddrPortFrom(u.addr(), u.port()), Proto: names[u.r.IntN(4)]}
-			if u.r.IntN(3) == 0 {
-				f.Direction = api.ToDevice
-			}
-			f.RemoteDevice = byIP[f.Remote.Addr()]
-			dev, ok := p.Device(dp.Mark)
-			if !ok {
-				t.Fatalf("device %d is not in the plan", dp.Mark)
-			}
-			if f.Direction == api.FromDevice && u.r.IntN(4) == 0 {
-				n := u.name()
-				// A name with a matching deny is never resolved, so no flow has it.
-				if !slices.ContainsFunc(dev.Names, func(x policy.Name) bool { return x.Deny && policy.MatchName(x.Pattern, n) }) {
-					f.Names = []string{n}
-				}
-			}
-			if f.Proto == "icmp" || f.Proto == "132" {
-				f.Local, f.Remote = netip.AddrPortFrom(f.Local.Addr(), 0), netip.AddrPortFrom(f.Remote.Addr(), 0)
-			}
-			got := policy.Decide(dp, 0, d.Remediation, f)
-			pass, would := decidePlan(p, dev, f, protos[f.Proto])
-			if got.Pass != pass || got.Would != would {
-				t.Fatalf("Decide = %+v, plan says pass %v would %v\nflow %+v\npolicy %+v\ndevice %+v", got, pass, would, f, dp, dev)
-			}
-			if got.Pass {
-				passes++
-			}
-		}
-	}
-	if passes < 1000 || passes > 99_000 {
-		t.Errorf("%d of 100000 random flows pass: the test says little", passes)
+	for _, c := range []struct {
+		name string
+		host bool
+		f    policytest.Features
+	}{
+		{"plain", false, policytest.NameDenies},
+		{"gateway", false, policytest.AllFeatures &^ policytest.Programs},
+		{"terms about programs on a gateway", false, policytest.AllFeatures},
+		{"host", true, policytest.AllFeatures},
+	} {
+		t.Run(c.name, func(t *testing.T) { agree(t, world(t, c.f), c.host) })
 	}
 }
 
-// A name that is denied in part is not resolved for its device. Where it is
-// known all the same, since it is one of those that repair, it opens no more.
-func TestDecide_aNameDeniedInPartOpensNothing(t *testing.T) {
+func agree(t *testing.T, w policytest.World, host bool) {
+	count := map[string]int{}
+	for range 1500 {
+		d := w.Desired()
+		o := policy.Options{Host: host, Stale: w.R.IntN(4) == 0}
+		site := policy.SiteOf(&d)
+		site.Stale = o.Stale
+		now := w.Time()
+		p, err := o.Compile(d, nil, now)
+		if err != nil {
+			t.Fatalf("Compile: %v", err)
+		}
+		for range 40 {
+			i := w.R.IntN(len(d.Devices))
+			dp := &d.Devices[i]
+			f := w.Flow(&d, i)
+			f.At = now
+			if !host {
+				f.Program = nil
+			} else if f.Program == nil {
+				f.Program = &policy.Process{}
+			}
+			dev, ok := p.Device(dp.Mark)
+			k, known := policytest.PacketOf(f)
+			if !ok || !known {
+				t.Fatalf("device %d in plan: %v, flow %+v known: %v", dp.Mark, ok, f, known)
+			}
+			v := site.Decide(dp, 0, &f)
+			o, would, limit := policytest.Judge(p, dev, k)
+			bad := false
+			switch o {
+			case policytest.Pass:
+				bad = !v.Pass || v.Inspect || v.Would != would || (limit == nil) != (v.Limit == nil) || limit != nil && (limit.Limit != *v.Limit || limit.Term != v.Term)
+				if limit != nil {
+					count["limit"]++
+				}
+			case policytest.Refuse:
+				bad = v.Pass != would || v.Would != would || v.Inspect && !host // on the device nobody looks inside
+			case policytest.Steer: // where a name opens all, the inspector lets all pass
+				bad = !v.Inspect && (!v.Pass || v.Would)
+			}
+			if count[o.String()]++; bad {
+				t.Fatalf("Decide = %+v, the plan says %v would %v limit %+v\nflow %+v\nprogram %+v\npolicy %+v\ndevice %+v", v, o, would, limit, f, f.Program, spell(dp), dev)
+			}
+		}
+	}
+	t.Log(count)
+	if count["pass"] < 1000 || count["refuse"] < 1000 {
+		t.Errorf("%v: the test says little", count)
+	}
+}
+
+func spell(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// A deny by name takes away what it speaks of at the addresses of that name, by
+// whatever other name or term they are open, and nothing else.
+func TestDecide_denyByName(t *testing.T) {
 	d := api.DevicePolicy{Device: "dev_1", Mark: 1, Mode: ringwall.Enforce, Trust: ringwall.T3, Terms: []api.Term{
 		{ID: "all", Action: api.Allow, Direction: api.FromDevice, Domain: "*.a.example", Proto: "any"},
 		{ID: "not-udp", Action: api.Deny, Direction: api.FromDevice, Domain: "x.a.example", Proto: "udp"},
@@ -263,13 +186,12 @@ func TestDecide_aNameDeniedInPartOpensNothing(t *testing.T) {
 		pass  bool
 		term  string
 	}{
-		{[]string{"x.a.example"}, "tcp", 443, false, ""},
+		{[]string{"x.a.example"}, "tcp", 443, true, "all"},
 		{[]string{"x.a.example"}, "udp", 443, false, "not-udp"},
-		{[]string{"y.a.example"}, "tcp", 443, true, "all"},
 		{[]string{"y.a.example"}, "udp", 443, true, "all"},
-		// What another name of the address, or the address itself, opens stays open.
-		{[]string{"x.a.example", "y.a.example"}, "udp", 443, true, "all"},
-		{[]string{"x.a.example"}, "udp", 53, true, "there"},
+		{[]string{"x.a.example", "y.a.example"}, "udp", 443, false, "not-udp"},
+		{[]string{"x.a.example"}, "udp", 53, false, "not-udp"},
+		{nil, "udp", 53, true, "there"},
 	} {
 		v := policy.Decide(d, 0, nil, policy.Flow{Direction: api.FromDevice, Proto: c.proto, Names: c.names,
 			Local: netip.MustParseAddrPort("10.77.0.11:1000"), Remote: netip.AddrPortFrom(netip.MustParseAddr("198.51.100.20"), c.port)})
@@ -277,21 +199,31 @@ func TestDecide_aNameDeniedInPartOpensNothing(t *testing.T) {
 			t.Errorf("%s to %s port %d: %+v, want pass %v by term %q", c.proto, c.names, c.port, v, c.pass, c.term)
 		}
 	}
+	p, err := policy.Compile(api.Desired{Devices: []api.DevicePolicy{{Device: "dev_1", Mark: 1, Terms: d.Terms, Binding: api.Binding{MAC: "02:00:00:00:00:01", IP: netip.MustParseAddr("10.0.0.1")}}}}, nil, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := policy.Lookup(p.Devices[0].Names, "x.a.example"); ok {
+		t.Error("Lookup resolves a name that is denied in part")
+	}
+	if r, ok := policy.Resolve(p.Devices[0].Names, "x.a.example"); !ok || len(r.Allow) != 1 || len(r.Deny) != 1 || r.Deny[0].Proto != policy.ProtoUDP {
+		t.Errorf("Resolve = %+v, %v", r, ok)
+	}
 }
 
 func TestCompile_boxesAreDisjointAndCanonical(t *testing.T) {
-	u := universe{rand.New(rand.NewPCG(7, 7))}
+	u := policytest.World{R: rand.New(rand.NewPCG(7, 7)), Features: policytest.AllFeatures}
 	for range 500 {
-		d := u.desired()
+		d := u.Desired()
 		p, err := policy.Compile(d, nil, time.Unix(0, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, dev := range p.Devices {
-			for _, list := range [][]policy.Box{dev.Allow, dev.Deny, dev.InAllow, dev.InDeny} {
+			for _, list := range [][]policy.Box{dev.Allow, dev.Deny, dev.InAllow, dev.InDeny, dev.Inspect, dev.InInspect, dev.InspectNamed} {
 				for i, a := range list {
 					for _, b := range list[i+1:] {
-						if a.First.Compare(b.Last) <= 0 && b.First.Compare(a.Last) <= 0 && (a.Proto == b.Proto || a.Proto == 0 || b.Proto == 0) &&
+						if a.First.Is4() == b.First.Is4() && a.First.Compare(b.Last) <= 0 && b.First.Compare(a.Last) <= 0 && (a.Proto == b.Proto || a.Proto == 0 || b.Proto == 0) &&
 							a.PortFirst <= b.PortLast && b.PortFirst <= a.PortLast {
 							t.Fatalf("boxes overlap: %+v and %+v", a, b)
 						}
@@ -301,7 +233,7 @@ func TestCompile_boxesAreDisjointAndCanonical(t *testing.T) {
 		}
 		// The order in which terms and devices are written down means nothing.
 		for i := range d.Devices {
-			u.r.Shuffle(len(d.Devices[i].Terms), func(a, b int) {
+			u.R.Shuffle(len(d.Devices[i].Terms), func(a, b int) {
 				x := d.Devices[i].Terms
 				x[a], x[b] = x[b], x[a]
 			})

@@ -28,13 +28,16 @@ func Check(t api.Term) error {
 		return bad("protocol %q is none of tcp, udp, icmp, any", short(t.Proto))
 	}
 	ends := 0
-	for _, is := range []bool{t.CIDR.IsValid(), t.Domain != "", t.Device != "", t.Local} {
+	for _, is := range []bool{t.CIDR.IsValid(), t.Domain != "", t.Device != "", t.Local, t.Controller != "", t.SameMaker, t.Gateway} {
 		if is {
 			ends++
 		}
 	}
 	if ends != 1 {
-		return bad("want one of cidr, domain, device and local, have %d", ends)
+		return bad("want one of cidr, domain, device, local, controller, sameMaker and gateway, have %d", ends)
+	}
+	if len(t.Ports) > MaxPortRanges {
+		return bad("%d ranges of ports are more than %d", len(t.Ports), MaxPortRanges)
 	}
 	ports := 0
 	for _, r := range t.Ports {
@@ -43,20 +46,44 @@ func Check(t api.Term) error {
 		}
 		ports += int(r.Last) - int(r.First) + 1
 	}
-	if t.Domain == "" {
+	if err := checkLook(&t); err != nil {
+		return bad("%w", err)
+	}
+	switch {
+	case t.Private && t.Domain == "":
+		return bad("private speaks of a domain only")
+	case t.Gateway && t.Direction != api.FromDevice:
+		return bad("what the gateway opens itself is not subject to terms")
+	case len(t.Controller) > maxRole:
+		return bad("a role has %d octets at most", maxRole)
+	case t.Domain == "":
 		return nil
-	}
-	if t.Direction != api.FromDevice {
+	case t.Direction != api.FromDevice:
 		return bad("a domain cannot name who opens a flow to the device")
-	}
-	if ports > MaxNamePorts && t.Action == api.Allow && !(len(t.Ports) == 1 && t.Ports[0] == api.PortRange{First: 0, Last: 0xffff}) {
+	case !namePorts(&t, ports):
 		return bad("a domain may have %d ports at most, or all", MaxNamePorts)
 	}
-	if err := CheckName(strings.TrimPrefix(t.Domain, "*.")); err != nil {
+	if err := CheckPattern(t.Domain); err != nil {
 		return bad("domain %q: %w", short(t.Domain), err)
 	}
 	return nil
 }
+
+// Bounds of one term.
+const (
+	MaxPortRanges = 256
+	maxRole       = 512 // octets: a MUD controller class is a URI
+)
+
+// namePorts reports whether what the term says of ports can stand beside a
+// name: each port becomes an entry for each address of the name.
+func namePorts(t *api.Term, ports int) bool {
+	return ports <= MaxNamePorts || len(t.Ports) == 1 && t.Ports[0] == api.PortRange{First: 0, Last: 0xffff}
+}
+
+// CheckPattern tells what is wrong with a pattern of names, or nil: a name, or
+// "*." and a name.
+func CheckPattern(p string) error { return CheckName(strings.TrimPrefix(p, "*.")) }
 
 // CheckName tells what is wrong with a domain name in text, or nil: labels of
 // 1 to 63 letters, digits, hyphens and underscores, 253 octets in all
