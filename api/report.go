@@ -62,6 +62,8 @@ type BatchAck struct {
 	Epoch uint64 `json:"epoch"`
 	Seq   uint64 `json:"seq"`
 	Error string `json:"error,omitempty"`
+	// Time is the clock of the platform when it answered. Since protocol version 2.
+	Time time.Time `json:"time,omitzero"`
 }
 
 // Limits of a batch.

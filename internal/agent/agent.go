@@ -64,6 +64,8 @@ type Agent struct {
 	noting   sync.Mutex // makes noteView take turns; guards cleared
 	cleared  map[ringwall.DeviceID]time.Time
 	view     atomic.Pointer[view]
+	control  *control
+	sims     *sims
 	watch    *watch
 	guard    *guard
 	up       *uplink
@@ -75,6 +77,7 @@ type Agent struct {
 	ended    chan struct{} // closed when nobody reacts any more
 	again    chan struct{} // a plan is to be applied anew
 	fetch    chan struct{} // the desired state is to be asked for
+	turn     chan struct{} // something may have become of the newest document
 }
 
 // New opens the state directory, closes the gateway, and puts the last
@@ -90,6 +93,7 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 	a := &Agent{cleared: map[ringwall.DeviceID]time.Time{},
 		cfg: cfg, log: cfg.Log, started: cfg.Now(),
 		reacts: make(chan reaction, 256), ended: make(chan struct{}), again: make(chan struct{}, 1), changed: make(chan struct{}, 1), fetch: make(chan struct{}, 1),
+		turn: make(chan struct{}, 1),
 	}
 	if err := a.open(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -126,6 +130,10 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		a.log.Error("state on disk is not usable", "err", e)
 	}
 	a.books = openBooks(a.cfg)
+	if a.sims, err = openSIMs(a); err != nil {
+		return err
+	}
+	a.control = newControl(a)
 	a.watch = newWatch(a)
 	a.guard = &guard{agent: a}
 	a.up = &uplink{agent: a}
@@ -134,14 +142,15 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	}
 	a.openTunnels()
 	a.noteView()
-	if a.keeper.View().Desired.Generation > 0 {
+	if v := a.keeper.View(); v.Newest > 0 {
 		if err := a.apply(ctx); err != nil {
 			// The base stays closed, or the rules of the last run stay: not open.
 			a.log.Error("last desired state is not in force", "err", err)
 		} else {
 			// The last run may have ended before it could say so, and nobody sends
 			// again what we have.
-			a.acknowledge("")
+			a.noteView()
+			a.acknowledge(stillRolledBack(v))
 		}
 	}
 	if a.cfg.Bridge != "" {
@@ -184,6 +193,9 @@ func (a *Agent) Tasks() []task.Task {
 	}
 	if a.posture != nil {
 		tasks = append(tasks, task.Func("posture", a.posture.run))
+	}
+	if a.cfg.Radius != "" {
+		tasks = append(tasks, task.Func("radius", a.sims.listen))
 	}
 	if len(a.cfg.DNS) > 0 {
 		tasks = append(tasks, task.Func("dns reports", a.takeReports), task.Func("dns guard", a.guard.run))
@@ -243,14 +255,23 @@ func (a *Agent) noteView() {
 	a.noting.Lock()
 	defer a.noting.Unlock()
 	k := a.keeper.View()
-	v := &view{desired: k.Desired, device: make(map[ringwall.DeviceID]*api.DevicePolicy, len(k.Desired.Devices)), inForce: a.keeper.InForce(), cleared: maps.Clone(a.cleared)}
-	for i := range k.Desired.Devices {
-		d := &k.Desired.Devices[i]
-		v.device[d.Device] = d
+	d, _ := a.control.effective(k)
+	v := &view{desired: d, device: make(map[ringwall.DeviceID]*api.DevicePolicy, len(d.Devices)), inForce: a.keeper.InForce(), cleared: maps.Clone(a.cleared)}
+	for i := range d.Devices {
+		v.device[d.Devices[i].Device] = &d.Devices[i]
 	}
 	a.view.Store(v)
 	a.watch.setDevices(v)
 	poke(a.changed)
+}
+
+// stillRolledBack is what is said when the agent starts about a document that is
+// rolled back.
+func stillRolledBack(v enforce.View) string {
+	if v.Phase != enforce.RolledBack {
+		return ""
+	}
+	return "generation " + decimal(v.Newest) + " is rolled back still"
 }
 
 func poke(c chan struct{}) {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -12,14 +13,14 @@ import (
 	"github.com/ringwall/ringwall/internal/policy"
 )
 
-// apply puts what is in force into the DNS guard's policy and the kernel.
+// apply puts what is in force into the policies of the guards and the kernel.
 func (a *Agent) apply(ctx context.Context) error {
 	for {
 		v := a.keeper.View()
-		if v.Desired.Generation == 0 {
+		if v.Newest == 0 {
 			return nil // closed
 		}
-		plan, err := policy.Compile(v.Desired, v.Holds, a.cfg.Now())
+		plan, err := a.control.compile(v)
 		if err != nil {
 			return fmt.Errorf("compiling generation %d: %w", v.Desired.Generation, err)
 		}
@@ -28,7 +29,9 @@ func (a *Agent) apply(ctx context.Context) error {
 			a.kernel.Unlock()
 			continue // a hold came or went while the plan was compiled
 		}
-		err = a.put(ctx, plan)
+		if err = a.put(ctx, plan); err == nil {
+			a.control.inForce(plan, v)
+		}
 		a.kernel.Unlock()
 		return err
 	}
@@ -63,7 +66,7 @@ func (a *Agent) accept(ctx context.Context, signed api.Signed) error {
 		return err
 	}
 	a.reported = ""
-	a.log.Info("desired state is in force", "generation", d.Generation, "devices", len(d.Devices), "ahead", a.keeper.Ahead())
+	a.log.Info("desired state is in force; it waits for its confirmation", "generation", d.Generation, "devices", len(d.Devices), "ahead", a.keeper.Ahead())
 	a.noteCleared(lifted)
 	a.noteView()
 	a.reportLifted(lifted)
@@ -76,7 +79,10 @@ func (a *Agent) acknowledge(refusal string) {
 	a.kernel.Lock()
 	ack := api.Ack{Generation: a.applied, Hash: a.hash, At: a.cfg.Now(), Error: refusal}
 	a.kernel.Unlock()
-	a.books.write(api.RecordAck, ack)
+	epoch, seq := a.books.write(api.RecordAck, ack)
+	if refusal == "" {
+		a.control.logged(ack.Generation, epoch, seq)
+	}
 }
 
 func (a *Agent) take(ctx context.Context, signed api.Signed) (d api.Desired, lifted []enforce.Lifted, err error) {
@@ -84,20 +90,22 @@ func (a *Agent) take(ctx context.Context, signed api.Signed) (d api.Desired, lif
 		return d, nil, err
 	}
 	for {
-		holds, version := a.keeper.After(signed, d)
-		plan, err := policy.Compile(d, holds, a.cfg.Now())
+		then := a.keeper.After(signed, d)
+		plan, err := a.control.compile(then)
 		if err != nil {
 			return d, nil, fmt.Errorf("compiling generation %d: %w", d.Generation, err)
 		}
 		a.kernel.Lock()
-		if a.keeper.View().Version != version {
+		if a.keeper.View().Version != then.Version {
 			a.kernel.Unlock()
 			continue
 		}
 		// The kernel first: what it refuses must not be what the next start finds
 		// on the disk.
 		if err = a.put(ctx, plan); err == nil {
-			lifted, err = a.keeper.Accept(signed)
+			if lifted, err = a.keeper.Accept(signed); err == nil {
+				a.control.inForce(plan, then)
+			}
 		}
 		a.kernel.Unlock()
 		return d, lifted, err
@@ -114,35 +122,66 @@ func (a *Agent) reportLifted(lifted []enforce.Lifted) {
 // settle is how soon after a reflex the whole plan follows.
 const settle = 50 * time.Millisecond
 
-// keepApplied applies the plan after reflexes, lifts holds that were served,
-// and compares the kernel with what should be in it.
+// keepApplied applies the plan after reflexes and whenever time asks for it,
+// lifts holds that were served, sees to it that the newest document is confirmed
+// or rolled back, and compares the kernel with what should be in it.
 func (a *Agent) keepApplied(ctx context.Context, ready func()) error {
 	ready()
 	drift := time.NewTicker(a.cfg.Drift)
 	defer drift.Stop()
 	for {
-		wait := time.Minute
+		wait := a.control.next()
 		if left, ok := a.keeper.NextExpiry(); ok {
 			wait = min(wait, left+time.Millisecond)
 		}
-		expiry := time.NewTimer(wait)
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			expiry.Stop()
+			timer.Stop()
 			return nil
-		case <-expiry.C:
+		case <-timer.C:
 			a.expire(ctx)
+			a.inTime(ctx)
+			a.turnTo(ctx)
+		case <-a.turn:
+			a.turnTo(ctx)
 		case <-a.again:
 			select {
 			case <-ctx.Done():
 			case <-time.After(settle):
 			}
 			a.reapply(ctx)
+			a.noteView()
 		case <-drift.C:
 			a.checkDrift(ctx)
 		}
-		expiry.Stop()
+		timer.Stop()
 	}
+}
+
+// inTime applies the plan anew when the time asks for it, and reports a document
+// that has become too old.
+func (a *Agent) inTime(ctx context.Context) {
+	why := a.control.timely()
+	if why == "" {
+		return
+	}
+	before := a.control.aged()
+	a.reapply(ctx)
+	a.noteView()
+	a.log.Info("policy is looked at again", "why", why)
+	after := a.control.aged()
+	if before.Any() == after.Any() {
+		return
+	}
+	n := api.Notice{Kind: api.NoticeExpired, Text: "the platform is heard again", Detail: map[string]string{
+		"generation": decimal(a.keeper.View().Desired.Generation), "open": strconv.Itoa(len(after.Open)), "closed": strconv.Itoa(len(after.Closed)),
+	}}
+	if after.Any() {
+		n.Text = "the document is older than it may be without word from the platform"
+	}
+	a.notice(n)
+	a.health()
 }
 
 func (a *Agent) reapply(ctx context.Context) {
@@ -172,7 +211,7 @@ func (a *Agent) checkDrift(ctx context.Context) {
 	a.kernel.Lock()
 	want, generation := a.hash, a.applied
 	a.kernel.Unlock()
-	if a.keeper.View().Desired.Generation == 0 {
+	if a.keeper.View().Newest == 0 {
 		if err := a.fence.Base(ctx); err != nil {
 			a.log.Error("closed base is not in force", "err", err)
 		}

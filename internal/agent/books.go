@@ -74,27 +74,28 @@ func (b *books) current() *wal.Log {
 
 // write logs a record durably. A record that cannot be written is counted, and
 // what is about to be done is done all the same.
-func (b *books) write(kind api.RecordKind, v any) { b.put(kind, v, true) }
+func (b *books) write(kind api.RecordKind, v any) (epoch, seq uint64) { return b.put(kind, v, true) }
 
 // note logs a record that may become durable within a second.
 func (b *books) note(kind api.RecordKind, v any) { b.put(kind, v, false) }
 
-func (b *books) put(kind api.RecordKind, v any, durably bool) {
+func (b *books) put(kind api.RecordKind, v any, durably bool) (epoch, seq uint64) {
 	payload, ok := v.([]byte)
 	if !ok {
 		var err error
 		if payload, err = json.Marshal(v); err != nil {
 			b.unwritten.Add(1)
 			b.log.Error("record cannot be encoded", "kind", kind, "err", err)
-			return
+			return 0, 0
 		}
 	}
 	err := error(ringwall.Errorf(ringwall.Unavailable, "there is no log"))
 	if l := b.current(); l != nil {
+		epoch = l.Epoch()
 		if durably {
-			_, err = l.Append(kind, b.cfg.Now(), payload)
+			seq, err = l.Append(kind, b.cfg.Now(), payload)
 		} else {
-			_, err = l.AppendAsync(kind, b.cfg.Now(), payload)
+			seq, err = l.AppendAsync(kind, b.cfg.Now(), payload)
 		}
 	}
 	if err != nil {
@@ -102,7 +103,9 @@ func (b *books) put(kind api.RecordKind, v any, durably bool) {
 		if durably {
 			b.log.Error("record is not in the log", "kind", kind, "err", err)
 		}
+		return 0, 0
 	}
+	return epoch, seq
 }
 
 // bytes returns the disk space that the log takes.

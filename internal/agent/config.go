@@ -52,6 +52,12 @@ type Config struct {
 	// have been known, without an alert, before it is reported; 0 means 2 minutes.
 	Probation time.Duration
 
+	// Radius is the UDP address at which RADIUS accounting is taken, such as
+	// "10.0.0.1:1813"; "" = none is. RadiusSecret is the file with its secret.
+	Radius, RadiusSecret string
+	// IMSIFile holds the IMSI of this machine's own modem; "" = it has none.
+	IMSIFile string
+
 	// Posture says that the agent speaks of the state of this machine too.
 	Posture bool
 	// Parts are those that the core does without.
@@ -75,6 +81,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Bridge != "" && len(c.Ports) == 0 || c.Bridge == "" && len(c.Ports) > 0 {
 		return c, &ringwall.Error{Code: ringwall.Invalid, Text: "a bridge and its ports go together", Hint: "give both -bridge and -ports"}
+	}
+	if (c.Radius == "") != (c.RadiusSecret == "") {
+		return c, &ringwall.Error{Code: ringwall.Invalid, Text: "RADIUS accounting is taken only with a secret", Hint: "give both -radius and -radius-secret-file"}
 	}
 	return c.defaults(), nil
 }

@@ -107,9 +107,20 @@ func (u *uplink) ask(ctx context.Context) error {
 		in.Have = a.keeper.Have()
 	}
 	key := u.renewal(&in)
+	var onTrial uint64
+	if a.control != nil {
+		onTrial = a.control.onTrial()
+	}
 	var out api.DesiredAnswer
+	sent := time.Now()
 	if err := u.request(ctx, api.DesiredSubject(a.id.Org, a.id.Gateway), in, &out); err != nil {
 		return err
+	}
+	if a.control != nil && out.Error == "" {
+		if in.Have != onTrial {
+			onTrial = 0 // it did not speak of it
+		}
+		a.control.answered(sent, out.Time, onTrial, 0, 0)
 	}
 	if key != nil && out.Renewed != nil {
 		u.renew(*out.Renewed, key)
@@ -242,6 +253,7 @@ func (s *sender) step(ctx context.Context) bool {
 		return false
 	}
 	var ack api.BatchAck
+	sent := time.Now()
 	err = a.up.request(ctx, api.ReportSubject(a.id.Org, a.id.Gateway), api.Batch{
 		Version: api.Version, Epoch: s.epoch, Lost: l.Lost() + a.books.unwritten.Load(), Records: records,
 	}, &ack)
@@ -265,6 +277,9 @@ func (s *sender) step(ctx context.Context) bool {
 	s.pause = 0
 	s.next = ack.Seq + 1
 	a.up.acked.Store(&ack)
+	if a.control != nil {
+		a.control.answered(sent, ack.Time, 0, ack.Epoch, ack.Seq)
+	}
 	if err := l.Trim(ack.Seq); err != nil {
 		a.log.Error("write-ahead log cannot be trimmed", "err", err)
 	}

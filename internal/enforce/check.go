@@ -61,6 +61,10 @@ func checkDevice(d api.DevicePolicy) error {
 		return ringwall.Errorf(ringwall.Invalid, "device %q has mode %s and trust %s", d.Device, d.Mode, d.Trust)
 	case len(d.Terms) > maxTerms:
 		return ringwall.Errorf(ringwall.Invalid, "device %q has %d terms, the limit is %d", d.Device, len(d.Terms), maxTerms)
+	case len(d.Binding.Subscriber) > 64:
+		return ringwall.Errorf(ringwall.Invalid, "device %q is bound to a subscriber of %d bytes", d.Device, len(d.Binding.Subscriber))
+	case d.Binding.Subscriber != "" && d.Binding.MAC == "":
+		return nil // its address comes with its SIM
 	case !d.Binding.IP.IsValid():
 		return ringwall.Errorf(ringwall.Invalid, "device %q is bound to no address", d.Device)
 	}

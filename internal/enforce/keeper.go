@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -21,6 +22,7 @@ const (
 	SiteOpen    durable.Site = "enforce/open"
 	SiteDesired durable.Site = "enforce/desired"
 	SiteHolds   durable.Site = "enforce/holds"
+	SitePhase   durable.Site = "enforce/phase"
 )
 
 const (
@@ -46,6 +48,7 @@ type Keeper struct {
 
 	mu     sync.Mutex
 	state  *State
+	seen   time.Time // the wall clock when the holds were last written
 	failed error
 }
 
@@ -95,9 +98,9 @@ func read(dir string, cfg Config) (k *Keeper, faults []error) {
 	}
 	// The document may have been written without the holds file that goes with
 	// it: what it says of holds and releases is taken again.
-	if k.state.Desired.Generation > 0 {
+	if k.state.newest.Generation > 0 {
 		unsure := k.state.Unsure
-		k.state.Accept(k.state.Signed, k.state.Desired, k.clock())
+		k.state.Accept(k.state.Signed, k.state.newest, k.clock())
 		k.state.Unsure = unsure
 	}
 	return k, faults
@@ -129,16 +132,37 @@ func (k *Keeper) readDesired() error {
 	if err != nil {
 		return fmt.Errorf("reading the last desired state: %w", err)
 	}
-	var signed api.Signed
-	if err := json.Unmarshal(b, &signed); err != nil {
+	var f stateOnDisk
+	if err := json.Unmarshal(b, &f); err != nil {
 		return ringwall.Errorf(ringwall.Invalid, "reading the last desired state: %w", err)
 	}
-	d, err := k.state.Verify(signed, k.cfg.Keys)
-	if err != nil {
-		return fmt.Errorf("reading the last desired state: %w", err)
+	st := k.state
+	var fault error
+	if len(f.Payload) > 0 || f.Candidate == nil {
+		d, err := st.Verify(f.Signed, k.cfg.Keys)
+		switch {
+		case err == nil:
+			st.newest, st.Desired, st.Signed, st.phase = d, d, f.Signed, Confirmed
+		case f.Candidate == nil:
+			return fmt.Errorf("reading the last desired state: %w", err)
+		default:
+			fault = fmt.Errorf("reading the last confirmed desired state: %w", err)
+		}
 	}
-	k.state.Desired, k.state.Signed = d, signed
-	return nil
+	if f.Candidate == nil {
+		return nil
+	}
+	d, err := st.Verify(*f.Candidate, k.cfg.Keys)
+	if err != nil {
+		// What it has taken away is not known: nothing is in force.
+		*st = *New(st.Org, st.Gateway)
+		return errors.Join(fault, fmt.Errorf("reading the last desired state: %w", err))
+	}
+	st.adopt(*f.Candidate, d)
+	if f.Phase == RolledBack {
+		st.Rollback()
+	}
+	return fault
 }
 
 func (k *Keeper) readHolds() error {
@@ -154,6 +178,7 @@ func (k *Keeper) readHolds() error {
 		return ringwall.Errorf(ringwall.Invalid, "the file of the holds cannot be read (version %d): %w", f.Version, err)
 	}
 	now := k.clock()
+	k.seen = f.Seen
 	off := now.Wall.Sub(f.Seen)
 	if off < 0 || off > implausible {
 		off = 0
@@ -213,15 +238,16 @@ func (k *Keeper) Verify(signed api.Signed) (api.Desired, error) {
 	return k.state.Verify(signed, k.cfg.Keys)
 }
 
-// After returns what the holds would be if a verified document were accepted,
-// and the version of the holds that this stands on.
-func (k *Keeper) After(signed api.Signed, d api.Desired) (holds []api.Hold, version uint64) {
+// After returns what would be in force if a verified document were accepted. Its
+// Version is that of the holds that this stands on.
+func (k *Keeper) After(signed api.Signed, d api.Desired) View {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := k.clock()
 	then := k.state.clone()
-	then.Accept(signed, d, now)
-	return then.Holds(now), k.state.version
+	then.Accept(signed, d, k.clock())
+	v := k.view(then)
+	v.Version = k.state.version
+	return v
 }
 
 // Accept verifies a signed desired state and makes it durable, then takes it.
@@ -239,15 +265,30 @@ func (k *Keeper) Accept(signed api.Signed) ([]Lifted, error) {
 	// First the document: its releases and holds are taken again when it is
 	// read, so a cut between the two files loses nothing. Writing the holds also
 	// makes the new name of the document durable.
-	b, err := json.Marshal(signed)
+	then := k.state.clone()
+	lifted := then.Accept(signed, d, k.clock())
+	b, err := json.Marshal(then.onDisk())
 	if err != nil {
 		return nil, err
 	}
 	if err := k.check(k.cfg.Disk.Replace(SiteDesired, filepath.Join(k.dir, desiredFile), b, 0o600)); err != nil {
 		return nil, err
 	}
-	lifted := k.state.Accept(signed, d, k.clock())
+	k.state = then
 	return lifted, k.writeHolds()
+}
+
+// writeDesired makes the documents and their phase durable; the holds stay as
+// they are.
+func (k *Keeper) writeDesired() error {
+	if k.failed != nil {
+		return k.failed
+	}
+	b, err := json.Marshal(k.state.onDisk())
+	if err != nil {
+		return err
+	}
+	return k.check(k.cfg.Disk.WriteFile(SitePhase, filepath.Join(k.dir, desiredFile), b, 0o600))
 }
 
 // React decides on an alert and, if a reflex acts, makes its hold durable and
@@ -287,15 +328,34 @@ func (k *Keeper) NextExpiry() (time.Duration, bool) {
 type View struct {
 	Desired api.Desired
 	Holds   []api.Hold
-	Version uint64 // of the holds
+	Version uint64 // of the holds and the phase
 	Unsure  bool
+	// Newest is the generation of the newest document, which is not in force when
+	// Phase is RolledBack; 0 when there is none.
+	Newest uint64
+	Phase  Phase
+	// Issued is when the newest document was.
+	Issued time.Time
+	// Within is how long the newest document waits for its confirmation.
+	Within time.Duration
+	// Resolver is that of the newest document, Before that of the one confirmed
+	// before it.
+	Resolver, Before netip.AddrPort
 }
 
 // View returns what is in force now.
 func (k *Keeper) View() View {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return View{Desired: k.state.Desired, Holds: k.state.Holds(k.clock()), Version: k.state.version, Unsure: k.state.Unsure}
+	return k.view(k.state)
+}
+
+func (k *Keeper) view(s *State) View {
+	return View{
+		Desired: s.Desired, Holds: s.Holds(k.clock()), Version: s.version, Unsure: s.Unsure,
+		Newest: s.newest.Generation, Phase: s.phase, Within: ConfirmWithin(s.newest), Issued: s.newest.Issued,
+		Resolver: s.newest.Resolver, Before: s.confirmed.Resolver,
+	}
 }
 
 // InForce returns the restriction on each device that has one.
@@ -320,15 +380,30 @@ func (k *Keeper) Have() uint64 {
 	if k.state.Unsure {
 		return 0
 	}
-	return k.state.Desired.Generation
+	return k.state.newest.Generation
 }
+
+// Floor returns the latest time that a document or the disk bears: it cannot be
+// earlier now.
+func (k *Keeper) Floor() time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.seen
+	if i := k.state.newest.Issued; i.After(t) {
+		t = i
+	}
+	return t
+}
+
+// Clock reads both clocks.
+func (k *Keeper) Clock() Clock { return k.clock() }
 
 // Ahead returns how far in the future of this gateway's clock the desired
 // state was issued; 0 when it was not.
 func (k *Keeper) Ahead() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return max(0, k.state.Desired.Issued.Sub(k.cfg.Now()))
+	return max(0, k.state.newest.Issued.Sub(k.cfg.Now()))
 }
 
 // ReadKeeper reads what would be in force in dir and changes nothing; it works

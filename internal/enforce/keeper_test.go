@@ -220,7 +220,8 @@ func TestKeeper_After_tellsWithoutDoing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	holds, version := k.After(next, d)
+	then := k.After(next, d)
+	holds, version := then.Holds, then.Version
 	if len(holds) != 0 || len(k.InForce()) != 1 || k.View().Version != version || k.Have() != 1 {
 		t.Errorf("After = %v, version %d; in force %v", holds, version, k.InForce())
 	}

@@ -126,7 +126,7 @@ func TestKeeper_powerCuts(t *testing.T) {
 	sites := []durable.Site{enforce.SiteMkdir, enforce.SiteOpen, enforce.SiteDesired, enforce.SiteHolds + "/file", enforce.SiteHolds + "/dir"}
 	all := powercuttest.SiteConstants(t, ".")
 	slices.Sort(all)
-	if want := []durable.Site{enforce.SiteDesired, enforce.SiteHolds, enforce.SiteMkdir, enforce.SiteOpen}; !slices.Equal(all, want) {
+	if want := []durable.Site{enforce.SiteDesired, enforce.SiteHolds, enforce.SiteMkdir, enforce.SiteOpen, enforce.SitePhase}; !slices.Equal(all, want) {
 		t.Errorf("the test knows the fsyncs %q, the code has %q", want, all)
 	}
 	powercuttest.Mutate(t, sites, 30, scenario)

@@ -27,16 +27,24 @@ type held struct {
 type State struct {
 	Org     ringwall.OrgID
 	Gateway ringwall.GatewayID
-	// Desired is the last accepted document; Generation 0 means none.
+	// Desired is the document in force: the newest one, or what is left when that
+	// was rolled back. Generation 0 means none.
 	Desired api.Desired
-	// Signed is the form in which it came.
+	// Signed is the newest document in the form in which it came.
 	Signed api.Signed
 	// Unsure is set while it is not known which holds are in force.
 	Unsure bool
 
 	holds    map[ringwall.HoldID]held
 	released map[ringwall.HoldID]time.Time
-	version  uint64 // of holds
+	version  uint64 // of holds and phase
+
+	phase  Phase
+	newest api.Desired
+	// confirmed is the document that was confirmed before the newest; none once the
+	// newest is confirmed, too.
+	confirmed       api.Desired
+	confirmedSigned api.Signed
 }
 
 // maxReleased bounds the memory of releases; maxHolds that of holds.
@@ -65,9 +73,9 @@ func (s *State) Verify(signed api.Signed, keys map[string]ed25519.PublicKey) (ap
 		return api.Desired{}, ringwall.Errorf(ringwall.Forbidden, "desired state is for gateway %.60q of %.60q, this is %q of %q", d.Gateway, d.Org, s.Gateway, s.Org)
 	case d.Generation == 0:
 		return api.Desired{}, ringwall.Errorf(ringwall.Invalid, "desired state has no generation")
-	case d.Generation < s.Desired.Generation:
-		return api.Desired{}, ringwall.Errorf(ringwall.Conflict, "desired state has generation %d, and %d is in force", d.Generation, s.Desired.Generation)
-	case d.Generation == s.Desired.Generation && !bytes.Equal(signed.Payload, s.Signed.Payload):
+	case d.Generation < s.newest.Generation:
+		return api.Desired{}, ringwall.Errorf(ringwall.Conflict, "desired state has generation %d, and %d is in force", d.Generation, s.newest.Generation)
+	case d.Generation == s.newest.Generation && !bytes.Equal(signed.Payload, s.Signed.Payload):
 		return api.Desired{}, ringwall.Errorf(ringwall.Conflict, "generation %d of the desired state was signed twice with different contents", d.Generation)
 	}
 	if err := Check(d); err != nil {
@@ -85,7 +93,8 @@ type Lifted struct {
 // Accept takes a document that Verify has returned for signed, with the holds
 // and releases in it.
 func (s *State) Accept(signed api.Signed, d api.Desired, now Clock) []Lifted {
-	s.Desired, s.Signed, s.Unsure = d, signed, false
+	s.Unsure = false
+	s.adopt(signed, d)
 	for _, h := range d.Holds {
 		s.hold(h, now)
 	}
@@ -218,5 +227,5 @@ func (s *State) clone() *State {
 	return &c
 }
 
-// Version grows with every change of the holds.
+// Version grows with every change of the holds and of the phase.
 func (s *State) Version() uint64 { return s.version }
