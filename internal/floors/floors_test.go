@@ -36,7 +36,7 @@ var floorOf = [][]string{
 	3: {
 		"internal/sqlstore/...", "internal/spine/...", "internal/broker/...", "internal/segment/...", "internal/nft/...",
 		"internal/dnsguard/...", "internal/tap/...", "internal/probe/...", "internal/onvif/...", "internal/rtsp/...",
-		"internal/operatorport/...", "internal/tunnel/...", "internal/webhook/...", "internal/wal/...", "internal/inspect/...", "internal/inspector/...", "internal/posture/...", "internal/portmap/...", "internal/report/...", "internal/mqttport/...",
+		"internal/operatorport/...", "internal/tunnel/...", "internal/webhook/...", "internal/wal/...", "internal/inspect/...", "internal/inspector/...", "internal/posture/...", "internal/portmap/...", "internal/report/...", "internal/mqttport/...", "internal/fastpath/...",
 	},
 	4: {"internal/httpapi/...", "internal/console/...", "client/...", "sdk/..."},
 	5: {"internal/trial/...", "internal/platform/...", "internal/agent/...", "internal/lab/..."},
@@ -54,6 +54,7 @@ var neighbours = map[[2]string]string{
 	{"internal/probe", "internal/onvif"}:     "the ONVIF probe speaks through the ONVIF client",
 	{"internal/probe", "internal/rtsp"}:      "the RTSP probe speaks through the RTSP client",
 	{"internal/broker", "internal/spine"}:    "the embedded server grants subjects as the spine names them",
+	{"internal/fastpath", "internal/nft"}:    "the fast path caches what the packet filter has allowed, and nothing else",
 	{"internal/dnsguard", "internal/nft"}:    "a DNS answer is bound in the kernel before it is released",
 	{"cmd", "internal/cli"}:                  "the programs are their command lines",
 	{"internal/console", "internal/httpapi"}: "the console is served behind the same request wrapper and sessions",
@@ -74,7 +75,8 @@ var confined = map[string][]string{
 	"github.com/nats-io/nats-server":   {"internal/broker"},
 	"github.com/nats-io/nats.go":       {"internal/spine"},
 	"github.com/google/nftables":       {"internal/nft"},
-	"github.com/ti-mo/conntrack":       {"internal/nft", "internal/dnsguard"}, // the guard asks which addresses are in use
+	"github.com/ti-mo/conntrack":       {"internal/nft", "internal/fastpath"}, // a flow is cached only when connection tracking vouches for it
+	"github.com/cilium/ebpf":           {"internal/fastpath"},
 	"github.com/miekg/dns":             {"internal/dnsguard", "internal/lab"},
 	"github.com/cedar-policy/cedar-go": {"internal/audit"},
 	"github.com/bluenviron":            {"internal/rtsp", "internal/lab"},
