@@ -12,7 +12,8 @@ import (
 // Fallback returns what is in force when next could not be confirmed and the
 // gateway goes back to prev: prev, but for all in which next is narrower. A flow
 // passes only if both let it pass, so that nobody gains by cutting the uplink
-// right after a policy has taken something from him. What tells the gateway where
+// right after a policy has taken something from him; but whom either quarantines
+// has the remediation set of both. What tells the gateway where
 // it stands and how it is reached (local networks, resolver) is that of prev
 // alone: going back on these is what cures a gateway that locked itself out.
 //
@@ -109,6 +110,9 @@ func meetDevice(o, n api.DevicePolicy, a, b site, same map[string]bool, salted b
 	out.Mark = o.Mark
 	out.Mode = max(o.Mode, n.Mode)
 	oldTerms, newTerms := a.expand(o.Terms, o.Device, same), b.expand(n.Terms, n.Device, same)
+	// What is meant for the gateway itself is judged in every mode.
+	oldGate, oldTerms := splitGateway(oldTerms)
+	newGate, newTerms := splitGateway(newTerms)
 	switch {
 	case o.Mode == ringwall.Enforce && n.Mode == ringwall.Enforce:
 		out.Terms = meetTerms(oldTerms, newTerms)
@@ -117,6 +121,7 @@ func meetDevice(o, n api.DevicePolicy, a, b site, same map[string]bool, salted b
 	default:
 		out.Terms = newTerms // the old one let all pass
 	}
+	out.Terms = append(slices.Clone(out.Terms), meetTerms(oldGate, newGate)...)
 	out.Trust = meetTrust(o, n)
 	var agreed bool
 	if out.Binding, agreed = meetBinding(o.Binding, n.Binding, salted); !agreed {
@@ -133,6 +138,18 @@ func meetDevice(o, n api.DevicePolicy, a, b site, same map[string]bool, salted b
 		out.Lookups = o.Lookups
 	}
 	return out
+}
+
+// splitGateway parts the terms that speak of the gateway from the others.
+func splitGateway(terms []api.Term) (gate, others []api.Term) {
+	for _, t := range terms {
+		if t.Gateway {
+			gate = append(gate, t)
+		} else {
+			others = append(others, t)
+		}
+	}
+	return gate, others
 }
 
 // meetTrust returns the lesser trust. Level T0 says nothing of a device in mode

@@ -26,6 +26,7 @@ func scenario(t *testing.T, rig *powercuttest.Rig) error {
 	held, maybe := map[ringwall.HoldID]bool{}, map[ringwall.HoldID]bool{} // maybe: the end came while it was written
 	var releases []api.Release
 	number := 0
+	var phase, mayPhase enforce.Phase // of the newest document
 	for range 12 {
 		if rng.IntN(4) == 0 {
 			rig.Kill(rng.IntN(6))
@@ -43,6 +44,15 @@ func scenario(t *testing.T, rig *powercuttest.Rig) error {
 			return errors.Join(append(faults, err)...)
 		}
 		check := func() error {
+			// What was confirmed or rolled back is so ever after, or, when the end came
+			// while it was written, as it was before.
+			if v := k.View(); v.Newest == acked && phase != "" && v.Phase != phase && v.Phase != mayPhase {
+				return fmt.Errorf("generation %d is %s, was %s", acked, v.Phase, phase)
+			} else if v.Phase == enforce.RolledBack && v.Desired.Generation >= v.Newest && v.Newest > 0 {
+				return fmt.Errorf("generation %d is rolled back to %d", v.Newest, v.Desired.Generation)
+			} else {
+				phase, mayPhase = v.Phase, v.Phase
+			}
 			if k.Have() < acked {
 				return fmt.Errorf("generation %d is in force, %d was", k.Have(), acked)
 			}
@@ -91,13 +101,31 @@ func scenario(t *testing.T, rig *powercuttest.Rig) error {
 				signed = max(signed, acked) + 1
 				_, err = k.Accept(sign(t, desired(signed, func(d *api.Desired) { d.Releases = releases })))
 				if err == nil {
-					acked = signed
+					acked, phase, mayPhase = signed, enforce.Trial, enforce.Trial
+				} else {
+					phase = "" // either document may be there
 				}
 				for _, r := range releases {
 					if held[r.Hold] && err != nil {
 						maybe[r.Hold] = true
 					}
 					delete(held, r.Hold)
+				}
+			} else if was := k.View().Phase; was != "" && rng.IntN(2) == 0 {
+				to, act := enforce.Confirmed, func() (bool, error) { return k.Confirm(k.Have()) }
+				switch {
+				case was == enforce.RolledBack:
+					to, act = enforce.Trial, k.Retry
+				case was == enforce.Trial && rng.IntN(2) == 0:
+					to, act = enforce.RolledBack, k.Rollback
+				case was == enforce.Confirmed:
+					to, act = enforce.Confirmed, func() (bool, error) { return false, nil }
+				}
+				_, err = act()
+				if mayPhase = to; err == nil {
+					phase = to
+				} else {
+					phase, mayPhase = was, to
 				}
 			} else {
 				number++
@@ -123,7 +151,7 @@ func scenario(t *testing.T, rig *powercuttest.Rig) error {
 }
 
 func TestKeeper_powerCuts(t *testing.T) {
-	sites := []durable.Site{enforce.SiteMkdir, enforce.SiteOpen, enforce.SiteDesired, enforce.SiteHolds + "/file", enforce.SiteHolds + "/dir"}
+	sites := []durable.Site{enforce.SiteMkdir, enforce.SiteOpen, enforce.SiteDesired, enforce.SiteHolds + "/file", enforce.SiteHolds + "/dir", enforce.SitePhase + "/file", enforce.SitePhase + "/dir"}
 	all := powercuttest.SiteConstants(t, ".")
 	slices.Sort(all)
 	if want := []durable.Site{enforce.SiteDesired, enforce.SiteHolds, enforce.SiteMkdir, enforce.SiteOpen, enforce.SitePhase}; !slices.Equal(all, want) {

@@ -70,7 +70,7 @@ func (s site) expand(terms []api.Term, self ringwall.DeviceID, same map[string]b
 			}
 		case t.SameMaker && !same[keyMakers]:
 			for i, d := range s.present {
-				if m := s.makers[self]; d != self && m != "" && s.makers[d] == m {
+				if m := s.makers[self]; m != "" && s.makers[d] == m {
 					x := part(t, "dev", i)
 					x.Device = d
 					out = append(out, x)
