@@ -171,11 +171,13 @@ func first(r ringwall.Restriction, mode ringwall.Mode, ip6 bool, f *Flow) (Verdi
 	return Verdict{}, setTerms
 }
 
-// matched are the terms that speak of a flow; nil = none does.
+// matched are the terms that speak of a flow; nil = none does. Of several the
+// first in the order of the policy is kept.
 type matched struct {
 	deny, allow         *api.Term
 	lookDeny, lookAllow *api.Term // those that would if something stood inside
 	rank                int       // of allow
+	at                  [4]int    // where they stand, in this order
 }
 
 // ranks of a term that allows. Which one is named does not depend on the order
@@ -191,22 +193,19 @@ const (
 	rankNone
 )
 
-// add notes that t answers a to the flow; byName is set when it knows the other
-// end by its name alone. It reports whether nothing else matters any more.
-func (m *matched) add(t *api.Term, a answer, byName bool) (done bool) {
+// add notes that t, which stands at position pos, answers a to the flow; byName
+// is set when it knows the other end by its name alone. It reports whether
+// nothing else matters any more but what stands before t.
+func (m *matched) add(t *api.Term, pos int, a answer, byName bool) (done bool) {
 	switch {
 	case t.Action == api.Deny && a == yes:
-		m.deny = t
+		keepFirst(&m.deny, &m.at[0], t, pos)
 		return true
 	case t.Action == api.Deny:
-		if m.lookDeny == nil {
-			m.lookDeny = t
-		}
+		keepFirst(&m.lookDeny, &m.at[2], t, pos)
 	case t.Action != api.Allow:
 	case a == maybe:
-		if m.lookAllow == nil {
-			m.lookAllow = t
-		}
+		keepFirst(&m.lookAllow, &m.at[3], t, pos)
 	default:
 		rank := rankAddr
 		if byName {
@@ -218,11 +217,24 @@ func (m *matched) add(t *api.Term, a answer, byName bool) (done bool) {
 		case t.Limit != nil:
 			rank++
 		}
-		if m.allow == nil || rank < m.rank || rank == m.rank && t.Limit != nil && t.ID < m.allow.ID {
-			m.allow, m.rank = t, rank
+		better := m.allow == nil || rank < m.rank
+		if !better && rank == m.rank {
+			better = pos < m.at[1]
+			if t.Limit != nil && t.ID != m.allow.ID {
+				better = t.ID < m.allow.ID
+			}
+		}
+		if better {
+			m.allow, m.rank, m.at[1] = t, rank, pos
 		}
 	}
 	return false
+}
+
+func keepFirst(to **api.Term, at *int, t *api.Term, pos int) {
+	if *to == nil || pos < *at {
+		*to, *at = t, pos
+	}
 }
 
 // last turns what matched into the verdict.
@@ -296,7 +308,7 @@ func (p *probe) match(terms []api.Term) matched {
 	m := matched{rank: rankNone}
 	for i := range terms {
 		t := &terms[i]
-		if a, byName := p.ask(t); a != no && m.add(t, a, byName) {
+		if a, byName := p.ask(t); a != no && m.add(t, i, a, byName) {
 			break
 		}
 	}

@@ -58,6 +58,9 @@ const (
 	MaxMark = 1<<23 - 2
 	// Stranger is the mark of every device that the plan does not name.
 	Stranger = 1<<23 - 1
+	// InspectMark is the bit of a packet's mark that says that the inspector of this
+	// gateway sent it, for the device whose mark is in the low 23 bits.
+	InspectMark = 1 << 30
 )
 
 // Plan is what a gateway puts in force: the desired state and the holds,
