@@ -21,6 +21,7 @@ package flow
 
 import (
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -106,4 +107,29 @@ func ProtoName(proto uint8) string {
 		return "udp"
 	}
 	return "any"
+}
+
+// ParseVerdict reads what Verdict.String writes.
+func ParseVerdict(s string) (Verdict, bool) {
+	for v := Allowed; v <= WouldRefuse; v++ {
+		if v.String() == s {
+			return v, true
+		}
+	}
+	return 0, false
+}
+
+// ParseProto reads what ProtoName writes of one protocol, and the numbers. Of
+// ICMP it is that of IPv4.
+func ParseProto(s string) (uint8, bool) {
+	switch s {
+	case "icmp":
+		return 1, true
+	case "tcp":
+		return 6, true
+	case "udp":
+		return 17, true
+	}
+	n, err := strconv.ParseUint(s, 10, 8)
+	return uint8(n), err == nil
 }

@@ -23,6 +23,9 @@ type JournalConfig struct {
 	Waiting int
 	// Gaps allows indexes that no frame has (see Skip and Rewrite).
 	Gaps bool
+	// KeepMarks writes beside each sealed segment where its frames are, so that a
+	// later process finds one without reading all before it. Not with Gaps.
+	KeepMarks bool
 	// Segment, if not nil, is asked at Open for each sealed segment whether its
 	// frames, of indexes from first to before following, shall be given to
 	// Frame. Without it all are.
@@ -196,6 +199,7 @@ func (j *Journal) write(buf []byte, first uint64, marks []mark) error {
 		}
 		if j.file != nil {
 			j.file.Close() // everything in it is durable
+			j.keepMarks()
 		}
 		j.file, at = f, segmentHeader
 		if _, err := f.WriteAt(append(appendSegmentHeader(nil, j.cfg.Tag, first), buf...), 0); err != nil {
@@ -223,6 +227,18 @@ func (j *Journal) write(buf []byte, first uint64, marks []mark) error {
 	}
 	s.size = at + int64(len(buf))
 	return nil
+}
+
+// keepMarks writes the marks of the last segment, which is being sealed. Without
+// them it is read from its start: nothing depends on whether this succeeds.
+func (j *Journal) keepMarks() {
+	if !j.cfg.KeepMarks {
+		return
+	}
+	j.mu.Lock()
+	s := *j.segs[len(j.segs)-1]
+	j.mu.Unlock()
+	_ = saveMarks(j.dir, &s)
 }
 
 // Last returns the index of the last frame or skipped index, durable or not.

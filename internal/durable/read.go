@@ -89,6 +89,9 @@ func (j *Journal) readSegment(v view, from uint64, f func(uint64, []byte) (bool,
 		if err := j.markSegment(v); err != nil {
 			return false, err
 		}
+		if m, ok := v.segp.markFor(j, v, from); ok {
+			next, off = m.index, m.off
+		}
 	}
 	r := NewFrameReader(io.NewSectionReader(file, off, v.size-off), next, j.cfg.Gaps, j.cfg.MaxFrame)
 	for {
@@ -117,8 +120,28 @@ func (s *segment) isMarked(j *Journal) bool {
 	return s.marked
 }
 
+// markFor returns the mark to begin at for index from, if the segment is still
+// the one that was viewed.
+func (s *segment) markFor(j *Journal, v view, from uint64) (mark, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	k := sort.Search(len(s.marks), func(k int) bool { return s.marks[k].index > from }) - 1
+	if k < 0 || s.size != v.size {
+		return mark{}, false
+	}
+	return s.marks[k], true
+}
+
 // markSegment marks a sealed segment that Open did not scan.
 func (j *Journal) markSegment(v view) error {
+	if j.cfg.KeepMarks {
+		if marks := loadMarks(j.dir, v.first, v.size); marks != nil {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			v.segp.marks, v.segp.marked = marks, true
+			return nil
+		}
+	}
 	file, _, err := openSegment(j.dir, v.first)
 	if err != nil {
 		return err
@@ -173,6 +196,9 @@ func (j *Journal) Trim(through uint64) error {
 	for len(j.segs) > 1 && j.segs[1].first-1 <= through {
 		if err := os.Remove(segmentPath(j.dir, j.segs[0].first)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("trimming journal %q: %w", j.dir, err)
+		}
+		if j.cfg.KeepMarks {
+			_ = os.Remove(marksPath(j.dir, j.segs[0].first)) // what is left is without use and without harm
 		}
 		j.segs = j.segs[1:]
 	}

@@ -25,24 +25,19 @@ type frameHead struct {
 	count    int
 }
 
-func appendFrame(b []byte, h frameHead, records []api.Record) ([]byte, error) {
+// appendFrame appends a frame whose records are in their stored form.
+func appendFrame(b []byte, h frameHead, records []byte) ([]byte, error) {
 	b = append(b, frameVersion)
-	for _, s := range []string{string(h.org), string(h.gw)} {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
+	b = binary.AppendUvarint(b, uint64(len(h.org)))
+	b = append(b, h.org...)
+	b = binary.AppendUvarint(b, uint64(len(h.gw)))
+	b = append(b, h.gw...)
 	b = binary.AppendUvarint(b, h.epoch)
 	b = binary.AppendUvarint(b, uint64(h.ingested.UnixMicro()))
-	b = binary.AppendUvarint(b, uint64(len(records)))
-	var err error
-	for _, r := range records {
-		b = binary.AppendUvarint(b, r.Seq)
-		if b, err = api.AppendRecord(b, r); err != nil {
-			return nil, err
-		}
-	}
+	b = binary.AppendUvarint(b, uint64(h.count))
+	b = append(b, records...)
 	if len(b) > maxFrame {
-		return nil, ringwall.Errorf(ringwall.Invalid, "batch of %d bytes is over the limit of %d", len(b), maxFrame)
+		return b, ringwall.Errorf(ringwall.Invalid, "batch of %d bytes is over the limit of %d", len(b), maxFrame)
 	}
 	return b, nil
 }
@@ -51,74 +46,78 @@ func badFrame(what string) error {
 	return ringwall.Errorf(ringwall.Invalid, "stored batch: %s", what)
 }
 
-// readHead reads the head of a frame and returns what follows.
-func readHead(b []byte) (h frameHead, rest []byte, err error) {
+// headReader reads the head of a frame. It keeps the ids of the frame before,
+// which are often those of the next.
+type headReader struct {
+	org ringwall.OrgID
+	gw  ringwall.GatewayID
+}
+
+func text(b []byte) (s, rest []byte, err error) {
+	n, k := binary.Uvarint(b)
+	if k <= 0 || n > uint64(len(b)-k) || n > 64 {
+		return nil, nil, badFrame("id ends early")
+	}
+	return b[k : k+int(n)], b[k+int(n):], nil
+}
+
+// read reads the head of a frame and returns what follows.
+func (x *headReader) read(b []byte) (h frameHead, rest []byte, err error) {
 	if len(b) == 0 || b[0] != frameVersion {
 		return h, nil, badFrame("unknown version")
 	}
-	b = b[1:]
-	text := func() string {
-		n, k := binary.Uvarint(b)
-		if k <= 0 || n > uint64(len(b)-k) || n > 64 {
-			err = badFrame("id ends early")
-			return ""
-		}
-		s := string(b[k : k+int(n)])
-		b = b[k+int(n):]
-		return s
+	org, b, err := text(b[1:])
+	if err != nil {
+		return h, nil, err
 	}
-	number := func() uint64 {
+	gw, b, err := text(b)
+	if err != nil {
+		return h, nil, err
+	}
+	if string(org) != string(x.org) {
+		x.org = ringwall.OrgID(org)
+	}
+	if string(gw) != string(x.gw) {
+		x.gw = ringwall.GatewayID(gw)
+	}
+	h.org, h.gw = x.org, x.gw
+	var numbers [3]uint64
+	for i := range numbers {
 		n, k := binary.Uvarint(b)
 		if k <= 0 {
-			err = badFrame("number ends early")
-			return 0
+			return h, nil, badFrame("number ends early")
 		}
-		b = b[k:]
-		return n
+		numbers[i], b = n, b[k:]
 	}
-	h.org = ringwall.OrgID(text())
-	if err == nil {
-		h.gw = ringwall.GatewayID(text())
+	h.epoch, h.ingested = numbers[0], time.UnixMicro(int64(numbers[1])).UTC()
+	if numbers[2] > api.MaxBatchRecords {
+		return h, nil, badFrame("too many records")
 	}
-	if err == nil {
-		h.epoch = number()
-	}
-	if err == nil {
-		h.ingested = time.UnixMicro(int64(number())).UTC()
-	}
-	var count uint64
-	if err == nil {
-		count = number()
-	}
-	if err == nil && count > api.MaxBatchRecords {
-		err = badFrame("too many records")
-	}
-	h.count = int(count)
-	return h, b, err
+	h.count = int(numbers[2])
+	return h, b, nil
 }
 
 // eachRecord gives f the records of a frame, in order. Their data is part of b.
 func eachRecord(b []byte, f func(h frameHead, i int, r api.Record) error) error {
-	h, b, err := readHead(b)
+	var x headReader
+	h, b, err := x.read(b)
 	if err != nil {
 		return err
 	}
-	for i := range h.count {
-		seq, n := binary.Uvarint(b)
-		if n <= 0 {
-			return badFrame("record ends early")
-		}
-		var r api.Record
-		if r, b, err = api.ReadRecord(b[n:]); err != nil {
-			return err
-		}
+	i := 0
+	return eachView(b, h.count, func(seq uint64, v *api.RecordView) error {
+		r := v.Record()
 		r.Seq = seq
-		if err := f(h, i, r); err != nil {
-			return err
-		}
+		i++
+		return f(h, i-1, r)
+	})
+}
+
+// eachView gives f the records that follow a frame's head, in place.
+func eachView(b []byte, count int, f func(seq uint64, v *api.RecordView) error) error {
+	rest, err := walk(b, count, func(seq uint64, v *api.RecordView, _ []byte) error { return f(seq, v) })
+	if err == nil && len(rest) > 0 {
+		err = badFrame("bytes after the last record")
 	}
-	if len(b) > 0 {
-		return badFrame("bytes after the last record")
-	}
-	return nil
+	return err
 }

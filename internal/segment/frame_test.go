@@ -9,11 +9,25 @@ import (
 	"github.com/ringwall/ringwall/api"
 )
 
+// stored returns records as a batch has them.
+func stored(t testing.TB, records []api.Record) []byte {
+	t.Helper()
+	b, err := api.AppendBatch(nil, api.Batch{Epoch: 1, Records: records})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := api.ReadBatchHead(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.Records
+}
+
 func FuzzEachRecord(f *testing.F) {
-	good, err := appendFrame(nil, frameHead{org: "org_a", gw: "gw_a", epoch: 9, ingested: time.UnixMicro(5)}, []api.Record{
+	good, err := appendFrame(nil, frameHead{org: "org_a", gw: "gw_a", epoch: 9, ingested: time.UnixMicro(5), count: 2}, stored(f, []api.Record{
 		{Seq: 1, Kind: api.RecordFlow, Bin: []byte{1, 2}, Time: time.Unix(1, 0)},
 		{Seq: 4, Kind: api.RecordLost, Data: json.RawMessage(`{"from":2}`), Time: time.Unix(2, 0)},
-	})
+	}))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -29,7 +43,7 @@ func FuzzEachRecord(f *testing.F) {
 		}) != nil || len(records) == 0 {
 			return
 		}
-		out, err := appendFrame(nil, head, records)
+		out, err := appendFrame(nil, head, stored(t, records))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,6 +56,52 @@ func FuzzEachRecord(f *testing.F) {
 			return nil
 		}); err != nil || n != len(records) {
 			t.Fatalf("%d records came back, %v", n, err)
+		}
+	})
+}
+
+// FuzzBinaryBatch stores what it takes, and gives back the same records.
+func FuzzBinaryBatch(f *testing.F) {
+	good, err := api.AppendBatch(nil, api.Batch{Epoch: 9, Records: []api.Record{
+		{Seq: 1, Kind: api.RecordFlow, Bin: []byte{1, 2}, Time: time.Unix(1, 0)},
+		{Seq: 4, Kind: api.RecordLost, Data: json.RawMessage(`{"from":2}`), Time: time.Unix(2, 0)},
+		{Seq: 5, Kind: api.RecordAlert, Data: json.RawMessage(`{}`), Time: time.Unix(2, 0)},
+	}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good, uint64(0))
+	f.Add(good, uint64(2))
+	f.Add(good, uint64(4))
+	f.Fuzz(func(t *testing.T, data []byte, have uint64) {
+		b, err := binaryBatch(data)
+		if err != nil || b.count == 0 {
+			return
+		}
+		n, err := b.newer(have)
+		if err != nil || n.count == 0 {
+			return
+		}
+		frame, err := appendFrame(nil, frameHead{org: "org_a", gw: "gw_a", epoch: b.epoch, count: n.count}, n.records)
+		if err != nil {
+			return
+		}
+		next := have + 1
+		if err := eachRecord(frame, func(_ frameHead, _ int, r api.Record) error {
+			from := r.Seq
+			if r.Kind == api.RecordLost {
+				from = lostFrom(r.Data)
+			}
+			if from != next {
+				t.Fatalf("record %d of kind %q begins at %d, want %d", r.Seq, r.Kind, from, next)
+			}
+			next = r.Seq + 1
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if next != b.last+1 {
+			t.Fatalf("the records end at %d, want %d", next-1, b.last)
 		}
 	})
 }

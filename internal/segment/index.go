@@ -1,298 +1,356 @@
 package segment
 
 import (
-	"bytes"
-	"encoding/gob"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
-	"time"
+	"sync"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/flow"
 	"github.com/ringwall/ringwall/internal/durable"
+	"github.com/ringwall/ringwall/internal/segment/run"
 )
 
-// seriesKey names the flow reports of one device; Device "" stands for all
-// devices of the organisation.
-type seriesKey struct {
-	Org    ringwall.OrgID
-	Device ringwall.DeviceID
-}
-
-// ref says that a frame has flow reports of a series, and of which times.
-type ref struct {
-	Frame    uint64
-	Min, Max int64 // microseconds: the first start and the last end
-}
-
-type refsOf map[seriesKey]*ref
-
-// add notes a record of a frame. A flow report that cannot be decoded is in no
-// series; Scan still gives it.
-func (x refsOf) add(h frameHead, frame uint64, r api.Record) {
-	if r.Kind != api.RecordFlow {
-		return
-	}
-	var f flow.Record
-	if err := f.UnmarshalBinary(r.Bin); err != nil {
-		return
-	}
-	lo, hi := f.Start.UnixMicro(), f.End.UnixMicro()
-	for _, k := range [...]seriesKey{{h.org, f.Device}, {h.org, ""}} {
-		if e := x[k]; e != nil {
-			e.Min, e.Max = min(e.Min, lo), max(e.Max, hi)
-		} else {
-			x[k] = &ref{Frame: frame, Min: lo, Max: hi}
-		}
-	}
-}
-
-// markRow is a watermark: gateway and epoch are stored up to Seq, by Frame.
-type markRow struct {
-	Org   ringwall.OrgID
-	GW    ringwall.GatewayID
-	Epoch uint64
-	Seq   uint64
-	Frame uint64
-}
-
-type markKey struct {
-	gatewayKey
-	epoch uint64
-}
-
-// side is the index of a sealed segment, as its file beside it holds it. It
-// also holds the watermarks as of the segment's end, so that Open need not
-// read the frames.
-type side struct {
-	First, Next uint64
-	Min, Max    int64
-	Series      map[seriesKey][]ref
-	Marks       []markRow
-}
-
-// index finds the frames that hold a device's flow reports. Store.mu guards it.
+// index finds flow reports: runs of what lies behind, and a builder with what
+// came since the last of them. Together they cover every frame up to next, each
+// once. No run covers frames of two segments, so they go together.
 type index struct {
 	dir string
-	// tail has the frames of the segment that is written to, and of those that
-	// are only about to be written: what is not yet known to be sealed.
-	tail      map[seriesKey][]ref
-	tailMarks []markRow // one for each frame of the tail, in order
-	tailFirst uint64
+	tag uint64
+	j   *durable.Journal
+	// rows is run.MaxRows but in tests.
+	rows int
 
-	marks  map[markKey]markRow // as of the end of the newest sealed segment
-	sealed []sealed            // oldest first
-	held   []*side             // the most recently used, newest use last
+	// turn is held by the one who reads frames into the builder, and writes runs:
+	// it alone changes anything here.
+	turn  chan struct{}
+	marks marks // as of the frames that were read
+	head  headReader
+	view  flow.View
+
+	// mu guards what queries look at; it is held for each change.
+	mu    sync.RWMutex
+	runs  []*run.Run // by their first frame
+	b     *run.Builder
+	next  uint64  // the frame to be read next
+	holes []holed // that no run covers
 }
 
-type sealed struct {
-	first, next uint64
-	min, max    int64
-}
-
-// heldSides is how many indexes of sealed segments are kept in memory.
-const heldSides = 16
-
-func (x *index) init(dir string) {
-	x.dir, x.tail, x.marks = dir, map[seriesKey][]ref{}, map[markKey]markRow{}
-}
-
-// add notes a frame, which follows all others.
-func (x *index) add(frame uint64, row markRow, refs refsOf) {
-	if x.tailFirst == 0 {
-		x.tailFirst = frame
-	}
-	for k, r := range refs {
-		x.tail[k] = append(x.tail[k], *r)
-	}
-	x.tailMarks = append(x.tailMarks, row)
-}
-
-// seal moves the frames below active out of the tail: they lie in sealed
-// segments. Frames of several segments may do so at once, at Open; they then
-// share one index, which is as good.
-func (x *index) seal(active uint64) {
-	if x.tailFirst == 0 || active <= x.tailFirst {
-		return
-	}
-	s := &side{First: x.tailFirst, Next: active, Series: map[seriesKey][]ref{}}
-	for k, refs := range x.tail {
-		n := sort.Search(len(refs), func(i int) bool { return refs[i].Frame >= active })
-		if n > 0 {
-			s.Series[k] = slices.Clone(refs[:n])
-		}
-		if n == len(refs) {
-			delete(x.tail, k)
-		} else {
-			x.tail[k] = slices.Clone(refs[n:])
-		}
-	}
-	n := sort.Search(len(x.tailMarks), func(i int) bool { return x.tailMarks[i].Frame >= active })
-	for _, row := range x.tailMarks[:n] {
-		x.mark(row)
-	}
-	x.tailMarks = slices.Clone(x.tailMarks[n:])
-	x.tailFirst = 0
-	if len(x.tailMarks) > 0 {
-		x.tailFirst = x.tailMarks[0].Frame
-	}
-	for _, row := range x.marks {
-		s.Marks = append(s.Marks, row)
-	}
-	s.span()
-	x.keep(s)
-	// The file only saves time: if it cannot be written, or is lost with the
-	// power, the next Open reads the frames instead.
-	_ = saveSide(x.dir, s)
-}
-
-func (x *index) mark(row markRow) {
-	k := markKey{gatewayKey{row.Org, row.GW}, row.Epoch}
-	if old, ok := x.marks[k]; !ok || row.Seq > old.Seq {
-		x.marks[k] = row
+// take waits for the turn; give gives it back.
+func (x *index) take(ctx context.Context) error {
+	select {
+	case x.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
-// adopt takes the index of a sealed segment from its file.
-func (x *index) adopt(s *side) {
-	for _, row := range s.Marks {
-		x.mark(row)
-	}
-	x.keep(s)
+func (x *index) give() { <-x.turn }
+
+// holed is a stretch of frames: first to before next.
+type holed struct{ first, next uint64 }
+
+func runPath(dir string, first, next uint64) string {
+	return filepath.Join(dir, fmt.Sprintf("%016x-%016x.run", first, next))
 }
 
-func (x *index) keep(s *side) {
-	x.sealed = append(x.sealed, sealed{s.First, s.Next, s.Min, s.Max})
-	x.hold(s)
-}
-
-func (x *index) hold(s *side) {
-	if len(x.held) >= heldSides {
-		x.held = slices.Delete(x.held, 0, 1)
+// open finds the runs that fit the journal and what they do not cover.
+func (x *index) open(dir string, tag uint64, j *durable.Journal, m marks, rows int) error {
+	x.dir, x.tag, x.j, x.marks, x.rows, x.turn = dir, tag, j, m, rows, make(chan struct{}, 1)
+	if x.rows == 0 {
+		x.rows = run.MaxRows
 	}
-	x.held = append(x.held, s)
-}
-
-// side returns the index of a sealed segment.
-func (x *index) side(first uint64) (*side, error) {
-	if i := slices.IndexFunc(x.held, func(s *side) bool { return s.First == first }); i >= 0 {
-		s := x.held[i]
-		x.held = append(slices.Delete(x.held, i, i+1), s)
-		return s, nil
-	}
-	s, err := loadSide(x.dir, first)
-	if err == nil && s.First == first {
-		x.hold(s)
-		return s, nil
-	}
-	return nil, fmt.Errorf("reading the index of segment %016x: %w", first, err)
-}
-
-// trim forgets the sealed segments before first.
-func (x *index) trim(first uint64) {
-	for len(x.sealed) > 0 && x.sealed[0].next <= first {
-		gone := x.sealed[0].first
-		x.sealed = x.sealed[1:]
-		x.held = slices.DeleteFunc(x.held, func(s *side) bool { return s.First == gone })
-		_ = os.Remove(sidePath(x.dir, gone)) // what is left is without use and without harm
-	}
-}
-
-func (s *side) span() {
-	s.Min, s.Max = 1<<62, -1<<62
-	for _, refs := range s.Series {
-		for _, r := range refs {
-			s.Min, s.Max = min(s.Min, r.Min), max(s.Max, r.Max)
-		}
-	}
-}
-
-// frames returns the frames that may hold flow reports of a series within
-// [from, to), newest first, below the frame before.
-func (x *index) frames(k seriesKey, from, to time.Time, before uint64, each func(frame uint64) (more bool, err error)) error {
-	lo, hi := int64(-1<<62), int64(1<<62)
-	if !from.IsZero() {
-		lo = from.UnixMicro()
-	}
-	if !to.IsZero() {
-		hi = to.UnixMicro()
-	}
-	walk := func(refs []ref) (bool, error) {
-		for _, r := range slices.Backward(refs) {
-			if r.Frame >= before || r.Max < lo || r.Min >= hi {
-				continue
-			}
-			if more, err := each(r.Frame); err != nil || !more {
-				return false, err
-			}
-		}
-		return true, nil
-	}
-	if more, err := walk(x.tail[k]); err != nil || !more {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.run"))
+	if err != nil {
 		return err
 	}
-	for _, e := range slices.Backward(x.sealed) {
-		if e.first >= before || e.max < lo || e.min >= hi {
-			continue
-		}
-		s, err := x.side(e.first)
-		if err != nil {
+	var found []*run.Run
+	for _, path := range paths {
+		r, err := run.Open(path, tag)
+		switch {
+		case errors.Is(err, run.ErrDamaged):
+			_ = os.Remove(path) // it is made again
+		case err != nil:
 			return err
-		}
-		if more, err := walk(s.Series[k]); err != nil || !more {
-			return err
+		default:
+			found = append(found, r)
 		}
 	}
+	slices.SortFunc(found, func(a, b *run.Run) int {
+		af, an := a.Frames()
+		bf, bn := b.Frames()
+		return cmp.Or(cmp.Compare(af, bf), cmp.Compare(an, bn))
+	})
+	segs := x.j.Segments()
+	x.next = 1
+	if len(segs) > 0 {
+		x.next = segs[0].First
+	}
+	for i, s := range segs {
+		end := x.j.Synced() + 1
+		if i+1 < len(segs) {
+			end = segs[i+1].First
+		}
+		at := s.First
+		for len(found) > 0 {
+			first, next := found[0].Frames()
+			if first >= end {
+				break
+			}
+			if first < at || next > end || next == first {
+				// What it covers is gone or covered: a leftover.
+				_ = os.Remove(found[0].Path())
+				found = found[1:]
+				continue
+			}
+			if first > at {
+				x.holes = append(x.holes, holed{at, first})
+			}
+			x.runs, at = append(x.runs, found[0]), next
+			found = found[1:]
+		}
+		switch {
+		case i+1 == len(segs):
+			x.next = at
+		case at < end:
+			x.holes = append(x.holes, holed{at, end})
+		}
+	}
+	for _, r := range found {
+		_ = os.Remove(r.Path())
+	}
+	x.b = run.NewBuilder(x.next)
 	return nil
 }
 
-func sidePath(dir string, first uint64) string {
-	return filepath.Join(dir, fmt.Sprintf("%016x.idx", first))
-}
-
-// maxSide bounds the file of an index.
-const maxSide = 256 << 20
-
-// saveSide writes the index as one frame, whose checksum guards it. It is not
-// synced: see seal.
-func saveSide(dir string, s *side) error {
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(s); err != nil {
+// catchUp reads frames until all up to through are covered, or ctx ends.
+func (x *index) catchUp(ctx context.Context, through uint64) error {
+	x.mu.RLock()
+	there := x.next > through && len(x.holes) == 0
+	x.mu.RUnlock()
+	if there {
+		return nil
+	}
+	if err := x.take(ctx); err != nil {
 		return err
 	}
-	tmp := sidePath(dir, s.First) + ".tmp"
-	if err := os.WriteFile(tmp, durable.AppendFrame(nil, s.First, b.Bytes()), 0o600); err != nil {
-		return errors.Join(err, os.Remove(tmp))
+	defer x.give()
+	for len(x.holes) > 0 {
+		if err := x.fill(ctx); err != nil {
+			return err
+		}
 	}
-	return os.Rename(tmp, sidePath(dir, s.First))
+	if x.next > through {
+		return ctx.Err()
+	}
+	bounds := x.j.Segments()
+	return x.j.Read(x.next, func(frame uint64, payload []byte) (bool, error) {
+		if frame > through {
+			return false, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		for len(bounds) > 0 && bounds[0].First <= x.b0() {
+			bounds = bounds[1:]
+		}
+		if x.b.Full() || x.b.Rows() >= x.rows || len(bounds) > 0 && frame >= bounds[0].First {
+			if err := x.flush(); err != nil {
+				return false, err
+			}
+		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		row, err := x.add(x.b, frame, payload)
+		if err != nil {
+			return false, fmt.Errorf("%w: frame %d: %w", durable.ErrDamaged, frame, err)
+		}
+		if frame > x.marks.as {
+			x.marks.put(row)
+			x.marks.as = frame
+		}
+		x.next = frame + 1
+		return true, nil
+	})
 }
 
-func loadSide(dir string, first uint64) (*side, error) {
-	f, err := os.Open(sidePath(dir, first))
+func (x *index) b0() uint64 { first, _ := x.b.Frames(); return first }
+
+// add adds the flow reports of a frame to a builder. One that cannot be decoded
+// is in no run; Scan still gives it.
+func (x *index) add(b *run.Builder, frame uint64, payload []byte) (row markRow, err error) {
+	h, rest, err := x.head.read(payload)
 	if err != nil {
-		return nil, err
+		return row, err
 	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	_, payload, err := durable.NewFrameReader(f, first, false, int(min(fi.Size(), maxSide))).Next()
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = durable.ErrTorn
+	row = markRow{Org: h.org, GW: h.gw, Epoch: h.epoch, Frame: frame}
+	i := 0
+	err = eachView(rest, h.count, func(seq uint64, v *api.RecordView) error {
+		row.Seq = seq
+		if v.Flow() && x.view.Read(v.Data) == nil {
+			b.Add(string(h.org), string(h.gw), frame, i, &x.view)
 		}
-		return nil, err
+		i++
+		return nil
+	})
+	b.Frame(frame)
+	return row, err
+}
+
+// flush writes the builder as a run and empties it. The caller has the turn.
+func (x *index) flush() error {
+	first, next := x.b.Frames()
+	if next == first {
+		return nil
 	}
-	var s side
-	if err := gob.NewDecoder(bytes.NewReader(payload)).Decode(&s); err != nil {
-		return nil, err
+	r, err := x.write(x.b)
+	if err != nil {
+		return err
 	}
-	return &s, nil
+	// Only time is lost when this is.
+	_ = saveCheckpoint(x.dir, x.tag, &x.marks)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.runs = append(x.runs, r)
+	x.b.Reset(next)
+	return nil
+}
+
+func (x *index) write(b *run.Builder) (*run.Run, error) {
+	first, next := b.Frames()
+	path := runPath(x.dir, first, next)
+	if err := b.Write(path, x.tag); err != nil {
+		return nil, fmt.Errorf("writing an index run: %w", err)
+	}
+	return run.Open(path, x.tag)
+}
+
+// fill makes the run of the first hole, or as much of it as one run may have.
+// The caller has the turn.
+func (x *index) fill(ctx context.Context) error {
+	h := x.holes[0]
+	b := run.NewBuilder(h.first)
+	if err := x.j.Read(h.first, func(frame uint64, payload []byte) (bool, error) {
+		if frame >= h.next || b.Full() || b.Rows() >= x.rows {
+			return false, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		_, err := x.add(b, frame, payload)
+		return true, err
+	}); err != nil {
+		return fmt.Errorf("making an index run again: %w", err)
+	}
+	_, next := b.Frames()
+	if next == h.first {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.holes = x.holes[1:] // expired meanwhile
+		return nil
+	}
+	r, err := x.write(b)
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.holes[0].first = next; next >= h.next {
+		x.holes = x.holes[1:]
+	}
+	at, _ := slices.BinarySearchFunc(x.runs, next, func(r *run.Run, n uint64) int {
+		first, _ := r.Frames()
+		return cmp.Compare(first, n)
+	})
+	x.runs = slices.Insert(slices.Clone(x.runs), at, r)
+	return nil
+}
+
+// drop takes a damaged run out; what it covered is made again.
+func (x *index) drop(r *run.Run) {
+	x.turn <- struct{}{}
+	defer x.give()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	i := slices.Index(x.runs, r)
+	if i < 0 {
+		return // another query has found it too
+	}
+	x.runs = slices.Delete(slices.Clone(x.runs), i, i+1)
+	first, next := r.Frames()
+	x.holes = append(x.holes, holed{first, next})
+	_ = os.Remove(r.Path())
+}
+
+// trim forgets what lies before frame first.
+func (x *index) trim(first uint64) {
+	x.turn <- struct{}{}
+	defer x.give()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.holes = slices.DeleteFunc(x.holes, func(h holed) bool { return h.next <= first })
+	x.runs = slices.DeleteFunc(slices.Clone(x.runs), func(r *run.Run) bool {
+		_, next := r.Frames()
+		if next <= first {
+			_ = os.Remove(r.Path()) // what is left is removed by the next Open
+		}
+		return next <= first
+	})
+}
+
+// ask calls each for the runs, newest first, and then the builder, as they are
+// at one moment. A run that is damaged is made again, and all are asked anew by
+// the caller, to whom again is returned.
+func (x *index) ask(ctx context.Context, live func(*run.Builder) error, each func(*run.Run) error) (again bool, err error) {
+	x.mu.RLock()
+	runs := x.runs // never changed in place but at its end
+	err = live(x.b)
+	x.mu.RUnlock()
+	if err != nil {
+		return false, err
+	}
+	runs = slices.Clone(runs)
+	slices.SortStableFunc(runs, func(a, b *run.Run) int { return cmp.Compare(b.LastStart(), a.LastStart()) })
+	for _, r := range runs {
+		if err := ctx.Err(); err != nil {
+			return false, ringwall.Errorf(ringwall.Unavailable, "the search took too long: %w", err)
+		}
+		switch err := each(r); {
+		case errors.Is(err, run.ErrDamaged):
+			x.drop(r)
+			return true, nil
+		case errors.Is(err, os.ErrNotExist):
+			// It expired meanwhile, or another query has found it damaged.
+			if slices.Contains(x.now(), r) {
+				x.drop(r)
+			}
+			return true, nil
+		case err != nil:
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+func (x *index) now() []*run.Run {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.runs
+}
+
+// progress returns how many frames are covered by runs and builder.
+func (x *index) progress() (runs int, rows uint64, next uint64) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, r := range x.runs {
+		rows += uint64(r.Rows())
+	}
+	return len(x.runs), rows + uint64(x.b.Rows()), x.next
 }

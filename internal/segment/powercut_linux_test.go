@@ -11,6 +11,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/flow"
 	"github.com/ringwall/ringwall/internal/durable"
 	"github.com/ringwall/ringwall/internal/powercut/powercuttest"
 	"github.com/ringwall/ringwall/internal/segment"
@@ -33,9 +34,17 @@ func (g *sender) send(s *segment.Store, n, again int, pad []byte) error {
 	from -= min(uint64(again), from-1)
 	var records []api.Record
 	for seq := from; seq <= g.made; seq++ {
+		if seq%3 == 0 {
+			r, err := flowOf(seq)
+			if err != nil {
+				return err
+			}
+			records = append(records, r)
+			continue
+		}
 		records = append(records, alert(seq, g.text(seq)+string(pad)))
 	}
-	ack, err := s.Ingest(context.Background(), org, g.id, batch(9, records...))
+	ack, err := g.submit(s, batch(9, records...))
 	if ringwall.CodeOf(err) == ringwall.Conflict {
 		return fmt.Errorf("gateway %s was acknowledged %d, and now: %w", g.id, g.acked, err)
 	}
@@ -49,12 +58,69 @@ func (g *sender) send(s *segment.Store, n, again int, pad []byte) error {
 	return nil
 }
 
+// submit sends a batch in the binary form.
+func (g *sender) submit(s *segment.Store, b api.Batch) (ack api.BatchAck, err error) {
+	data, err := api.AppendBatch(nil, b)
+	if err != nil {
+		return ack, err
+	}
+	done := make(chan struct{})
+	s.Submit(org, g.id, data, func(a api.BatchAck, e error) {
+		ack, err = a, e
+		close(done)
+	})
+	<-done
+	return ack, err
+}
+
+// flowOf is the flow report of a Seq, of one of five devices.
+func flowOf(seq uint64) (api.Record, error) {
+	at := time.Unix(int64(seq), 0).UTC()
+	b, err := flow.Record{Start: at, End: at, Device: ringwall.DeviceID(fmt.Sprintf("dev_%d", seq%5)), Direction: flow.FromDevice, Proto: 6, PacketsUp: seq, Generation: seq}.MarshalBinary()
+	return api.Record{Seq: seq, Time: at, Kind: api.RecordFlow, Bin: b}, err
+}
+
+// indexed compares the flow reports that the index finds with those that the
+// frames hold: each once, no other.
+func indexed(s *segment.Store) error {
+	want := map[string]int{}
+	if _, err := s.Scan(context.Background(), segment.Cursor{}, func(g ringwall.GatewayID, _ ringwall.OrgID, r api.Record) error {
+		if r.Kind == api.RecordFlow {
+			want[fmt.Sprint(g, r.Seq)]++
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for d := range 5 {
+		q := segment.Query{Org: org, Device: ringwall.DeviceID(fmt.Sprintf("dev_%d", d)), Limit: 7}
+		for {
+			p, err := s.FlowPage(context.Background(), q)
+			if err != nil {
+				return err
+			}
+			for _, r := range p.Items {
+				want[fmt.Sprint(r.Gateway, r.Packets)]--
+			}
+			if q.Cursor = p.Next; p.Next == "" {
+				break
+			}
+		}
+	}
+	for k, n := range want {
+		if n != 0 {
+			return fmt.Errorf("flow report %s is found %d times too few", k, n)
+		}
+	}
+	return nil
+}
+
 func scenario(t *testing.T, rig *powercuttest.Rig) error {
 	dir := filepath.Join(rig.Dir, "data", "segments")
 	rng := rig.Rand
 	gateways := []*sender{{id: "gw_1"}, {id: "gw_2"}, {id: "gw_3"}}
 	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	cfg := segment.Config{SegmentBytes: 8 << 10, Disk: rig.Disk, Now: func() time.Time { return now }}
+	cfg := segment.Config{SegmentBytes: 8 << 10, RunRows: 9, Disk: rig.Disk, Now: func() time.Time { return now }}
 
 	// The projector keeps what it has read together with its cursor, durably.
 	var at segment.Cursor
@@ -65,7 +131,15 @@ func scenario(t *testing.T, rig *powercuttest.Rig) error {
 			if r.Seq != uint64(len(read[g])+1) {
 				return fmt.Errorf("gateway %s: seq %d is read after %d", g, r.Seq, len(read[g]))
 			}
-			read[g] = append(read[g], string(r.Data))
+			text := string(r.Data)
+			if r.Kind == api.RecordFlow {
+				var f flow.Record
+				if err := f.UnmarshalBinary(r.Bin); err != nil {
+					return err
+				}
+				text = fmt.Sprintf("%q", fmt.Sprintf("%s/%d", g, f.Generation))
+			}
+			read[g] = append(read[g], text)
 			return nil
 		})
 		return err
@@ -100,6 +174,10 @@ func scenario(t *testing.T, rig *powercuttest.Rig) error {
 				switch rng.IntN(10) {
 				case 0:
 					if err := project(s); err != nil {
+						return err
+					}
+				case 2:
+					if err := indexed(s); err != nil {
 						return err
 					}
 				case 1:
@@ -138,6 +216,9 @@ func scenario(t *testing.T, rig *powercuttest.Rig) error {
 		}
 	}
 	if err := project(s); err != nil {
+		return err
+	}
+	if err := indexed(s); err != nil {
 		return err
 	}
 	for _, g := range gateways {

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -22,6 +24,9 @@ import (
 type Config struct {
 	// SegmentBytes is the size at which a segment is sealed; 0 means 64 MiB.
 	SegmentBytes int64
+	// RunRows is how many flow reports one run of the index has at most; 0 means
+	// what package run can have, which is also the most.
+	RunRows int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Disk is for tests; nil is the real disk.
@@ -72,11 +77,30 @@ type Store struct {
 	cfg     Config
 	changed chan struct{}
 	j       *durable.Journal
+	index   index
+
+	ctx    context.Context // of the goroutines; ended by Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	commit chan struct{} // has a value when something waits for the disk
+	grown  chan struct{} // has a value when the index may have to read
+	frames sync.Pool     // of *[]byte, in which frames are made
 
 	mu       sync.Mutex
 	gateways map[gatewayKey]*gateway
-	index    index
+	waiting  []waiting
+	closed   bool
 	lost     uint64 // records that gateways have declared lost
+	syncs    uint64 // group commits
+	records  uint64 // stored
+	indexErr error  // of the last try
+}
+
+// waiting is a batch that is answered when its frame is durable.
+type waiting struct {
+	frame uint64
+	ack   api.BatchAck
+	done  func(api.BatchAck, error)
 }
 
 // Open opens the store in dir, or creates it. The error wraps
@@ -88,13 +112,30 @@ func Open(dir string, cfg Config) (*Store, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Store{dir: dir, cfg: cfg, changed: make(chan struct{}, 1), gateways: map[gatewayKey]*gateway{}}
-	s.index.init(dir)
+	s := &Store{
+		dir: dir, cfg: cfg, changed: make(chan struct{}, 1), gateways: map[gatewayKey]*gateway{},
+		commit: make(chan struct{}, 1), grown: make(chan struct{}, 1),
+		frames: sync.Pool{New: func() any { return new([]byte) }},
+	}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("opening evidence store: %w", err)
 	}
+	s.ctx, s.cancel = context.WithCancel(context.Background()) // the store's own life; Close ends it
+	s.wg.Go(s.committing)
+	s.wg.Go(s.indexing)
+	signal(s.grown)
 	return s, nil
 }
+
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// waitingBytes is what may wait for one group commit.
+const waitingBytes = 4 << 20
 
 func (s *Store) open() error {
 	m, err := s.loadMeta()
@@ -105,29 +146,42 @@ func (s *Store) open() error {
 	if err := s.loadBase(); err != nil {
 		return err
 	}
+	c := loadCheckpoint(s.dir, m.Tag)
+	for _, row := range c.Marks {
+		s.recovered(row)
+	}
 	s.j, err = durable.OpenJournal(s.dir, durable.JournalConfig{
 		Disk:         s.cfg.Disk,
 		Tag:          m.Tag,
 		SegmentBytes: s.cfg.SegmentBytes,
 		MaxFrame:     maxFrame,
-		Segment: func(first, following uint64) (bool, error) {
-			s.index.seal(first)
-			side, err := loadSide(s.dir, first)
-			if err != nil || side.First != first || side.Next != following {
-				return true, nil // it is rebuilt from the frames
+		Waiting:      waitingBytes,
+		KeepMarks:    true,
+		Segment:      func(_, following uint64) (bool, error) { return following > c.As+1, nil },
+		Frame: func(index uint64, payload []byte) error {
+			if index <= c.As {
+				return nil
 			}
-			s.index.adopt(side)
-			for _, row := range side.Marks {
-				s.advance(row)
-			}
-			return false, nil
+			return s.recoverFrame(index, payload)
 		},
-		Frame: s.recoverFrame,
 	})
 	if err != nil {
 		return err
 	}
-	s.index.seal(s.j.Active())
+	all := marks{rows: map[markKey]markRow{}, as: s.j.Synced()}
+	for k, g := range s.gateways {
+		for epoch, seq := range g.seqs {
+			row := markRow{Org: k.Org, GW: k.GW, Epoch: epoch, Seq: seq}
+			if epoch == g.newest {
+				row.Frame = g.frame
+			}
+			all.put(row)
+		}
+	}
+	if err := s.index.open(s.dir, m.Tag, s.j, all, s.cfg.RunRows); err != nil {
+		s.j.Close()
+		return err
+	}
 	return nil
 }
 
@@ -163,22 +217,21 @@ func (s *Store) loadMeta() (m meta, err error) {
 
 // recoverFrame notes a stored frame at Open.
 func (s *Store) recoverFrame(index uint64, payload []byte) error {
-	refs := refsOf{}
-	var last markRow
-	err := eachRecord(payload, func(h frameHead, _ int, r api.Record) error {
-		last = markRow{Org: h.org, GW: h.gw, Epoch: h.epoch, Seq: r.Seq, Frame: index}
-		refs.add(h, index, r)
-		return nil
-	})
+	var x headReader
+	h, rest, err := x.read(payload)
+	last := markRow{Org: h.org, GW: h.gw, Epoch: h.epoch, Frame: index}
+	if err == nil {
+		err = eachView(rest, h.count, func(seq uint64, _ *api.RecordView) error { last.Seq = seq; return nil })
+	}
 	if err != nil {
 		return fmt.Errorf("%w: frame %d: %w", durable.ErrDamaged, index, err)
 	}
-	s.index.add(index, last, refs)
-	s.advance(last)
+	s.recovered(last)
 	return nil
 }
 
-func (s *Store) advance(row markRow) {
+// recovered notes a watermark. The caller holds mu, or is Open.
+func (s *Store) recovered(row markRow) {
 	g := s.gateway(row.Org, row.GW)
 	g.seqs[row.Epoch] = max(g.seqs[row.Epoch], row.Seq)
 	if row.Frame >= g.frame {
@@ -203,76 +256,171 @@ func (s *Store) gateway(org ringwall.OrgID, gw ringwall.GatewayID) *gateway {
 // form, Conflict for one that does not connect to what is stored, Unavailable
 // when the store has stopped. An empty batch asks for the watermark.
 func (s *Store) Ingest(ctx context.Context, org ringwall.OrgID, gw ringwall.GatewayID, b api.Batch) (api.BatchAck, error) {
-	refuse := func(seq uint64, err error) (api.BatchAck, error) {
-		text := err.Error()
-		if e, ok := errors.AsType[*ringwall.Error](err); ok {
-			text = e.Text
-		}
-		return api.BatchAck{Epoch: b.Epoch, Seq: seq, Error: text}, err
+	in, err := plainBatch(b)
+	if err == nil {
+		err = checkSender(org, gw)
 	}
-	if err := checkBatch(org, gw, b); err != nil {
-		return refuse(0, err)
+	if err != nil {
+		return refused(b.Epoch, 0, err)
 	}
 	if err := ctx.Err(); err != nil {
-		return refuse(0, ringwall.Errorf(ringwall.Unavailable, "batch was not taken: %w", err))
+		return refused(b.Epoch, 0, ringwall.Errorf(ringwall.Unavailable, "batch was not taken: %w", err))
 	}
+	var ack api.BatchAck
+	done := make(chan struct{})
+	s.take(org, gw, in, func(a api.BatchAck, e error) {
+		ack, err = a, e
+		close(done)
+	})
+	<-done
+	return ack, err
+}
+
+// Submit does what Ingest does with a batch in the binary form, and calls done
+// when it is durable or refused: at once, or from the goroutine that writes,
+// which done must not hold up. Submit itself waits for the disk only when too
+// much waits already.
+func (s *Store) Submit(org ringwall.OrgID, gw ringwall.GatewayID, data []byte, done func(api.BatchAck, error)) {
+	in, err := binaryBatch(data)
+	if err == nil {
+		err = checkSender(org, gw)
+	}
+	if err != nil {
+		done(refused(in.epoch, 0, err))
+		return
+	}
+	s.take(org, gw, in, done)
+}
+
+func refused(epoch, seq uint64, err error) (api.BatchAck, error) {
+	text := err.Error()
+	if e, ok := errors.AsType[*ringwall.Error](err); ok {
+		text = e.Text
+	}
+	return api.BatchAck{Epoch: epoch, Seq: seq, Error: text}, err
+}
+
+func (s *Store) take(org ringwall.OrgID, gw ringwall.GatewayID, b batch, done func(api.BatchAck, error)) {
 	frame, seq, err := s.write(org, gw, b)
 	if err != nil {
-		return refuse(seq, err)
+		done(refused(b.epoch, seq, err))
+		return
 	}
-	if frame > 0 {
-		if err := s.j.Sync(frame); err != nil {
-			return refuse(0, ringwall.Errorf(ringwall.Unavailable, "evidence store has stopped: %w", err))
-		}
-		select {
-		case s.changed <- struct{}{}:
-		default:
-		}
+	ack := api.BatchAck{Epoch: b.epoch, Seq: seq}
+	if frame == 0 || s.j.Synced() >= frame {
+		done(ack, nil)
+		return
 	}
-	return api.BatchAck{Epoch: b.Epoch, Seq: seq}, nil
+	s.mu.Lock()
+	closed := s.closed
+	if !closed {
+		s.waiting = append(s.waiting, waiting{frame, ack, done})
+	}
+	s.mu.Unlock()
+	if closed {
+		done(refused(b.epoch, 0, ringwall.Errorf(ringwall.Unavailable, "evidence store is closed")))
+		return
+	}
+	signal(s.commit)
 }
 
 // write appends the new records of b and returns the frame that must be
 // durable before the Seq it returns may be acknowledged.
-func (s *Store) write(org ringwall.OrgID, gw ringwall.GatewayID, b api.Batch) (frame, seq uint64, err error) {
+func (s *Store) write(org ringwall.OrgID, gw ringwall.GatewayID, b batch) (frame, seq uint64, err error) {
 	s.mu.Lock()
 	g := s.gateway(org, gw)
 	s.mu.Unlock()
 	g.turn.Lock()
 	defer g.turn.Unlock()
 	s.mu.Lock()
-	have, epochs, frame := g.seqs[b.Epoch], len(g.seqs), g.frame
+	have, epochs, frame := g.seqs[b.epoch], len(g.seqs), g.frame
 	s.mu.Unlock()
 	if have == 0 && epochs >= maxEpochs {
 		return 0, 0, ringwall.Errorf(ringwall.Invalid, "gateway has begun more than %d epochs", maxEpochs)
 	}
-	records, err := newer(b, have)
-	if err != nil || len(records) == 0 {
+	b, err = b.newer(have)
+	if err != nil || b.count == 0 {
 		return frame, have, err
 	}
-	h := frameHead{org: org, gw: gw, epoch: b.Epoch, ingested: s.cfg.Now(), count: len(records)}
-	payload, err := appendFrame(nil, h, records)
+	buf := s.frames.Get().(*[]byte)
+	defer s.frames.Put(buf)
+	payload, err := appendFrame((*buf)[:0], frameHead{org: org, gw: gw, epoch: b.epoch, ingested: s.cfg.Now(), count: b.count}, b.records)
+	*buf = payload
 	if err != nil {
 		return 0, have, err
 	}
-	refs := refsOf{}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if frame, err = s.j.Append(payload); err != nil {
 		return 0, have, ringwall.Errorf(ringwall.Unavailable, "evidence store has stopped: %w", err)
 	}
-	for _, r := range records {
-		refs.add(h, frame, r)
-		if r.Kind == api.RecordLost {
-			s.lost += r.Seq - lostFrom(r) + 1
+	stored := b.last - b.first + 1
+	s.lost += stored - uint64(b.count) // a record of kind lost stands for several
+	s.records += uint64(b.count)
+	s.recovered(markRow{Org: org, GW: gw, Epoch: b.epoch, Seq: b.last, Frame: frame})
+	return frame, b.last, nil
+}
+
+// committing makes durable what waits, all of it with one fsync, and answers.
+// Batches that come meanwhile share the next.
+func (s *Store) committing() {
+	for {
+		select {
+		case <-s.commit:
+		case <-s.ctx.Done():
+			s.answer()
+			return
+		}
+		s.answer()
+	}
+}
+
+func (s *Store) answer() {
+	s.mu.Lock()
+	group := s.waiting
+	s.waiting = nil
+	if s.ctx.Err() != nil {
+		s.closed = true
+	}
+	s.mu.Unlock()
+	if len(group) == 0 {
+		return
+	}
+	// Frames were appended in the order of their numbers, but not always noted so.
+	last := slices.MaxFunc(group, func(a, b waiting) int { return cmp.Compare(a.frame, b.frame) }).frame
+	err := s.j.Sync(last)
+	if err != nil {
+		err = ringwall.Errorf(ringwall.Unavailable, "evidence store has stopped: %w", err)
+	} else {
+		s.mu.Lock()
+		s.syncs++
+		s.mu.Unlock()
+		signal(s.changed)
+		signal(s.grown)
+	}
+	for _, w := range group {
+		if err != nil {
+			w.done(refused(w.ack.Epoch, 0, err))
+		} else {
+			w.done(w.ack, nil)
 		}
 	}
-	seq = records[len(records)-1].Seq
-	row := markRow{Org: org, GW: gw, Epoch: b.Epoch, Seq: seq, Frame: frame}
-	s.advance(row)
-	s.index.seal(s.j.Active())
-	s.index.add(frame, row, refs)
-	return frame, seq, nil
+}
+
+// indexing keeps the index up with what is stored. What it has not read yet, a
+// query reads.
+func (s *Store) indexing() {
+	for {
+		select {
+		case <-s.grown:
+		case <-s.ctx.Done():
+			return
+		}
+		err := s.index.catchUp(s.ctx, s.j.Synced())
+		s.mu.Lock()
+		s.indexErr = err
+		s.mu.Unlock()
+	}
 }
 
 // Watermark returns the epoch in which a gateway wrote last and the Seq up to
@@ -298,6 +446,12 @@ type Stats struct {
 	Segments int
 	Gateways int
 	Lost     uint64 // records that gateways declared lost, since Open
+	Records  uint64 // stored since Open
+	Syncs    uint64 // group commits since Open
+	Runs     int    // of the index
+	Rows     uint64 // flow reports in the index
+	Behind   uint64 // frames that are not in it yet
+	Index    error  // why it could not be kept up, at the last try
 }
 
 // ID names this store: another one, put in its place, has another. A Cursor is
@@ -307,16 +461,29 @@ func (s *Store) ID() string { return s.id }
 // Stats returns figures for metrics.
 func (s *Store) Stats() Stats {
 	segs := s.j.Segments()
+	runs, rows, next := s.index.progress()
+	synced := s.j.Synced()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{Frames: s.j.Synced(), Bytes: s.j.Bytes(), Segments: len(segs), Gateways: len(s.gateways), Lost: s.lost}
+	out := Stats{
+		Frames: synced, Bytes: s.j.Bytes(), Segments: len(segs), Gateways: len(s.gateways), Lost: s.lost,
+		Records: s.records, Syncs: s.syncs, Runs: runs, Rows: rows, Index: s.indexErr,
+	}
+	if synced >= next {
+		out.Behind = synced - next + 1
+	}
+	return out
 }
 
 // Failed returns the error that stopped the store, or nil.
 func (s *Store) Failed() error { return s.j.Failed() }
 
-// Close makes everything durable and closes the store.
-func (s *Store) Close() error { return s.j.Close() }
+// Close answers what waits, makes everything durable and closes the store.
+func (s *Store) Close() error {
+	s.cancel()
+	s.wg.Wait()
+	return s.j.Close()
+}
 
 // Scan gives f the durable records from a cursor on, in the order of ingest,
 // and returns the cursor behind the last one that f took. It ends at what is
@@ -324,26 +491,38 @@ func (s *Store) Close() error { return s.j.Close() }
 // record is given again next time. A cursor before the oldest segment that is
 // still there starts with that.
 func (s *Store) Scan(ctx context.Context, from Cursor, f func(gw ringwall.GatewayID, org ringwall.OrgID, r api.Record) error) (Cursor, error) {
+	return s.ScanKinds(ctx, from, nil, f)
+}
+
+// ScanKinds is Scan of the records whose kind is wanted; the others are passed
+// over.
+func (s *Store) ScanKinds(ctx context.Context, from Cursor, wanted func(kind []byte) bool, f func(gw ringwall.GatewayID, org ringwall.OrgID, r api.Record) error) (Cursor, error) {
 	at := from
+	var x headReader
 	err := s.j.Read(max(from.Frame, 1), func(index uint64, payload []byte) (bool, error) {
 		if index != at.Frame {
 			at = Cursor{Frame: index}
 		}
-		start := at.Record
-		err := eachRecord(payload, func(h frameHead, i int, r api.Record) error {
-			if i < start {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		h, rest, err := x.read(payload)
+		if err != nil {
+			return false, err
+		}
+		start, i := at.Record, 0
+		if err := eachView(rest, h.count, func(seq uint64, v *api.RecordView) error {
+			if i++; i <= start || wanted != nil && !wanted(v.Kind) {
 				return nil
 			}
-			if err := ctx.Err(); err != nil {
-				return err
-			}
+			r := v.Record()
+			r.Seq = seq
 			if err := f(h.gw, h.org, r); err != nil {
 				return err
 			}
-			at.Record = i + 1
-			return nil
-		})
-		if err != nil {
+			at.Record = i
+			return ctx.Err()
+		}); err != nil {
 			return false, err
 		}
 		at = Cursor{Frame: index + 1}

@@ -260,7 +260,7 @@ func flowRecord(t testing.TB, seq uint64, dev ringwall.DeviceID, at time.Time, v
 func TestStore_Flows(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	dir := filepath.Join(t.TempDir(), "s")
-	cfg := segment.Config{SegmentBytes: 16 << 10}
+	cfg := segment.Config{SegmentBytes: 16 << 10, RunRows: 50}
 	s := open(t, dir, cfg)
 	start := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
 	type row struct {
@@ -298,7 +298,7 @@ func TestStore_Flows(t *testing.T) {
 		t.Fatalf("%d segments: too few to test sealed ones", n)
 	}
 	check := func(when string) {
-		for i := range 60 {
+		for i := range 25 {
 			q := segment.Query{Org: orgs[rng.IntN(2)], Limit: 1 + rng.IntN(40)}
 			if rng.IntN(3) > 0 {
 				q.Device = ringwall.DeviceID(fmt.Sprintf("dev_%d", rng.IntN(6)))
@@ -349,16 +349,41 @@ func TestStore_Flows(t *testing.T) {
 	s = open(t, dir, cfg)
 	check("reopened")
 	s.Close()
-	idx, _ := filepath.Glob(filepath.Join(dir, "*.idx"))
-	if len(idx) < 2 {
-		t.Fatalf("%d index files", len(idx))
+	runs, _ := filepath.Glob(filepath.Join(dir, "*.run"))
+	if len(runs) < 8 {
+		t.Fatalf("%d runs", len(runs))
 	}
-	os.Remove(idx[0])
-	b, _ := os.ReadFile(idx[1])
-	b[len(b)/2] ^= 1
-	os.WriteFile(idx[1], b, 0o600)
+	os.Remove(runs[0])
+	hurt := func(path string, at func(n int) int) {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[at(len(b))] ^= 1
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hurt(runs[1], func(n int) int { return n - 20 }) // its footer
 	s = open(t, dir, cfg)
-	check("with an index file removed and one damaged")
+	check("with a run removed and one whose footer is damaged")
+	for _, path := range runs[2:6] {
+		hurt(path, func(int) int { return 60 }) // its columns
+	}
+	os.Remove(runs[6])
+	check("with runs damaged and removed under it")
+	s.Close()
+	for _, pattern := range []string{"*.run", "*.marks", "*.ckpt"} {
+		paths, _ := filepath.Glob(filepath.Join(dir, pattern))
+		if len(paths) == 0 {
+			t.Errorf("no file %s", pattern)
+		}
+		for _, path := range paths {
+			os.Remove(path)
+		}
+	}
+	s = open(t, dir, cfg)
+	check("with all of the index removed")
 }
 
 func TestStore_Flows_refusesWrongQueries(t *testing.T) {
