@@ -49,6 +49,10 @@ const (
 	// serveAtOnce bounds how many requests one Serve answers at the same time;
 	// the others wait in the subscription.
 	serveAtOnce = 32
+	// receiveMessages and receiveBytes bound what waits for one Receive: a batch of
+	// each of many gateways.
+	receiveMessages = 64 << 10
+	receiveBytes    = 128 << 20
 	// serveTime is what one answer may take: no client waits longer.
 	serveTime = 30 * time.Second
 	pingEvery = 20 * time.Second // two missed answers end the connection
@@ -276,6 +280,30 @@ func (c *Conn) Serve(subject string, f func(ctx context.Context, subject string,
 		return nil, ringwall.Errorf(ringwall.Unavailable, "serving %q: %w", subject, err)
 	}
 	if err := sub.SetPendingLimits(pendingMessages, pendingBytes); err != nil {
+		return nil, fmt.Errorf("bounding the subscription of %q: %w", subject, err)
+	}
+	return func() { c.end(sub) }, nil
+}
+
+// Receive hands the requests on subject, which may hold wildcards, to f, one
+// after the other; f must not wait for long. What is given to reply is the
+// answer; it may be called later, from any goroutine, once. After Close it does
+// nothing.
+func (c *Conn) Receive(subject string, f func(subject string, data []byte, reply func([]byte))) (stop func(), err error) {
+	sub, err := c.nc.Subscribe(subject, func(m *nats.Msg) {
+		f(m.Subject, m.Data, func(answer []byte) {
+			if m.Reply == "" || c.ctx.Err() != nil {
+				return
+			}
+			if err := m.Respond(answer); err != nil {
+				c.log.Warn("spine answer not sent", "subject", m.Subject, "err", err)
+			}
+		})
+	})
+	if err != nil {
+		return nil, ringwall.Errorf(ringwall.Unavailable, "receiving %q: %w", subject, err)
+	}
+	if err := sub.SetPendingLimits(receiveMessages, receiveBytes); err != nil {
 		return nil, fmt.Errorf("bounding the subscription of %q: %w", subject, err)
 	}
 	return func() { c.end(sub) }, nil
