@@ -1,0 +1,662 @@
+package sdk_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/flow"
+	"github.com/ringwall/ringwall/sdk"
+)
+
+// echo answers what it is sent, on TCP.
+func echo(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() { defer c.Close(); _, _ = io.Copy(c, c) })
+		}
+	})
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+var loopback = allowNet("loop", api.FromDevice, "127.0.0.0/8", "any")
+
+// roundTrip sends a byte and waits for it.
+func roundTrip(c net.Conn) error {
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := c.Write([]byte("x")); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(c, make([]byte, 1))
+	return err
+}
+
+func TestQuarantine_cutsWhatIsOpen_andLastsUntilReleased(t *testing.T) {
+	l := echo(t)
+	repair := echo(t)
+	s := newSite(t, loopback)
+	_, port, _ := net.SplitHostPort(repair.Addr().String())
+	n, _ := strconv.Atoi(port)
+	fix := allowNet("fix", api.FromDevice, "127.0.0.1/32", "tcp")
+	fix.Ports = []api.PortRange{{First: uint16(n), Last: uint16(n)}}
+	s.doc.Remediation = []api.Term{fix}
+	dir := t.TempDir()
+	c := s.open(dir, nil)
+	conn, err := c.Dialer().DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep, err := c.Dialer().DialContext(t.Context(), "tcp", repair.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := errors.Join(roundTrip(conn), roundTrip(keep)); err != nil {
+		t.Fatal(err)
+	}
+	cut := make(chan error, 1)
+	go func() {
+		_ = conn.SetDeadline(time.Time{})
+		_, err := conn.Read(make([]byte, 1)) // blocked in a read, as a stream is
+		cut <- err
+	}()
+	start := time.Now()
+	id := s.hold(ringwall.Quarantine)
+	var why error
+	select {
+	case why = <-cut:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the connection lives on in quarantine")
+	}
+	if took := time.Since(start); took > 5*time.Second { // measured in the benchmark; this is the alarm
+		t.Errorf("quarantine took %s from the platform's act to the cut", took)
+	}
+	if r, ok := sdk.AsRefusal(why); !ok || r.Reason != "quarantine" {
+		t.Errorf("the reader was told %v", why)
+	}
+	if err := roundTrip(keep); err != nil {
+		t.Errorf("the way to the repair server was cut: %v", err)
+	}
+	dial := func(c *sdk.Client) error {
+		conn, err := c.Dialer().DialContext(t.Context(), "tcp", l.Addr().String())
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}
+	if r, ok := sdk.AsRefusal(dial(c)); !ok || r.Reason != "quarantine" {
+		t.Errorf("dialling in quarantine: %v", r)
+	}
+	// A document that only forgets the hold lifts nothing, also over a restart.
+	s.change(func(d *api.Desired) { d.Holds = nil })
+	s.inForce(c)
+	c.Close()
+	c = s.open(dir, nil)
+	if r, ok := sdk.AsRefusal(dial(c)); !ok || r.Reason != "quarantine" {
+		t.Errorf("after a restart, with a document that lists no hold: %v", r)
+	}
+	s.change(func(d *api.Desired) { d.Releases = []api.Release{{Hold: id, By: "usr_test", At: time.Now()}} })
+	s.inForce(c)
+	if err := dial(c); err != nil {
+		t.Errorf("after the release: %v", err)
+	}
+	s.sent(c)
+	var told bool
+	for _, r := range s.records(api.RecordHold) {
+		var h api.HoldReport
+		told = told || json.Unmarshal(r.Data, &h) == nil && h.Hold.ID == id && h.Lifted
+	}
+	if !told {
+		t.Error("that the hold was lifted is not reported")
+	}
+}
+
+func TestOffline_theLastPolicyHolds_andReportsWait(t *testing.T) {
+	l, other := echo(t), echo(t)
+	allow := loopback
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	n, _ := strconv.Atoi(port)
+	allow.Ports = []api.PortRange{{First: uint16(n), Last: uint16(n)}}
+	s := newSite(t, allow)
+	dir := t.TempDir()
+	c := s.open(dir, nil)
+	c.Close()
+	s.port.Close() // the platform is away
+	c = s.open(dir, func(cfg *sdk.Config) { cfg.Token = "" })
+	if st := c.Status(); st.Generation != 1 || st.Connected {
+		t.Fatalf("Status() = %+v", st)
+	}
+	for range 3 {
+		conn, err := c.Dialer().DialContext(t.Context(), "tcp", l.Addr().String())
+		if err != nil {
+			t.Fatalf("what is allowed fails offline: %v", err)
+		}
+		if err := roundTrip(conn); err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+	if _, ok := sdk.AsRefusal(func() error { _, err := c.Dialer().DialContext(t.Context(), "tcp", other.Addr().String()); return err }()); !ok {
+		t.Error("what is not allowed passes offline")
+	}
+	before := len(s.flows())
+	s.openDoor() // it is back
+	await(t, "reports arrive", func() bool { return len(s.flows()) >= before+4 })
+	allowed, refused := 0, 0
+	for _, f := range s.flows() {
+		switch {
+		case f.Verdict == flow.Allowed && f.BytesUp == 1 && f.BytesDown == 1 && f.Term == "loop":
+			allowed++
+		case f.Verdict == flow.Refused && f.Reason == "default" && f.First:
+			refused++
+		}
+	}
+	if allowed != 3 || refused != 1 {
+		t.Errorf("%d allowed and %d refused flows are stored, want 3 and 1", allowed, refused)
+	}
+}
+
+func TestPolicy_forgedOldOrAnothers_isRefused(t *testing.T) {
+	l := echo(t)
+	s := newSite(t, loopback)
+	c := s.open(t.TempDir(), nil)
+	s.change(func(*api.Desired) {})
+	s.inForce(c) // generation 2
+	_, forger, _ := ed25519.GenerateKey(rand.Reader)
+	open := s.doc
+	open.Devices = append([]api.DevicePolicy{}, open.Devices...)
+	open.Devices[0].Mode = ringwall.Learn
+	for name, f := range map[string]func() (api.Signed, error){
+		"forged":            func() (api.Signed, error) { d := open; d.Generation = 9; return api.Sign(d, "k", forger) },
+		"of an unknown key": func() (api.Signed, error) { d := open; d.Generation = 9; return api.Sign(d, "other", forger) },
+		"old":               func() (api.Signed, error) { d := open; d.Generation = 1; return api.Sign(d, "k", s.key) },
+		"the same number":   func() (api.Signed, error) { d := open; d.Generation = 2; return api.Sign(d, "k", s.key) },
+		"of another": func() (api.Signed, error) {
+			d := open
+			d.Generation, d.Gateway = 9, ringwall.GatewayID(ringwall.NewID(ringwall.PrefixGateway, time.Now()))
+			return api.Sign(d, "k", s.key)
+		},
+	} {
+		signed, err := f()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.sent(c)
+		before := len(s.records(api.RecordAck))
+		s.mu.Lock()
+		s.signed = &signed
+		s.mu.Unlock()
+		s.port.Poke(s.org, s.doc.Gateway, 9)
+		var ack api.Ack
+		await(t, name+": it is refused, and that is reported", func() bool {
+			acks := s.records(api.RecordAck)
+			return len(acks) > before && json.Unmarshal(acks[len(acks)-1].Data, &ack) == nil && ack.Error != ""
+		})
+		if ack.Generation != 2 {
+			t.Errorf("%s: acknowledgement %+v", name, ack)
+		}
+		if st := c.Status(); st.Generation != 2 || st.Mode != ringwall.Enforce {
+			t.Errorf("%s: in force is %+v", name, st)
+		}
+	}
+	s.mu.Lock()
+	s.signed = nil
+	s.mu.Unlock()
+	s.terms() // the control: a good document is taken
+	s.inForce(c)
+	if _, ok := sdk.AsRefusal(func() error { _, err := c.Dialer().DialContext(t.Context(), "tcp", l.Addr().String()); return err }()); !ok {
+		t.Error("the control is not in force")
+	}
+}
+
+func TestOpen_withoutPolicy_refusesAll(t *testing.T) {
+	l := echo(t)
+	s := newSite(t, loopback)
+	gone := s.doc
+	s.mu.Lock()
+	s.signed = &api.Signed{KeyID: "k", Payload: []byte("{}"), Sig: []byte("no")}
+	s.mu.Unlock()
+	c := s.open(t.TempDir(), func(cfg *sdk.Config) { cfg.Wait = 50 * time.Millisecond })
+	_, err := c.Dialer().DialContext(t.Context(), "tcp", l.Addr().String())
+	if r, ok := sdk.AsRefusal(err); !ok || r.Reason != "no-policy" {
+		t.Fatalf("before any policy: %v", err)
+	}
+	_ = gone
+}
+
+func TestEnrol_isOnce_andForOneAtATime(t *testing.T) {
+	s := newSite(t, loopback)
+	dir := t.TempDir()
+	c := s.open(dir, func(cfg *sdk.Config) { cfg.CA, cfg.Pin = "", s.auth.Pin() })
+	if _, err := sdk.Open(t.Context(), sdk.Config{State: dir}); ringwall.CodeOf(err) != ringwall.Conflict {
+		t.Errorf("a second client in the same directory: %v", err)
+	}
+	c.Close()
+	if _, err := sdk.Open(t.Context(), sdk.Config{State: t.TempDir(), Platform: s.enrol.URL, Token: "once", CA: s.ca}); ringwall.CodeOf(err) != ringwall.Forbidden {
+		t.Errorf("a token that was used: %v", err)
+	}
+	if _, err := sdk.Open(t.Context(), sdk.Config{State: t.TempDir()}); ringwall.CodeOf(err) != ringwall.NotFound {
+		t.Errorf("no token: %v", err)
+	}
+	s.tokens["new"] = true
+	wrong := strings.Repeat("00", 32)
+	_, err := sdk.Open(t.Context(), sdk.Config{State: t.TempDir(), Platform: s.enrol.URL, Token: "new", Pin: wrong})
+	if ringwall.CodeOf(err) != ringwall.Unverified || !s.tokens["new"] {
+		t.Errorf("another platform: %v", err)
+	}
+	if err != nil && strings.Contains(err.Error(), "new") && strings.Contains(err.Error(), "token \"new\"") {
+		t.Error("the token is in the error")
+	}
+	// Identity and key are its owner's alone.
+	for _, f := range []string{"identity.json", "client.pem"} {
+		if st, err := os.Stat(filepath.Join(dir, f)); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", f, st.Mode(), err)
+		}
+	}
+}
+
+func TestWindow_thatEnds_cutsAndShuts(t *testing.T) {
+	l := echo(t)
+	now := time.Now().UTC()
+	w := loopback
+	w.Window = &api.Window{From: now.Add(-time.Hour).Format("15:04"), To: now.Add(2 * time.Minute).Format("15:04")}
+	s := newSite(t, w)
+	var mu sync.Mutex
+	c := s.open(t.TempDir(), func(cfg *sdk.Config) {
+		cfg.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	})
+	conn, err := c.Dialer().DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	now = now.Add(3 * time.Minute)
+	mu.Unlock()
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection outlives its window")
+	} else if _, ok := sdk.AsRefusal(err); !ok {
+		t.Errorf("the reader was told %v", err)
+	}
+	if _, ok := sdk.AsRefusal(func() error { _, err := c.Dialer().DialContext(t.Context(), "tcp", l.Addr().String()); return err }()); !ok {
+		t.Error("the window is still open")
+	}
+}
+
+func TestMaxAge_failsClosed(t *testing.T) {
+	l := echo(t)
+	s := newSite(t, loopback)
+	s.doc.MaxAge, s.doc.Devices[0].Fail = api.Duration(300*time.Millisecond), "closed"
+	c := s.open(t.TempDir(), nil)
+	s.port.Close()
+	await(t, "the policy is too old", func() bool { return c.Status().Stale })
+	if r, ok := sdk.AsRefusal(func() error { _, err := c.Dialer().DialContext(t.Context(), "tcp", l.Addr().String()); return err }()); !ok || r.Reason != "quarantine" {
+		t.Errorf("a policy past its age: %v", r)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	l := echo(t)
+	s := newSite(t)
+	c := s.open(t.TempDir(), nil)
+	dial := func() (net.Conn, error) { return c.Dialer().DialContext(t.Context(), "tcp", l.Addr().String()) }
+	limited := func(limit api.Limit) {
+		term := loopback
+		term.ID = "l" + strconv.FormatInt(time.Now().UnixNano(), 36)
+		term.Limit = &limit
+		s.terms(term)
+		s.inForce(c)
+	}
+	wantLimited := func(err error, bound string) {
+		t.Helper()
+		if r, ok := sdk.AsRefusal(err); !ok || r.Reason != "limited" || r.Limit != bound {
+			t.Errorf("%v, want limited by %s", err, bound)
+		}
+	}
+	limited(api.Limit{Flows: 2})
+	a, err1 := dial()
+	b, err2 := dial()
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	_, err := dial()
+	wantLimited(err, "flows")
+	a.Close()
+	if a, err = dial(); err != nil {
+		t.Errorf("after one was closed: %v", err)
+	} else {
+		a.Close()
+	}
+	b.Close()
+	limited(api.Limit{NewFlows: 3})
+	var last error
+	for range 10 {
+		conn, err := dial()
+		if err == nil {
+			conn.Close()
+		}
+		last = err
+	}
+	wantLimited(last, "newFlows")
+	limited(api.Limit{Quota: 100, Per: "month"})
+	q, err := dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Write(make([]byte, 60)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = q.Write(make([]byte, 60))
+	wantLimited(err, "quota")
+	// A rate slows a stream down, and is over neither for those who wait nor for
+	// those who have a deadline.
+	limited(api.Limit{ByteRate: 1000})
+	slow, err := dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	start := time.Now()
+	if _, err := slow.Write(make([]byte, 1500)); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took < 300*time.Millisecond {
+		t.Errorf("1,500 bytes at 1,000 a second took %s", took)
+	}
+	_ = slow.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := slow.Write(make([]byte, 5000)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("over a deadline: %v", err)
+	}
+	s.sent(c)
+	var counted uint64
+	for _, f := range s.flows() {
+		if f.Reason == "limited" && f.Limit != "" {
+			counted++
+		}
+	}
+	if counted == 0 {
+		t.Error("limits are not reported")
+	}
+}
+
+func TestQuota_survivesARestart(t *testing.T) {
+	l := echo(t)
+	term := loopback
+	term.Limit = &api.Limit{Quota: 100, Per: "month"}
+	s := newSite(t, term)
+	dir := t.TempDir()
+	for i := range 2 {
+		c := s.open(dir, nil)
+		conn, err := c.Dialer().DialContext(t.Context(), "tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = conn.Write(make([]byte, 70))
+		if _, refused := sdk.AsRefusal(err); refused != (i == 1) {
+			t.Errorf("run %d: %v", i, err)
+		}
+		c.Close()
+	}
+}
+
+func TestListener_refusesWhomNoTermLetsIn(t *testing.T) {
+	s := newSite(t, allowNet("in", api.ToDevice, "127.0.0.2/32", "tcp"))
+	c := s.open(t.TempDir(), nil)
+	raw, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := c.Listener(raw)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(conn, conn)
+			conn.Close()
+		}
+	}()
+	from := func(addr string) error {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}
+		conn, err := d.Dial("tcp", raw.Addr().String())
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		return roundTrip(conn)
+	}
+	if err := from("127.0.0.2"); err != nil {
+		t.Errorf("who is let in: %v", err)
+	}
+	if from("127.0.0.3") == nil {
+		t.Error("a stranger was served")
+	}
+	l.Close()
+	<-done
+	s.sent(c)
+	for _, f := range s.flows() {
+		if f.Remote.Addr() == netip.MustParseAddr("127.0.0.3") && f.Verdict == flow.Refused && f.Direction == flow.ToDevice {
+			return
+		}
+	}
+	t.Errorf("the stranger was not reported: %+v", s.flows())
+}
+
+func TestPacketConn_coap(t *testing.T) {
+	peer, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	term := allowNet("coap", api.FromDevice, "127.0.0.1/32", "udp")
+	term.Inside = &api.Inside{Proto: "coap", Paths: []string{"/temp"}, Methods: []string{"GET"}}
+	s := newSite(t, term)
+	c := s.open(t.TempDir(), nil)
+	raw, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc := c.CoAPConn(raw)
+	defer pc.Close()
+	coap := func(code byte, path string) []byte { // RFC 7252 section 3: non-confirmable, no token, one Uri-Path
+		return append([]byte{0x50, code, 0, 1, 0xb0 | byte(len(path))}, path...)
+	}
+	if _, err := pc.WriteTo(coap(1, "temp"), peer.LocalAddr()); err != nil {
+		t.Fatalf("what is allowed: %v", err)
+	}
+	for name, b := range map[string][]byte{"another path": coap(1, "lock"), "another method": coap(3, "temp"), "garbage": {0xff}} {
+		if _, err := pc.WriteTo(b, peer.LocalAddr()); err == nil {
+			t.Errorf("%s was sent", name)
+		} else if _, ok := sdk.AsRefusal(err); !ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	buf := make([]byte, 100)
+	_ = peer.SetReadDeadline(time.Now().Add(20 * time.Second))
+	n, from, err := peer.ReadFrom(buf)
+	if err != nil || !bytes.Equal(buf[:n], coap(1, "temp")) {
+		t.Fatalf("the peer got %x, %v", buf[:n], err)
+	}
+	// The answer comes back; a stranger's datagram does not.
+	stranger, err := net.Dial("udp4", raw.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	if _, err := stranger.Write([]byte{0x50, 1, 0, 9}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := peer.WriteTo([]byte{0x50, 0x45, 0, 1}, from); err != nil {
+		t.Fatal(err)
+	}
+	_ = pc.SetReadDeadline(time.Now().Add(20 * time.Second))
+	n, addr, err := pc.ReadFrom(buf)
+	if err != nil || addr.String() != peer.LocalAddr().String() || n != 4 {
+		t.Errorf("read %d bytes from %v, %v", n, addr, err)
+	}
+}
+
+func TestClient_usedByManyAtOnce(t *testing.T) {
+	l := echo(t)
+	s := newSite(t, loopback)
+	c := s.open(t.TempDir(), nil)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 20 {
+				conn, err := c.Dialer().DialContext(t.Context(), "tcp", l.Addr().String())
+				if err != nil {
+					continue // refused while the policy is the other one
+				}
+				_ = roundTrip(conn)
+				conn.Close()
+			}
+		})
+	}
+	for i := range 10 {
+		if i%2 == 0 {
+			s.terms()
+		} else {
+			s.terms(loopback)
+		}
+		c.Status()
+		_, _ = c.Explain(t.Context(), sdk.Question{To: "tcp://" + l.Addr().String()})
+	}
+	all.Wait()
+	s.inForce(c)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.Status().Flows; n != 0 {
+		t.Errorf("%d flows are open after Close", n)
+	}
+	if _, err := c.Dialer().DialContext(context.Background(), "tcp", l.Addr().String()); err == nil {
+		t.Error("a closed client dials")
+	}
+}
+
+// TestKill_reportsAreStoredOnce kills a client as it reports, again and again, and
+// counts what the platform has.
+func TestKill_reportsAreStoredOnce(t *testing.T) {
+	if dir := os.Getenv("SDK_TEST_KILL"); dir != "" {
+		killed(t, dir)
+		return
+	}
+	l := echo(t)
+	s := newSite(t, loopback)
+	dir := t.TempDir()
+	s.open(dir, nil).Close()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]bool{}
+	for round := range 4 {
+		s.mu.Lock()
+		s.refuses = round%2 == 0 // now the batches pile up, now they go out
+		s.mu.Unlock()
+		cmd := exec.Command(self, "-test.run=^TestKill_reportsAreStoredOnce$", "-test.count=1")
+		cmd.Env = append(os.Environ(), "SDK_TEST_KILL="+dir, "SDK_TEST_TO="+l.Addr().String(), "SDK_TEST_ROUND="+strconv.Itoa(round))
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		line := make([]byte, 0, 64)
+		one := make([]byte, 1)
+		for n := 0; n < 12; {
+			if _, err := out.Read(one); err != nil {
+				t.Fatalf("the client ended by itself: %v", err)
+			}
+			if one[0] != '\n' {
+				line = append(line, one[0])
+				continue
+			}
+			if name, ok := strings.CutPrefix(string(line), "durable "); ok {
+				said[name] = true
+				n++
+			}
+			line = line[:0]
+		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	s.mu.Lock()
+	s.refuses = false
+	s.mu.Unlock()
+	c := s.open(dir, nil)
+	s.sent(c)
+	count := map[string]int{}
+	for _, r := range s.flows() {
+		if strings.HasPrefix(r.Name, "k") {
+			count[r.Name]++
+		}
+	}
+	for name := range said {
+		if count[name] != 1 {
+			t.Errorf("report %s is stored %d times", name, count[name])
+		}
+	}
+	for name, n := range count {
+		if n != 1 {
+			t.Errorf("report %s is stored %d times", name, n)
+		}
+	}
+	if len(said) < 48 {
+		t.Errorf("only %d reports were made", len(said))
+	}
+}
+
+// killed is the client that is killed: it makes refusals of names that tell them
+// apart, and says which are on disk.
+func killed(t *testing.T, dir string) {
+	c, err := sdk.Open(t.Context(), sdk.Config{State: dir, Resolver: fixed{}, Address: netip.MustParseAddr("192.0.2.77")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; i++ {
+		name := "k" + os.Getenv("SDK_TEST_ROUND") + "-" + strconv.Itoa(i) + ".example"
+		if _, err := c.Dialer().DialContext(t.Context(), "tcp", name+":1"); err == nil {
+			t.Fatal("not refused")
+		}
+		if err := c.SyncReports(); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = os.Stdout.WriteString("durable " + name + "\n")
+	}
+}
