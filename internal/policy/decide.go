@@ -113,11 +113,13 @@ func decide(d *api.DevicePolicy, r ringwall.Restriction, s *Site, f *Flow) Verdi
 	switch set {
 	case setRemediation:
 		p.quarantined = true
-		return last(set, mode, f, p.match(s.Remediation))
+		m := p.match(s.Remediation)
+		return last(set, mode, f, &m)
 	case setGateway:
 		p.gateway = true
 	}
-	return last(set, mode, f, p.match(d.Terms))
+	m := p.match(d.Terms)
+	return last(set, mode, f, &m)
 }
 
 // standing returns the restriction and the mode in force, whatever the terms say.
@@ -238,7 +240,7 @@ func keepFirst(to **api.Term, at *int, t *api.Term, pos int) {
 }
 
 // last turns what matched into the verdict.
-func last(which set, mode ringwall.Mode, f *Flow, m matched) Verdict {
+func last(which set, mode ringwall.Mode, f *Flow, m *matched) Verdict {
 	if which == setRemediation {
 		if m.deny == nil && m.allow != nil {
 			return Verdict{Pass: true, Reason: ReasonRemediation, Term: m.allow.ID}

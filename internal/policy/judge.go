@@ -286,10 +286,12 @@ func (j *Judge) decide(r ringwall.Restriction, f *Flow) Verdict {
 	case setRemediation:
 		rules = &j.remedy
 	}
-	return last(set, mode, f, j.match(rules, f, set == setRemediation))
+	m := matched{rank: rankNone}
+	j.match(&m, rules, f, set == setRemediation)
+	return last(set, mode, f, &m)
 }
 
-func (j *Judge) match(set *ruleset, f *Flow, quarantined bool) matched {
+func (j *Judge) match(m *matched, set *ruleset, f *Flow, quarantined bool) {
 	q := query{proto: protoOther, port: f.Remote.Port(), addr: f.Remote.Addr()}
 	switch f.Proto {
 	case "tcp":
@@ -306,12 +308,11 @@ func (j *Judge) match(set *ruleset, f *Flow, quarantined bool) matched {
 		b := q.addr.As4()
 		q.is4, q.num = true, uint32(b[0])<<24|uint32(b[1])<<16|uint32(b[2])<<8|uint32(b[3])
 	}
-	m := matched{rank: rankNone}
 	if q.is4 && set.addrs.heads != nil {
 		t := &set.addrs
 		for i := t.heads[hashAddr(q.num)&uint32(len(t.heads)-1)]; i != 0; i = t.next[i-1] {
 			if r := &set.rules[i-1]; r.base == q.num && r.serves(&q) {
-				r.answer(&m, f, false, quarantined)
+				r.answer(m, f, false, quarantined)
 			}
 		}
 	}
@@ -322,18 +323,17 @@ func (j *Judge) match(set *ruleset, f *Flow, quarantined bool) matched {
 		}
 		if r.kind == kindNet4 {
 			if q.is4 && (q.num^r.base)&r.mask == 0 {
-				r.answer(&m, f, false, quarantined)
+				r.answer(m, f, false, quarantined)
 			}
 		} else if ok, byName := j.end(r, &q, f); ok {
-			r.answer(&m, f, byName, quarantined)
+			r.answer(m, f, byName, quarantined)
 		}
 	}
 	if set.names.heads != nil {
 		for _, n := range f.Names {
-			set.named(n, &q, &m, f, quarantined)
+			set.named(n, &q, m, f, quarantined)
 		}
 	}
-	return m
 }
 
 // named asks the rules about a name: those whose text stands at its end.
@@ -348,7 +348,7 @@ func (s *ruleset) named(n string, q *query, m *matched, f *Flow, quarantined boo
 		for i := t.heads[hashEnd(h)&uint32(len(t.heads)-1)]; i != 0; i = t.next[i-1] {
 			r := &s.rules[i-1]
 			// A wildcard stands for what is below it, never for a whole name.
-			if len(r.name) == len(n)-k && r.wild == (k > 0) && MatchName(r.name, n[k:]) && r.serves(q) {
+			if len(r.name) == len(n)-k && r.wild == (k > 0) && (n[k:] == r.name || MatchName(r.name, n[k:])) && r.serves(q) {
 				r.answer(m, f, true, quarantined)
 			}
 		}

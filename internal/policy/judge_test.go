@@ -62,7 +62,7 @@ func same(t *testing.T, w policytest.World, rounds int) map[string]int {
 }
 
 func TestJudge_isDecide(t *testing.T) {
-	count := same(t, world(t, policytest.AllFeatures), 800)
+	count := same(t, world(t, policytest.AllFeatures), 500)
 	t.Log(count)
 	for _, reason := range []string{"allow", "deny", "default", "inbound", "learn", "quarantine", "cutoff", "remediation", "ipv6", "malformed", "gateway", "inspect"} {
 		if count[reason] == 0 {

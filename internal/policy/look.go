@@ -141,7 +141,7 @@ func checkInside(t *api.Term) error {
 			}
 			continue
 		}
-		if clean, ok := CanonicalPath(strings.TrimSuffix(p, "*")); !ok || len(p) > maxPath || clean+strings.Repeat("*", len(p)-len(strings.TrimSuffix(p, "*"))) != p || strings.HasSuffix(p, "*") && !strings.HasSuffix(p, "/*") {
+		if !pathPattern(p) {
 			return bad("path %q is not written as /a/b or /a/*", short(p))
 		}
 	}
@@ -154,6 +154,14 @@ func checkInside(t *api.Term) error {
 		}
 	}
 	return nil
+}
+
+func pathPattern(p string) bool {
+	dir, below := strings.CutSuffix(p, "/*")
+	if below {
+		dir += "/"
+	}
+	return len(p) <= maxPath && canonical(dir) && (p == "*" || !strings.Contains(dir, "*"))
 }
 
 // window is a Window taken apart.
