@@ -52,10 +52,26 @@ type Desired struct {
 	// platform; after that only the remediation set is left to devices whose Fail is
 	// "closed". 0 = for ever.
 	MaxAge Duration `json:"maxAge,omitempty"`
+	// Resolvers are asked by the DNS guard, the first that answers; none = Resolver
+	// alone, in clear.
+	Resolvers []Resolver `json:"resolvers,omitempty"`
 	// Confirm is how long the gateway waits for the platform to confirm the
 	// document once it is in force before it goes back to the one before; 0 = 30
 	// seconds.
 	Confirm Duration `json:"confirm,omitempty"`
+}
+
+// Resolver is one that the DNS guard asks: over TLS (RFC 7858) when it has a
+// name or pins, else in clear. What was to be asked over TLS is never asked in
+// clear.
+type Resolver struct {
+	Addr netip.AddrPort `json:"addr"`
+	// Name is what its certificate must be for (RFC 8310 section 8.1), unless there
+	// are pins.
+	Name string `json:"name,omitempty"`
+	// Pins are SHA-256 digests of public keys (SubjectPublicKeyInfo) in base64, one of
+	// which must be its own (RFC 7858 section 4.2).
+	Pins []string `json:"pins,omitempty"`
 }
 
 // DevicePolicy is what one device may do.

@@ -114,6 +114,9 @@ type DNSReport struct {
 	Reason  string            `json:"reason,omitempty"`
 	Addrs   []netip.Addr      `json:"addrs,omitempty"`
 	Count   uint64            `json:"count"`
+	// Chain are the names that the name was an alias of, in order; since protocol
+	// version 2.
+	Chain []string `json:"chain,omitempty"`
 }
 
 // Features is what one device's traffic looked like in one minute.
@@ -128,6 +131,35 @@ type Features struct {
 	PktsUp   uint64            `json:"packetsUp"`
 	PktsDn   uint64            `json:"packetsDown"`
 	Refused  uint64            `json:"refused"`
+
+	// Since protocol version 2:
+
+	// Names are the distinct names that it looked up, Lookups all its lookups, NoNames
+	// those that were answered with no such name, refused by its policy included.
+	Names   uint64 `json:"names,omitempty"`
+	Lookups uint64 `json:"lookups,omitempty"`
+	NoNames uint64 `json:"noNames,omitempty"`
+	// Unanswered are connections of TCP that it opened and nobody answered.
+	Unanswered uint64 `json:"unanswered,omitempty"`
+	// Ports are the distinct ports of others that it opened flows to.
+	Ports uint64 `json:"ports,omitempty"`
+	// Regular are the other ends that it comes back to in even intervals, Interval the
+	// shortest of these.
+	Regular  uint64   `json:"regular,omitempty"`
+	Interval Duration `json:"interval,omitempty"`
+	// Totals are the kernel's counters at the end of the minute, nil when they could
+	// not be read. They only grow until the kernel starts anew, so that a lost report
+	// loses no totals.
+	Totals *Totals `json:"totals,omitempty"`
+}
+
+// Totals are the packets of one device since the kernel counts them.
+type Totals struct {
+	Up      uint64 `json:"up"`   // passed
+	Down    uint64 `json:"down"` // passed
+	Refused uint64 `json:"refused"`
+	Would   uint64 `json:"would"` // passed only because the mode is shadow
+	Forged  uint64 `json:"forged"`
 }
 
 // PeersSeen tells which peers a device in mode learn or shadow was seen to

@@ -9,8 +9,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// MaxAddrs is the most addresses of one answer that are passed on and bound.
-// Large delivery networks give up to some dozens.
+// MaxAddrs is the most addresses of one answer that are passed on, and the most
+// of one name that are bound to one device at a time. Large delivery networks
+// give up to some dozens.
 const MaxAddrs = 64
 
 // Life of a binding. A client may use an answer until its TTL is over and
@@ -28,7 +29,8 @@ const (
 type answer struct {
 	rcode    int
 	records  []dns.RR
-	addrs    []netip.Addr // of the A records among them
+	addrs    []netip.Addr // of the A and AAAA records among them
+	chain    []string     // of aliases, lower case, no final dot
 	life     time.Duration
 	stripped string // why something was left out
 }
@@ -36,8 +38,9 @@ type answer struct {
 // clean takes from an upstream's answer to a question what may be passed on:
 // the chain of aliases that begins at the name that was asked for, and the
 // records of the type that was asked for at its end. inside tells which
-// addresses are not to be passed on.
-func clean(q dns.Question, resp *dns.Msg, inside func(netip.Addr) bool) answer {
+// addresses are not to be passed on. The answer has been kept for age already:
+// its TTLs are that much shorter.
+func clean(q dns.Question, resp *dns.Msg, age time.Duration, inside func(netip.Addr) bool) answer {
 	out := answer{rcode: resp.Rcode}
 	if resp.Rcode != dns.RcodeSuccess {
 		return out
@@ -55,6 +58,7 @@ func clean(q dns.Question, resp *dns.Msg, inside func(netip.Addr) bool) answer {
 		out.records = append(out.records, c)
 		ttl = min(ttl, c.Hdr.Ttl)
 		owner = c.Target
+		out.chain = append(out.chain, strings.ToLower(strings.TrimSuffix(owner, ".")))
 	}
 	for _, rr := range resp.Answer {
 		h := rr.Header()
@@ -62,21 +66,12 @@ func clean(q dns.Question, resp *dns.Msg, inside func(netip.Addr) bool) answer {
 			continue
 		}
 		rr = dns.Copy(rr)
+		var addr netip.Addr
 		switch v := rr.(type) {
 		case *dns.A:
-			a, ok := netip.AddrFromSlice(v.A.To4())
-			if !ok {
-				continue
-			}
-			if inside(a) {
-				out.stripped = reasonRebind
-				continue
-			}
-			if len(out.addrs) == MaxAddrs {
-				out.stripped = reasonTooMany
-				continue
-			}
-			out.addrs = append(out.addrs, a)
+			addr, _ = netip.AddrFromSlice(v.A.To4())
+		case *dns.AAAA:
+			addr, _ = netip.AddrFromSlice(v.AAAA.To16())
 		case *dns.HTTPS:
 			if !stripHints(&v.SVCB) {
 				continue
@@ -86,9 +81,24 @@ func clean(q dns.Question, resp *dns.Msg, inside func(netip.Addr) bool) answer {
 				continue
 			}
 		}
+		if h.Rrtype == dns.TypeA || h.Rrtype == dns.TypeAAAA {
+			switch {
+			case !addr.IsValid() || slices.Contains(out.addrs, addr):
+				continue
+			case inside(addr):
+				out.stripped = reasonRebind
+				continue
+			case len(out.addrs) == MaxAddrs:
+				out.stripped = reasonTooMany
+				continue
+			}
+			out.addrs = append(out.addrs, addr)
+		}
 		out.records = append(out.records, rr)
 		ttl = min(ttl, h.Ttl)
 	}
+	// Whole seconds, rounded up: who keeps an answer must not make it younger.
+	ttl -= min(ttl, uint32((age+time.Second-1)/time.Second))
 	// The client must forget the answer before the kernel forgets the address.
 	for _, rr := range out.records {
 		rr.Header().Ttl = min(rr.Header().Ttl, ttl)
@@ -113,19 +123,40 @@ func stripHints(s *dns.SVCB) bool {
 	return true
 }
 
-// bogons are networks that no name of the world lies in: "this" network
-// (RFC 791), private (RFC 1918), shared (RFC 6598), loopback, link local
-// (RFC 3927, cloud metadata), protocol assignments (RFC 6890), benchmarks
-// (RFC 2544), multicast and reserved.
+// private are networks that names of a house may lie in when a term says so:
+// RFC 1918, RFC 4193, and RFC 6598 for gateways behind an operator.
+var private = [...]netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fc00::/7"),
+}
+
+// bogons are networks that no name lies in, whatever a term says: "this" network
+// (RFC 791), loopback, link local (RFC 3927, cloud metadata), protocol
+// assignments (RFC 6890), benchmarks (RFC 2544), multicast and reserved.
 var bogons = [...]netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
-	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.16.0.0/12"),
-	netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("198.18.0.0/15"),
-	netip.MustParsePrefix("224.0.0.0/3"),
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("224.0.0.0/3"),
+}
+
+// global is the one part of IPv6 that is given out to the world (RFC 4291
+// section 2.4), and nested what in it carries an IPv4 address, which may be one
+// inside: Teredo (RFC 4380) and 6to4 (RFC 3056).
+var (
+	global = netip.MustParsePrefix("2000::/3")
+	nested = [...]netip.Prefix{netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("2002::/16")}
+)
+
+// nowhere reports whether an address is of no network that may be answered.
+func nowhere(a netip.Addr) bool {
+	has := func(n netip.Prefix) bool { return n.Contains(a) }
+	if a.Is4() {
+		return slices.ContainsFunc(bogons[:], has)
+	}
+	return a.Is4In6() || slices.ContainsFunc(nested[:], has) || !global.Contains(a) && !slices.ContainsFunc(private[:], has)
 }
 
 // inside reports whether an address is of this house, or of nowhere.
 func (t *table) inside(a netip.Addr) bool {
 	has := func(n netip.Prefix) bool { return n.Contains(a) }
-	return slices.ContainsFunc(bogons[:], has) || slices.ContainsFunc(t.Local, has)
+	return nowhere(a) || slices.ContainsFunc(private[:], has) || slices.ContainsFunc(t.Local, has)
 }

@@ -2,22 +2,24 @@ package dnsguard
 
 import (
 	"context"
-	"errors"
+	"crypto/x509"
 	"fmt"
+	"hash/maphash"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sys/unix"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/netns"
 	"github.com/ringwall/ringwall/internal/nft"
+	"github.com/ringwall/ringwall/internal/resolved"
+	"github.com/ringwall/ringwall/internal/rulefile"
 )
 
 // Binder opens the way to addresses. All of a list are open when it returns
@@ -31,10 +33,19 @@ type Config struct {
 	// PolicyFile is written by the agent with WritePolicy. While it does not
 	// exist, nothing is answered.
 	PolicyFile string
-	// Listen is where devices ask, such as "10.77.0.1:53"; UDP and TCP.
+	// Names is the file in which is kept which device found which address by which
+	// name, for the inspector and for the next guard (package resolved); best on a
+	// tmpfs. "" keeps it in memory alone: then nobody else knows, and the next guard
+	// renews nothing.
+	Names string
+	// Listen is where devices ask, such as "10.77.0.1:53" or "[fd00::1]:53"; UDP and
+	// TCP.
 	Listen string
 	// Firewall binds addresses before they are answered.
 	Firewall Binder
+	// Flows tells which addresses are in use, so that they are renewed; nil = nobody
+	// knows.
+	Flows Flows
 	// Report is called with what was decided, each kind of decision once with its
 	// count, every ReportEvery (0 = 10 s) and at the end. It must not wait.
 	Report      func(api.DNSReport)
@@ -44,8 +55,16 @@ type Config struct {
 	// MaxInFlight bounds the questions that are worked on at once (0 = 256). What
 	// comes on top is dropped; clients ask again.
 	MaxInFlight int
-	// Now is the clock; nil is the system's.
+	// Now is the clock by which certificates of resolvers are judged; nil is the
+	// system's.
 	Now func() time.Time
+	// Uptime is the clock of lives and rates, which nobody sets; nil is the boot clock.
+	Uptime func() time.Duration
+	// RenewEvery is how often bindings that are wanted are renewed (0 = 10 s).
+	RenewEvery time.Duration
+	// Roots are the authorities for resolvers over TLS without pins; nil is the
+	// system's.
+	Roots *x509.CertPool
 	// Dial connects to the resolver; nil dials from NS.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -54,21 +73,19 @@ type Config struct {
 type Guard struct {
 	cfg     Config
 	ready   chan struct{}
+	policy  *rulefile.Loader[table]
 	reports reports
 	rates   rates
-	quotas  quotas
+	tunnels tunnels
+	cache   cache
+	flight  singleflight.Group
+	lines   lines
+	book    *book
 	slots   chan struct{}
 	dropped atomic.Uint64
 
-	mu     sync.Mutex // guards what follows
-	table  *table
-	loaded fileID
-}
-
-// fileID tells one version of a file from the next.
-type fileID struct {
-	ino, size uint64
-	sec, nsec int64
+	mu      sync.Mutex // guards what follows
+	resting map[netip.AddrPort]time.Duration
 }
 
 const (
@@ -76,9 +93,12 @@ const (
 	maxInFlight = 256
 	// tcpIdle is how long a TCP connection of a device may be silent.
 	tcpIdle = 5 * time.Second
+	// maxTCP bounds the TCP connections of all devices, maxTCPEach those of one.
+	maxTCP, maxTCPEach = 256, 8
 )
 
-// New returns a guard. It listens when it runs.
+// New returns a guard. It takes over the file of names, and listens when it
+// runs.
 func New(c Config) (*Guard, error) {
 	if c.PolicyFile == "" || c.Listen == "" || c.Firewall == nil {
 		return nil, ringwall.Errorf(ringwall.Invalid, "a DNS guard needs a policy file, an address to listen on and a packet filter")
@@ -86,8 +106,14 @@ func New(c Config) (*Guard, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Uptime == nil {
+		c.Uptime = resolved.Uptime
+	}
 	if c.ReportEvery == 0 {
 		c.ReportEvery = reportEvery
+	}
+	if c.RenewEvery == 0 {
+		c.RenewEvery = renewEvery
 	}
 	if c.MaxInFlight == 0 {
 		c.MaxInFlight = maxInFlight
@@ -98,9 +124,14 @@ func New(c Config) (*Guard, error) {
 			c.Dial = c.NS.DialContext
 		}
 	}
+	b, err := openBook(c.Names)
+	if err != nil {
+		return nil, err
+	}
 	return &Guard{
-		cfg: c, ready: make(chan struct{}), slots: make(chan struct{}, c.MaxInFlight),
-		reports: reports{tell: c.Report}, rates: rates{now: c.Now}, quotas: quotas{now: c.Now},
+		cfg: c, ready: make(chan struct{}), slots: make(chan struct{}, c.MaxInFlight), book: b,
+		policy: rulefile.NewLoader(c.PolicyFile, loadTable), reports: reports{tell: c.Report},
+		rates: rates{now: c.Uptime}, tunnels: tunnels{now: c.Uptime, seed: maphash.MakeSeed()}, cache: cache{now: c.Uptime},
 	}, nil
 }
 
@@ -113,132 +144,85 @@ func (g *Guard) String() string { return "dns guard" }
 // on.
 func (g *Guard) Dropped() uint64 { return g.dropped.Load() }
 
-// Run answers until ctx ends.
+// Run answers until ctx ends. A guard runs once.
 func (g *Guard) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer g.book.close()
+	defer g.lines.close()
 	pc, l, err := g.listen(ctx)
 	if err != nil {
 		return fmt.Errorf("listening for names on %q: %w", g.cfg.Listen, err)
 	}
-	handler := dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) { g.serve(ctx, w, req) })
-	var up sync.WaitGroup
-	up.Add(2)
-	servers := []*dns.Server{
-		{PacketConn: pc, Handler: handler, UDPSize: 4096, NotifyStartedFunc: up.Done},
-		{Listener: l, Handler: handler, ReadTimeout: tcpIdle, WriteTimeout: tcpIdle, IdleTimeout: func() time.Duration { return tcpIdle }, MaxTCPQueries: 64, NotifyStartedFunc: up.Done},
-	}
-	failed := make(chan error, len(servers))
+	up := make(chan struct{})
+	handler := dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) { g.serveTCP(ctx, w, req) })
+	tcp := &dns.Server{Listener: limit(l), Handler: handler, ReadTimeout: tcpIdle, WriteTimeout: tcpIdle, IdleTimeout: func() time.Duration { return tcpIdle }, MaxTCPQueries: 64, NotifyStartedFunc: func() { close(up) }}
+	failed := make(chan error, 2)
 	var wg sync.WaitGroup
-	for _, s := range servers {
-		wg.Go(func() {
-			if err := s.ActivateAndServe(); err != nil {
-				failed <- err
-			}
-		})
-	}
 	wg.Go(func() {
-		t := time.NewTicker(g.cfg.ReportEvery)
-		defer t.Stop()
-		for {
-			select {
-			case <-t.C:
-				g.reports.flush()
-			case <-ctx.Done():
-				return
-			}
+		if err := tcp.ActivateAndServe(); err != nil {
+			failed <- err
 		}
 	})
-	up.Wait()
-	close(g.ready)
+	wg.Go(func() {
+		if err := g.serveUDP(ctx, pc); err != nil {
+			failed <- err
+		}
+	})
+	wg.Go(func() { g.every(ctx, g.cfg.ReportEvery, func() { g.reports.flush() }) })
+	wg.Go(func() { g.every(ctx, g.cfg.RenewEvery, func() { g.renew(ctx) }) })
 	select {
-	case <-ctx.Done():
-		err = nil
+	case <-up:
+		close(g.ready)
+		select {
+		case <-ctx.Done():
+			err = nil
+		case err = <-failed:
+		}
 	case err = <-failed:
+	}
+	if err != nil {
 		err = fmt.Errorf("answering names: %w", err)
 	}
 	cancel()
-	for _, s := range servers {
-		_ = s.Shutdown()
-	}
+	_ = tcp.Shutdown()
+	pc.Close()
 	wg.Wait()
 	g.reports.flush()
 	return err
 }
 
-func (g *Guard) listen(ctx context.Context) (net.PacketConn, net.Listener, error) {
-	listenPacket := func() (net.PacketConn, error) { return (&net.ListenConfig{}).ListenPacket(ctx, "udp4", g.cfg.Listen) }
-	listen := func() (net.Listener, error) { return (&net.ListenConfig{}).Listen(ctx, "tcp4", g.cfg.Listen) }
-	if g.cfg.NS != nil {
-		listenPacket = func() (net.PacketConn, error) { return g.cfg.NS.ListenPacket(ctx, "udp4", g.cfg.Listen) }
-		listen = func() (net.Listener, error) { return g.cfg.NS.Listen(ctx, "tcp4", g.cfg.Listen) }
+func (g *Guard) every(ctx context.Context, d time.Duration, f func()) {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			f()
+		case <-ctx.Done():
+			return
+		}
 	}
-	pc, err := listenPacket()
+}
+
+func (g *Guard) listen(ctx context.Context) (net.PacketConn, net.Listener, error) {
+	six := "4"
+	if a, err := netip.ParseAddrPort(g.cfg.Listen); err == nil && a.Addr().Is6() {
+		six = "6"
+	}
+	conf := net.ListenConfig{}
+	listenPacket, listen := conf.ListenPacket, conf.Listen
+	if g.cfg.NS != nil {
+		listenPacket, listen = g.cfg.NS.ListenPacket, g.cfg.NS.Listen
+	}
+	pc, err := listenPacket(ctx, "udp"+six, g.cfg.Listen)
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := listen()
+	l, err := listen(ctx, "tcp"+six, g.cfg.Listen)
 	if err != nil {
 		pc.Close()
 		return nil, nil, err
 	}
 	return pc, l, nil
-}
-
-// serve handles one question.
-func (g *Guard) serve(ctx context.Context, w dns.ResponseWriter, req *dns.Msg) {
-	src, err := netip.ParseAddrPort(w.RemoteAddr().String())
-	if err != nil {
-		return
-	}
-	select {
-	case g.slots <- struct{}{}:
-		defer func() { <-g.slots }()
-	default:
-		g.dropped.Add(1)
-		return
-	}
-	_, udp := w.RemoteAddr().(*net.UDPAddr)
-	resp := g.Answer(ctx, src.Addr().Unmap(), req)
-	if resp == nil {
-		return
-	}
-	size := dns.MaxMsgSize
-	if udp {
-		size = dns.MinMsgSize
-		if opt := req.IsEdns0(); opt != nil {
-			size = max(size, min(int(opt.UDPSize()), udpSize))
-		}
-	}
-	resp.Truncate(size)
-	_ = w.WriteMsg(resp)
-}
-
-// policy returns what is in the policy file now. While the file cannot be
-// read, the last that could be stays.
-func (g *Guard) policy() (*table, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(g.cfg.PolicyFile, &st); err != nil {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if g.table != nil && !errors.Is(err, unix.ENOENT) {
-			return g.table, nil
-		}
-		return nil, &os.PathError{Op: "reading", Path: g.cfg.PolicyFile, Err: err}
-	}
-	id := fileID{st.Ino, uint64(st.Size), int64(st.Mtim.Sec), int64(st.Mtim.Nsec)}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.table != nil && g.loaded == id {
-		return g.table, nil
-	}
-	p, err := ReadPolicy(g.cfg.PolicyFile)
-	if err != nil {
-		if g.table != nil {
-			return g.table, nil
-		}
-		return nil, err
-	}
-	g.table, g.loaded = newTable(p), id
-	return g.table, nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/ringwall/ringwall/internal/netns/netnstest"
 	"github.com/ringwall/ringwall/internal/nft"
 	"github.com/ringwall/ringwall/internal/policy"
+	"github.com/ringwall/ringwall/internal/resolved"
 )
 
 // house is a real gateway: a device, the guard behind a real packet filter, and
@@ -111,12 +112,12 @@ func (h *house) guard(t testing.TB, wrap func(dnsguard.Binder) dnsguard.Binder) 
 		binder = wrap(fw)
 	}
 	var mu sync.Mutex
-	now := time.Now()
-	g, err := dnsguard.New(dnsguard.Config{PolicyFile: h.path, Listen: "10.77.0.1:53", NS: h.gw, Firewall: binder, Now: func() time.Time {
+	var ahead time.Duration
+	g, err := dnsguard.New(dnsguard.Config{PolicyFile: h.path, Listen: "10.77.0.1:53", NS: h.gw, Firewall: binder, Uptime: func() time.Duration {
 		mu.Lock()
 		defer mu.Unlock()
-		now = now.Add(time.Second)
-		return now
+		ahead += time.Second
+		return resolved.Uptime() + ahead
 	}})
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -32,7 +32,7 @@ func FuzzPolicy(f *testing.F) {
 		}
 		tab := newTable(p)
 		for _, d := range p.Devices {
-			tab.grant(tab.asker(d.IP), "x.a.example")
+			tab.grant(tab.asker(source{addr: d.IP}), "x.a.example")
 		}
 	})
 }

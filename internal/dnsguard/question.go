@@ -3,14 +3,16 @@ package dnsguard
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/nft"
 	"github.com/ringwall/ringwall/internal/policy"
+	"github.com/ringwall/ringwall/internal/rulefile"
 )
 
 // Verdicts of reports.
@@ -21,23 +23,23 @@ const (
 	failed   = "failed"
 )
 
-// canary is the name by which browsers ask whether they may resolve past us; no
-// such name means they may not.
-const canary = "use-application-dns.net"
-
 // Answer answers one question of the device with this address. What it opens
 // is open when it returns. It returns nil when nothing is to be said.
 func (g *Guard) Answer(ctx context.Context, src netip.Addr, req *dns.Msg) *dns.Msg {
+	return g.answer(ctx, source{addr: src}, req)
+}
+
+func (g *Guard) answer(ctx context.Context, from source, req *dns.Msg) *dns.Msg {
 	if req.Response {
 		return nil
 	}
-	tab, err := g.policy()
+	tab, err := g.policy.Load()
 	if err != nil {
 		return reply(req, dns.RcodeServerFailure)
 	}
-	who := tab.asker(src)
+	who := tab.asker(from)
 	report := api.DNSReport{Device: who.id}
-	if !g.rates.take(src) {
+	if !g.rates.take(from.addr, who.lookups) {
 		report.Verdict, report.Reason = refused, reasonRate
 		g.reports.add(report)
 		return nil
@@ -63,17 +65,29 @@ func (g *Guard) Answer(ctx context.Context, src netip.Addr, req *dns.Msg) *dns.M
 		report.Name = ""
 		return say(refused, reasonForm, dns.RcodeNameError)
 	}
-	if name == canary {
+	if canary(name) {
 		return say(refused, reasonCanary, dns.RcodeNameError)
 	}
+	if hidesNames(name) && who.state >= policy.StateEnforce && !who.named(name) {
+		return say(refused, reasonResolver, dns.RcodeNameError)
+	}
 	gr := tab.grant(who, name)
-	if !gr.resolve {
+	if !gr.resolve && len(gr.denied) == 0 {
 		return say(refused, gr.reason, dns.RcodeNameError)
+	}
+	base := gr.base
+	if gr.raw {
+		base = domainOf(name)
+	}
+	if !g.tunnels.take(who.key, base, name) && !gr.raw {
+		return say(refused, reasonTunnel, dns.RcodeNameError)
 	}
 	switch q.Qtype {
 	case dns.TypeA, dns.TypeHTTPS, dns.TypeSVCB, dns.TypeCNAME, dns.TypeSRV:
 	case dns.TypeAAAA:
-		return say(stripped, reasonIPv6, dns.RcodeSuccess)
+		if !who.ip6 {
+			return say(stripped, reasonIPv6, dns.RcodeSuccess)
+		}
 	case dns.TypeANY, dns.TypeAXFR, dns.TypeIXFR, dns.TypeMAILA, dns.TypeMAILB, dns.TypeOPT, dns.TypeTSIG, dns.TypeTKEY:
 		return say(refused, reasonType, dns.RcodeNotImplemented)
 	default:
@@ -81,45 +95,46 @@ func (g *Guard) Answer(ctx context.Context, src netip.Addr, req *dns.Msg) *dns.M
 			return say(stripped, reasonType, dns.RcodeSuccess)
 		}
 	}
-	if !tab.Resolver.IsValid() {
-		return say(failed, reasonUpstream, dns.RcodeServerFailure)
-	}
-	up, err := g.exchange(ctx, tab.Resolver.String(), q)
+	up, age, err := g.lookup(ctx, tab.resolvers(), q)
 	if err != nil {
 		return say(failed, reasonUpstream, dns.RcodeServerFailure)
 	}
-	return g.release(ctx, src, q, up, req, report)
+	return g.release(ctx, from, q, up, age, req, report)
 }
 
 // release binds what an upstream's answer names and passes it on. The policy is
 // looked up again under the lock: it may have changed while the resolver
 // thought.
-func (g *Guard) release(ctx context.Context, src netip.Addr, q dns.Question, up, req *dns.Msg, report api.DNSReport) *dns.Msg {
+func (g *Guard) release(ctx context.Context, from source, q dns.Question, up *dns.Msg, age time.Duration, req *dns.Msg, report api.DNSReport) *dns.Msg {
 	say := func(verdict, reason string, rcode int) *dns.Msg {
 		report.Verdict, report.Reason = verdict, reason
 		g.reports.add(report)
 		return reply(req, rcode)
 	}
-	unlock, err := lock(g.cfg.PolicyFile, unix.LOCK_SH)
+	unlock, err := rulefile.Share(rulefile.LockOf(g.cfg.PolicyFile))
 	if err != nil {
 		return say(failed, reasonBind, dns.RcodeServerFailure)
 	}
 	defer unlock()
-	tab, err := g.policy()
+	tab, err := g.policy.Load()
 	if err != nil {
 		return say(failed, reasonBind, dns.RcodeServerFailure)
 	}
-	who := tab.asker(src)
+	who := tab.asker(from)
 	report.Device = who.id
 	gr := tab.grant(who, report.Name)
-	if !gr.resolve {
+	if !gr.resolve && len(gr.denied) == 0 {
 		return say(refused, gr.reason, dns.RcodeNameError)
 	}
 	inside := tab.inside
-	if gr.raw {
+	switch {
+	case gr.raw:
 		inside = func(netip.Addr) bool { return false }
+	case len(gr.private) > 0:
+		inside = nowhere
 	}
-	ans := clean(q, up, inside)
+	ans := clean(q, up, age, inside)
+	report.Chain = ans.chain
 	if ans.rcode != dns.RcodeSuccess {
 		code := ans.rcode
 		if code != dns.RcodeNameError {
@@ -127,37 +142,73 @@ func (g *Guard) release(ctx context.Context, src netip.Addr, q dns.Question, up,
 		}
 		return say(failed, reasonUpstream, code)
 	}
-	if len(gr.services)+len(gr.remedies) > 0 && !g.quotas.take(who.mark, ans.addrs, ans.life) {
+	if !gr.raw && slices.ContainsFunc(ans.chain, who.denies) {
+		return say(refused, reasonDenied, dns.RcodeNameError)
+	}
+	now := g.cfg.Uptime()
+	opens := len(gr.services)+len(gr.remedies) > 0
+	list, ok := g.room(ctx, tab, who, gr, report.Name, ans.addrs, now)
+	if !ok && opens {
 		return say(refused, reasonTooMany, dns.RcodeServerFailure)
 	}
-	var list []nft.Binding
+	var hold []netip.Addr
 	for _, a := range ans.addrs {
-		if who.mark == 0 || tab.inside(a) {
-			continue
+		b := g.bindings(tab, who, gr, report.Name, a, ans.life)
+		if len(b) > 0 {
+			hold = append(hold, a)
 		}
-		b := nft.Binding{Mark: who.mark, Addr: a, Name: report.Name, Life: ans.life}
-		if len(gr.services) > 0 {
-			b.Services, b.Remediation = gr.services, false
-			list = append(list, b)
-		}
-		if len(gr.remedies) > 0 {
-			b.Services, b.Remediation = gr.remedies, true
-			list = append(list, b)
+		list = append(list, b...)
+	}
+	report.Addrs = ans.addrs
+	// What others know of the name they know before it opens anything, and what is
+	// bound is noted before it is told.
+	if opens && len(hold) > 0 {
+		if err := g.book.note(who, report.Name, hold, ans.life, now, len(gr.remedies) > 0); err != nil && gr.looks {
+			return say(failed, reasonBind, dns.RcodeServerFailure)
 		}
 	}
 	if err := g.cfg.Firewall.BindAll(ctx, list); err != nil {
-		report.Addrs = ans.addrs
 		return say(failed, reasonBind, dns.RcodeServerFailure)
+	}
+	if !gr.resolve {
+		// Its addresses are closed now, by whatever name or number they are reached.
+		report.Addrs = nil
+		return say(refused, gr.reason, dns.RcodeNameError)
 	}
 	m := reply(req, dns.RcodeSuccess)
 	m.Answer = ans.records
-	report.Addrs = ans.addrs
 	report.Verdict, report.Reason = bound, gr.reason
 	if ans.stripped != "" && len(ans.addrs) == 0 {
 		report.Verdict, report.Reason = stripped, ans.stripped
 	}
 	g.reports.add(report)
 	return m
+}
+
+// room makes room for addresses, and answers what has to end for it.
+func (g *Guard) room(ctx context.Context, tab *table, who asker, gr grant, name string, addrs []netip.Addr, now time.Duration) ([]nft.Binding, bool) {
+	if who.mark == 0 || len(addrs) == 0 {
+		return nil, true
+	}
+	gone, ok := g.book.admit(who.key, name, addrs, now, func() map[netip.Addr]bool {
+		if g.cfg.Flows == nil {
+			return nil
+		}
+		used, err := g.cfg.Flows.InUse(ctx, who.mark)
+		if err != nil {
+			return nil
+		}
+		return used
+	})
+	var list []nft.Binding
+	for _, x := range gone {
+		for _, b := range g.bindings(tab, who, gr, name, x.Addr, ending) {
+			if !b.Denied { // what is closed stays closed
+				list = append(list, b)
+			}
+		}
+	}
+	return list, ok
 }
 
 // reply returns an answer without records. A denial without an SOA record is

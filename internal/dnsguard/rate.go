@@ -7,17 +7,18 @@ import (
 )
 
 // Rate of questions of one asker: a device that starts asks for some dozens at
-// once; more than a few a second for long is a tunnel or a fault.
+// once; more than a few a second for long is a tunnel or a fault. A policy may
+// set another rate for a device; its burst is that of five seconds.
 const (
-	rateBurst  = 100
 	ratePerSec = 20
+	burstOf    = 5 // seconds
 	// maxAskers bounds the memory of rates.
 	maxAskers = 8192
 )
 
 // rates limits how often each address may ask.
 type rates struct {
-	now func() time.Time
+	now func() time.Duration
 
 	mu sync.Mutex
 	by map[netip.Addr]bucket
@@ -25,11 +26,16 @@ type rates struct {
 
 type bucket struct {
 	left float64
-	at   time.Time
+	at   time.Duration
 }
 
-// take reports whether one more question of a is within its rate.
-func (r *rates) take(a netip.Addr) bool {
+// take reports whether one more question of a is within its rate; 0 = that of
+// all.
+func (r *rates) take(a netip.Addr, perSec int) bool {
+	if perSec <= 0 {
+		perSec = ratePerSec
+	}
+	burst := float64(burstOf * perSec)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
@@ -40,7 +46,7 @@ func (r *rates) take(a netip.Addr) bool {
 	if !ok {
 		if len(r.by) >= maxAskers {
 			for k, v := range r.by { // whoever has not asked for a while starts afresh
-				if now.Sub(v.at) > rateBurst/ratePerSec*time.Second {
+				if now-v.at > burstOf*time.Second {
 					delete(r.by, k)
 				}
 			}
@@ -48,10 +54,10 @@ func (r *rates) take(a netip.Addr) bool {
 				return false
 			}
 		}
-		b = bucket{left: rateBurst, at: now}
+		b = bucket{left: burst, at: now}
 	}
-	if d := now.Sub(b.at); d > 0 { // a clock that jumps back gives nothing
-		b.left = min(rateBurst, b.left+d.Seconds()*ratePerSec)
+	if d := now - b.at; d > 0 {
+		b.left = min(burst, b.left+d.Seconds()*float64(perSec))
 	}
 	b.at = now
 	ok = b.left >= 1

@@ -34,14 +34,14 @@ func (r *reports) add(x api.DNSReport) {
 	}
 	k := reportKey{string(x.Device), x.Name, x.Type, x.Verdict, x.Reason}
 	if len(r.kind) >= maxReports && r.kind[k] == nil {
-		x.Name, x.Addrs = "", nil
+		x.Name, x.Addrs, x.Chain = "", nil, nil
 		k.name = ""
 	}
 	have := r.kind[k]
 	if have == nil {
 		x.Count = 0
 		have = &x
-		have.Addrs = slices.Clone(x.Addrs)
+		have.Addrs, have.Chain = slices.Clone(x.Addrs), slices.Clone(x.Chain)
 		r.kind[k] = have
 	} else {
 		for _, a := range x.Addrs {

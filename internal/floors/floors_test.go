@@ -75,7 +75,7 @@ var confined = map[string][]string{
 	"github.com/nats-io/nats-server":   {"internal/broker"},
 	"github.com/nats-io/nats.go":       {"internal/spine"},
 	"github.com/google/nftables":       {"internal/nft"},
-	"github.com/ti-mo/conntrack":       {"internal/nft", "internal/fastpath"}, // a flow is cached only when connection tracking vouches for it
+	"github.com/ti-mo/conntrack":       {"internal/nft", "internal/fastpath", "internal/dnsguard"}, // a flow is cached only when connection tracking vouches for it
 	"github.com/cilium/ebpf":           {"internal/fastpath"},
 	"github.com/miekg/dns":             {"internal/dnsguard", "internal/lab"},
 	"github.com/cedar-policy/cedar-go": {"internal/audit"},

@@ -126,16 +126,17 @@ func (b *Book) adopt(boot [16]byte, slots uint32) (map[uint32]Entry, bool) {
 		heads[bucket] = s
 		have[s] = e
 	}
-	for i := range b.h.slots {
-		var was [4]byte
-		if len(have) == 0 && i > 0 {
-			break
-		}
-		if _, err := b.f.ReadAt(was[:], b.h.headAt(i)); err != nil {
+	const chunk = 1 << 14
+	was := make([]byte, 4*chunk)
+	for first := uint32(0); first < b.h.slots; first += chunk {
+		n := min(chunk, b.h.slots-first)
+		if _, err := b.f.ReadAt(was[:4*n], b.h.headAt(first)); err != nil {
 			return nil, false
 		}
-		if binary.LittleEndian.Uint32(was[:]) != heads[i] && b.writeHead(i, heads[i]) != nil {
-			return nil, false
+		for i := range n {
+			if binary.LittleEndian.Uint32(was[4*i:]) != heads[first+i] && b.writeHead(first+i, heads[first+i]) != nil {
+				return nil, false
+			}
 		}
 	}
 	return have, true
