@@ -49,3 +49,6 @@ func (n *NS) ListenPacket(context.Context, string, string) (net.PacketConn, erro
 
 // DialContext needs Linux.
 func (n *NS) DialContext(context.Context, string, string) (net.Conn, error) { return nil, errLinux }
+
+// Steer needs Linux.
+func (n *NS) Steer(uint32, int) error { return errLinux }

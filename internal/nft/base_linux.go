@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/google/nftables"
-	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall"
 )
@@ -30,7 +28,7 @@ func newSkeleton(c site) skeleton {
 	s := skeleton{chains: chainDefs(c), wantTags: map[family][]string{}}
 	h := sha256.New()
 	for _, d := range setDefs(c.Config) {
-		writeField(h, string(d.family), d.name, fmt.Sprint(d.role, d.interval), fmt.Sprint(d.key), fmt.Sprint(d.data))
+		writeField(h, string(d.family), d.name, fmt.Sprint(d.role, d.interval, d.token), fmt.Sprint(d.key), fmt.Sprint(d.data))
 	}
 	for _, d := range s.chains {
 		writeField(h, string(d.family), d.name, fmt.Sprint(d.priority, d.open, d.nat))
@@ -96,11 +94,17 @@ func (f *Firewall) Base(ctx context.Context) error {
 		return fmt.Errorf("loading the closed base: %w", err)
 	}
 	if !intact {
-		f.held = nil
+		f.in = nil
 		for _, step := range []func() error{f.shut, f.queueSkeleton, f.commit, f.finish} {
 			if err := step(); err != nil {
 				return fmt.Errorf("loading the closed base: %w", err)
 			}
+		}
+		f.in = newForce()
+	}
+	if f.cfg.Inspect != 0 {
+		if err := f.steer(); err != nil {
+			return fmt.Errorf("leading packets to the inspector: %w", err)
 		}
 	}
 	if err := f.unshut(); err != nil {
@@ -178,9 +182,5 @@ func (f *Firewall) commit() error {
 		return nil
 	}
 	f.renew(&f.conn)
-	code := ringwall.Internal
-	if errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EPERM) {
-		code = ringwall.Unavailable
-	}
-	return &ringwall.Error{Code: code, Text: "the kernel refused the rules; what was in force stays", Err: err}
+	return refused(err)
 }

@@ -16,55 +16,87 @@ func (f *Firewall) Counters(ctx context.Context) (map[uint32]Counts, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	out := map[uint32]Counts{}
-	byIP, byMAC := map[string]uint32{}, map[string]uint32{}
-	for _, d := range f.plan.Devices {
+	var devices []policy.Device
+	if f.in != nil {
+		devices = f.in.plan.Devices
+	}
+	out := make(map[uint32]Counts, len(devices)+1)
+	byIP, byMAC := make(map[string]uint32, len(devices)), make(map[string]uint32, len(devices))
+	for i := range devices {
+		d := &devices[i]
 		out[d.Mark] = Counts{}
-		byIP[string(ip4(d.IP))] = d.Mark
-		byMAC[string(d.MAC[:])] = d.Mark
+		for _, a := range addresses(d) {
+			var k key
+			k.addr(a)
+			byIP[string(k.bytes())] = d.Mark
+		}
+		byMAC[string(pad(d.MAC[:]))] = d.Mark
+	}
+	if f.cfg.Host && len(devices) > 0 {
+		for _, fam := range routed() {
+			var k key
+			k.addr(unspecified(fam))
+			byIP[string(k.bytes())] = devices[0].Mark
+		}
 	}
 	out[policy.Stranger] = Counts{}
 	add := func(fam family, set string, mark func(key []byte) (uint32, bool), to func(*Counts) *Count) error {
-		d, _ := f.def(setID{fam, set})
-		els, err := f.conn.GetSetElements(d.set(f.table(fam)))
-		if err != nil {
-			return fmt.Errorf("reading counters %q: %w", set, err)
-		}
-		for _, e := range els {
-			m, ok := mark(e.Key)
-			if !ok || e.Counter == nil {
-				continue
+		_, err := f.wire.dump(f.sets[setID{fam, set}], func(e *found) {
+			m, ok := mark(e.key)
+			if !ok || e.counter == nil {
+				return
 			}
 			c := out[m]
 			n := to(&c)
-			n.Packets += e.Counter.Packets
-			n.Bytes += e.Counter.Bytes
+			n.Packets += e.counter.Packets
+			n.Bytes += e.counter.Bytes
 			out[m] = c
-		}
-		return nil
+		})
+		return err
 	}
 	ofIP := func(k []byte) (uint32, bool) { m, ok := byIP[string(k)]; return m, ok }
-	ofMAC := func(k []byte) (uint32, bool) { m, ok := byMAC[string(k)]; return m, ok }
+	ofMAC := func(k []byte) (uint32, bool) { m, ok := byMAC[string(pad(k))]; return m, ok }
 	ofMark := func(k []byte) (uint32, bool) { return u32(string(k)), len(k) == 4 }
-	for _, x := range []struct {
-		fam  family
-		set  string
-		mark func([]byte) (uint32, bool)
-		to   func(*Counts) *Count
-	}{
-		{ipv4, setUp, ofIP, func(c *Counts) *Count { return &c.PassedUp }},
-		{ipv4, setDown, ofIP, func(c *Counts) *Count { return &c.PassedDown }},
-		{ipv4, setRefused, ofMark, func(c *Counts) *Count { return &c.Refused }},
-		{ipv4, setWould, ofMark, func(c *Counts) *Count { return &c.Would }},
-	} {
-		if err := add(x.fam, x.set, x.mark, x.to); err != nil {
+	for _, fam := range routed() {
+		for _, x := range []struct {
+			set  string
+			mark func([]byte) (uint32, bool)
+			to   func(*Counts) *Count
+		}{
+			{setUp, ofIP, func(c *Counts) *Count { return &c.PassedUp }},
+			{setDown, ofIP, func(c *Counts) *Count { return &c.PassedDown }},
+			{setRefused, ofMark, func(c *Counts) *Count { return &c.Refused }},
+			{setWould, ofMark, func(c *Counts) *Count { return &c.Would }},
+		} {
+			if err := add(fam, x.set, x.mark, x.to); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, b := range f.cfg.binders() {
+		if !b.first() {
+			continue
+		}
+		if err := add(b.table, setForged, ofMAC, func(c *Counts) *Count { return &c.Forged }); err != nil {
 			return nil, err
 		}
 	}
-	for _, fam := range f.cfg.binders() {
-		if err := add(fam, setForged, ofMAC, func(c *Counts) *Count { return &c.Forged }); err != nil {
-			return nil, err
+	if f.cfg.Fast == nil {
+		return out, nil
+	}
+	fast, err := f.cfg.Fast.Counters()
+	if err != nil {
+		return nil, fmt.Errorf("reading the counters of the faster way: %w", err)
+	}
+	for m, n := range fast {
+		c := out[m]
+		for _, x := range []struct{ to, from *Count }{
+			{&c.PassedUp, &n.PassedUp}, {&c.PassedDown, &n.PassedDown}, {&c.Refused, &n.Refused}, {&c.Would, &n.Would}, {&c.Forged, &n.Forged},
+		} {
+			x.to.Packets += x.from.Packets
+			x.to.Bytes += x.from.Bytes
 		}
+		out[m] = c
 	}
 	return out, nil
 }

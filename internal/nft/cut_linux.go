@@ -85,6 +85,9 @@ func (f *Firewall) forget(marks []uint32) error {
 func (f *Firewall) addrOf(mark uint32) (netip.Addr, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d, ok := f.plan.Device(mark)
+	if f.in == nil {
+		return netip.Addr{}, false
+	}
+	d, ok := f.in.plan.Device(mark)
 	return d.IP, ok
 }

@@ -16,12 +16,15 @@ import (
 const (
 	ctSrcIP expr.CtKey = 19
 	ctDstIP expr.CtKey = 20
+
+	ctSrcIP6 expr.CtKey = 21
+	ctDstIP6 expr.CtKey = 22
 )
 
 // encode returns an expression as the kernel reads it.
 func encode(e expr.Any) ([]byte, error) {
 	c, ok := e.(*expr.Ct)
-	if !ok || c.Key != ctSrcIP && c.Key != ctDstIP {
+	if !ok || c.Key < ctSrcIP || c.Key > ctDstIP6 {
 		return expr.Marshal(unix.NFPROTO_IPV4, e)
 	}
 	data, err := netlink.MarshalAttributes([]netlink.Attribute{

@@ -47,11 +47,9 @@ func setCtMark(reg uint32) exprs {
 	return exprs{&expr.Ct{Key: expr.CtKeyMARK, Register: reg, SourceRegister: true}}
 }
 
-// ctState matches when any of bits is set.
-func ctState(bits uint32) exprs {
-	return rule(ct(expr.CtKeySTATE, r0),
-		exprs{&expr.Bitwise{SourceRegister: r0, DestRegister: r0, Len: 4, Mask: num(bits), Xor: num(0)}},
-		neq(r0, num(0)))
+// ctState matches when any of mask is set.
+func ctState(mask uint32) exprs {
+	return rule(ct(expr.CtKeySTATE, r0), bits(r0, mask), neq(r0, num(0)))
 }
 
 // in matches when the key that begins at reg is in the set.
@@ -82,8 +80,6 @@ func count() exprs              { return exprs{&expr.Counter{}} }
 func iifname(reg uint32) exprs { return meta(expr.MetaKeyIIFNAME, reg) }
 func oifname(reg uint32) exprs { return meta(expr.MetaKeyOIFNAME, reg) }
 func mark(reg uint32) exprs    { return meta(expr.MetaKeyMARK, reg) }
-func saddr(reg uint32) exprs   { return payload(expr.PayloadBaseNetworkHeader, 12, 4, reg) }
-func daddr(reg uint32) exprs   { return payload(expr.PayloadBaseNetworkHeader, 16, 4, reg) }
 func dport(reg uint32) exprs   { return payload(expr.PayloadBaseTransportHeader, 2, 2, reg) }
 func sport(reg uint32) exprs   { return payload(expr.PayloadBaseTransportHeader, 0, 2, reg) }
 func etherSaddr(reg uint32) exprs {

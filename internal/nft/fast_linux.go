@@ -1,7 +1,5 @@
 package nft
 
-import "github.com/ringwall/ringwall/internal/policy"
-
 // Bits of a connection mark. Its lowest 23 bits are the mark of the device that
 // opened the flow.
 const (
@@ -24,18 +22,5 @@ const (
 func (f *Firewall) LiveToken(mark uint32) (token uint32, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.liveToken(mark)
-}
-
-func (f *Firewall) liveToken(mark uint32) (token uint32, ok bool) {
-	d, ok := f.plan.Device(mark)
-	if !ok || f.held == nil {
-		return 0, false
-	}
-	state, ok := f.held[setID{ipv4, setState}][elem{Key: string(num(mark))}]
-	if !ok || policy.State(u32(state.Val)) != policy.StateEnforce || len(d.Limits) > 0 {
-		return 0, false
-	}
-	t, ok := f.held[setID{ipv4, setToken}][elem{Key: string(num(mark))}]
-	return u32(t.Val) &^ flowPending, ok
+	return f.in.liveToken(mark)
 }

@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ func (s Service) match() exprs { return rule(l4(s.Proto), dport(r0), eq(r0, be16
 type site struct {
 	Config
 	noLog, noReject, noBridgeMeta bool
+	manageCgroup                  cgroup
 }
 
 // lan lists all interfaces towards devices.
@@ -30,35 +32,29 @@ func (c Config) lan() []string {
 	return append(out, c.LAN...)
 }
 
-// binders lists the families in which packets are tied to devices.
-func (c Config) binders() []family {
-	var out []family
-	if c.Bridge != "" {
-		out = append(out, bridge)
-	}
-	if len(c.LAN) > 0 {
-		out = append(out, ipv4)
-	}
-	return out
-}
-
 // Firewall is the packet filter of one gateway.
 type Firewall struct {
 	cfg  site
 	tier string
 	defs []setDef
+	sets map[setID]*setDef
 	skel skeleton
 
 	// mu excludes Apply, Restrict, Hash and Base from each other. It guards what
 	// follows: what the kernel is known to hold.
-	mu   sync.Mutex
-	held image       // nil when it is not known
-	hash string      // of the last read
-	plan policy.Plan // the last that was applied
-	conn *nftables.Conn
+	mu      sync.Mutex
+	in      *force // nil when it is not known
+	rules   []byte // hash of the rules as they were last read
+	hash    string // of the last Apply
+	restore []Consumption
+	conn    *nftables.Conn // for chains and sets
+	wire    *wire          // for elements
 
-	bindMu sync.Mutex // guards binder
-	binder *nftables.Conn
+	bindMu   sync.Mutex // guards what follows
+	binder   *wire
+	named    map[family]map[uint32][]namedLimit
+	namedGen uint32
+	namedOK  bool
 }
 
 // Open connects to the kernel and finds out what it can do. It changes
@@ -68,7 +64,10 @@ func Open(c Config) (*Firewall, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Bridge == "" && len(c.LAN) == 0 {
+	switch {
+	case c.Host && (c.Bridge != "" || len(c.LAN) > 0 || c.Inspect != 0):
+		return nil, ringwall.Errorf(ringwall.Invalid, "a machine that is its own device has no interfaces towards devices, and no inspector")
+	case !c.Host && c.Bridge == "" && len(c.LAN) == 0:
 		return nil, ringwall.Errorf(ringwall.Invalid, "no interface towards devices is named")
 	}
 	for _, l := range append(c.lan(), c.Uplink) {
@@ -81,17 +80,29 @@ func Open(c Config) (*Firewall, error) {
 			return nil, ringwall.Errorf(ringwall.Invalid, "service with protocol %d: want 6 or 17", s.Proto)
 		}
 	}
-	f := &Firewall{cfg: site{Config: c}, defs: setDefs(c)}
-	var err error
-	if f.conn, err = f.dial(); err != nil {
-		return nil, err
+	f := &Firewall{cfg: site{Config: c}, defs: setDefs(c), sets: map[setID]*setDef{}}
+	for i := range f.defs {
+		f.sets[f.defs[i].id()] = &f.defs[i]
 	}
-	if f.binder, err = f.dial(); err != nil {
-		f.conn.CloseLasting()
-		return nil, err
+	var err error
+	if c.Management.Cgroup != "" && !c.BindOnly {
+		if f.cfg.manageCgroup, err = findCgroup(c.Management.Cgroup); err != nil {
+			return nil, &ringwall.Error{Code: ringwall.Invalid, Text: "the cgroup of the agent itself is not there", Err: err}
+		}
+	}
+	if f.binder, err = dialWire(f.within); err != nil {
+		return nil, unreachable(err)
 	}
 	if c.BindOnly {
 		return f, nil
+	}
+	if f.wire, err = dialWire(f.within); err != nil {
+		f.Close()
+		return nil, unreachable(err)
+	}
+	if f.conn, err = f.dial(); err != nil {
+		f.Close()
+		return nil, err
 	}
 	if err := f.probe(); err != nil {
 		f.Close()
@@ -107,11 +118,19 @@ func (f *Firewall) Close() error {
 	defer f.mu.Unlock()
 	f.bindMu.Lock()
 	defer f.bindMu.Unlock()
-	err := f.conn.CloseLasting()
-	if err2 := f.binder.CloseLasting(); err == nil {
-		err = err2
+	errs := []error{f.binder.close()}
+	if f.wire != nil {
+		errs = append(errs, f.wire.close())
 	}
-	return err
+	if f.conn != nil {
+		errs = append(errs, f.conn.CloseLasting())
+	}
+	return errors.Join(errs...)
+}
+
+func unreachable(err error) error {
+	return &ringwall.Error{Code: ringwall.Unavailable, Text: "the packet filter of the kernel cannot be reached",
+		Hint: "run as root on Linux with nftables", Err: err}
 }
 
 // Tier names what the kernel was found able to do, such as

@@ -2,7 +2,6 @@ package nft
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -12,8 +11,6 @@ import (
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/ringwall/ringwall"
 )
 
 // Buffers of the netlink socket: a transaction is one message, and the kernel
@@ -22,10 +19,6 @@ const (
 	writeBuffer = 64 << 20
 	readBuffer  = 16 << 20
 )
-
-// maxPart is how many bytes of elements go into one part of a transaction: the
-// length of a netlink attribute has 16 bits.
-const maxPart = 40 << 10
 
 func (f *Firewall) nsFD() int {
 	if f.cfg.NS == nil {
@@ -47,8 +40,7 @@ func (f *Firewall) dial() (*nftables.Conn, error) {
 	}
 	c, err := nftables.New(opts...)
 	if err != nil {
-		return nil, &ringwall.Error{Code: ringwall.Unavailable, Text: "the packet filter of the kernel cannot be reached",
-			Hint: "run as root on Linux with nftables", Err: err}
+		return nil, unreachable(err)
 	}
 	return c, nil
 }
@@ -77,66 +69,6 @@ func (f *Firewall) families() []family {
 		return []family{bridge, ipv4, ipv6}
 	}
 	return []family{ipv4, ipv6}
-}
-
-// addElements adds elements to a set in parts that netlink can carry.
-func addElements(c *nftables.Conn, s *nftables.Set, els []nftables.SetElement) error {
-	return inParts(els, func(part []nftables.SetElement) error { return c.SetAddElements(s, part) })
-}
-
-func delElements(c *nftables.Conn, s *nftables.Set, els []nftables.SetElement) error {
-	return inParts(els, func(part []nftables.SetElement) error { return c.SetDeleteElements(s, part) })
-}
-
-func inParts(els []nftables.SetElement, do func([]nftables.SetElement) error) error {
-	for len(els) > 0 {
-		n, size := 0, 0
-		for n < len(els) && (n == 0 || size < maxPart) {
-			e := els[n]
-			size += 64 + len(e.Key) + len(e.KeyEnd) + len(e.Val) + len(e.Comment)
-			n++
-		}
-		if err := do(els[:n]); err != nil {
-			return err
-		}
-		els = els[n:]
-	}
-	return nil
-}
-
-// read returns the elements of a set that the kernel holds.
-func (f *Firewall) read(d setDef) (map[elem]value, error) {
-	els, err := f.conn.GetSetElements(d.set(f.table(d.family)))
-	if err != nil {
-		return nil, fmt.Errorf("reading set %q: %w", d.name, err)
-	}
-	out := make(map[elem]value, len(els))
-	for _, e := range els {
-		k := elem{Key: string(e.Key), Stop: e.IntervalEnd}
-		if d.concatInterval() {
-			k.End = string(e.KeyEnd)
-		}
-		out[k] = value{Val: string(e.Val), Comment: e.Comment}
-	}
-	return out, nil
-}
-
-// readImage returns all sets but those whose elements come and go by themselves.
-func (f *Firewall) readImage() (image, error) {
-	im := image{}
-	for _, d := range f.defs {
-		if d.role == dynamic || d.role == meter {
-			continue
-		}
-		els, err := f.read(d)
-		if err != nil {
-			return nil, err
-		}
-		if len(els) > 0 {
-			im[setID{d.family, d.name}] = els
-		}
-	}
-	return im, nil
 }
 
 // rawRule is one rule as the kernel tells it.
@@ -242,42 +174,13 @@ func describe(fam family, c *nftables.Chain) string {
 	return fmt.Sprintf("%s %s hook %d priority %d type %s policy %d", fam, c.Name, *c.Hooknum, *c.Priority, c.Type, p)
 }
 
-// readHash reads everything that decides on packets and returns its hash.
-func (f *Firewall) readHash() (im image, sum string, err error) {
+// readRulesHash returns the hash of the chains and rules.
+func (f *Firewall) readRulesHash() ([]byte, error) {
 	h := sha256.New()
 	if err := f.sumRules(h); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	if im, err = f.readImage(); err != nil {
-		return nil, "", err
-	}
-	// Tokens number the changes of the past: they are no part of what is in
-	// force, unless somebody else changed them.
-	im.sum(h, setToken, setLive)
-	if f.held != nil {
-		for _, name := range []string{setToken, setLive} {
-			id := setID{ipv4, name}
-			if len(diffOne(f.held[id], im[id])) > 0 {
-				writeField(h, "changed by others", name)
-			}
-		}
-	}
-	return im, hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func diffOne(a, b map[elem]value) []elem {
-	var out []elem
-	for k, v := range a {
-		if w, ok := b[k]; !ok || v != w {
-			out = append(out, k)
-		}
-	}
-	for k := range b {
-		if _, ok := a[k]; !ok {
-			out = append(out, k)
-		}
-	}
-	return out
+	return h.Sum(nil), nil
 }
 
 func (f *Firewall) sumRules(h hash.Hash) error {

@@ -146,3 +146,11 @@ type Refusal struct {
 	Src, Dst netip.AddrPort
 	Length   uint16 // of the whole packet
 }
+
+// Consumption is how much of one quota is used.
+type Consumption struct {
+	Limit  uint32 `json:"limit"` // policy.Limit.ID
+	V6     bool   `json:"v6,omitempty"`
+	Period string `json:"period"` // of the quota, such as "day 2026-11-21"
+	Bytes  uint64 `json:"bytes"`
+}

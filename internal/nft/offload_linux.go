@@ -24,10 +24,13 @@ func (f *Firewall) Cacheable(ctx context.Context) ([]Cacheable, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	out := make([]Cacheable, 0, len(f.plan.Devices))
-	for _, d := range f.plan.Devices {
+	if f.in == nil {
+		return nil, nil
+	}
+	out := make([]Cacheable, 0, len(f.in.plan.Devices))
+	for _, d := range f.in.plan.Devices {
 		c := Cacheable{Mark: d.Mark, Port: d.Port, MAC: d.MAC, IP: d.IP}
-		if token, ok := f.liveToken(d.Mark); ok && passable(d) {
+		if token, ok := f.in.liveToken(d.Mark); ok && passable(d) {
 			c.Token = token
 		}
 		out = append(out, c)
@@ -78,7 +81,7 @@ func (f *Firewall) Foreign(ctx context.Context) ([]string, error) {
 		}
 	}
 	var old []byte
-	err := f.in(func() (err error) {
+	err := f.within(func() (err error) {
 		old, err = os.ReadFile("/proc/thread-self/net/ip_tables_names")
 		return err
 	})

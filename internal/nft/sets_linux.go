@@ -2,6 +2,7 @@ package nft
 
 import (
 	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 )
 
 // family of a set's table, as a short name that sorts and prints well.
@@ -13,6 +14,20 @@ const (
 	ipv6   family = "ip6"
 )
 
+// number is the family's in the kernel.
+func (f family) number() byte {
+	switch f {
+	case bridge:
+		return unix.NFPROTO_BRIDGE
+	case ipv6:
+		return unix.NFPROTO_IPV6
+	}
+	return unix.NFPROTO_IPV4
+}
+
+// routed are the families that judge flows; their sets bear the same names.
+func routed() []family { return []family{ipv4, ipv6} }
+
 // role of a set.
 type role uint8
 
@@ -22,6 +37,7 @@ const (
 	counter             // keys come from the plan; what they count is nobody's policy
 	meter               // filled by the kernel
 	fixed               // elements belong to the skeleton
+	bound               // keys come from the plan, each with a bound of its own (a limit)
 )
 
 // setDef is one set of the skeleton.
@@ -32,36 +48,64 @@ type setDef struct {
 	data     []nftables.SetDatatype // of a map
 	role     role
 	interval bool
+	token    bool                               // it numbers the changes of the past, which are no policy
 	elements func(Config) []nftables.SetElement // of a fixed set
 }
 
-// Names of sets.
+// setID names a set of ours.
+type setID struct {
+	family family
+	name   string
+}
+
+func (d *setDef) id() setID { return setID{d.family, d.name} }
+
+// Names of sets. Those of the binders that hold IPv6 addresses end with "6".
 const (
 	setBind    = "bind"     // port . MAC . IP : mark
 	setBindAny = "bind_any" // MAC . IP : mark, for devices bound to no port
-	setMACs    = "macs"     // of devices: with another port or IP they are forged
-	setIPs     = "ips"      // of devices: with another port or MAC they are forged
-	setClosed  = "closed"   // ports where no stranger passes
-	setLocal   = "local"    // networks behind the gateway
-	setForged  = "forged"   // MAC of devices: counts frames that were dropped as forged
+	setBindSub = "bind_sub" // port . IP : mark, for devices bound by what their SIM got
+	setBindIP  = "bind_ip_only"
+	setMACs    = "macs"   // of devices: with another port or IP they are forged
+	setIPs     = "ips"    // of devices: with another port or MAC they are forged
+	setClosed  = "closed" // ports where no stranger passes
+	setLocal   = "local"  // networks behind the gateway
+	setForged  = "forged" // MAC of devices: counts frames that were dropped as forged
 
 	setLAN   = "lan"   // interfaces towards devices
 	setOwner = "owner" // IP : mark
 	setState = "state" // mark : policy.State
 	setToken = "token" // mark : connection mark of flows that the policy allowed
 	setLive  = "live"  // mark . connection mark: accepted without another look
+	setFast  = "fast"  // connection mark: of flows to the outside of devices that enforce and have no limit
 
-	setAllow, setAllowI     = "allow", "allow_range"
-	setDenyI                = "deny_range"
-	setInAllow, setInAllowI = "in_allow", "in_allow_range"
-	setInDenyI              = "in_deny_range"
-	setRem, setRemI         = "remedy", "remedy_range"
-	setRemNoI               = "remedy_deny_range"
-	setDyn, setRemDyn       = "dns", "remedy_dns"
-
-	setUp, setDown         = "passed_up", "passed_down" // IP, counted
-	setRefused, setWould   = "refused", "would_refuse"  // mark, counted
-	setLogRate, setRejRate = "log_rate", "reject_rate"
+	setAllow, setAllowI          = "allow", "allow_range"
+	setDenyI                     = "deny_range"
+	setInAllow, setInAllowI      = "in_allow", "in_allow_range"
+	setInDenyI                   = "in_deny_range"
+	setInspect, setInspectI      = "inspect", "inspect_range"
+	setInInspect, setInInspectI  = "in_inspect", "in_inspect_range"
+	setRem, setRemI              = "remedy", "remedy_range"
+	setRemNoI                    = "remedy_deny_range"
+	setDyn, setRemDyn            = "dns", "remedy_dns"
+	setDynInspect                = "dns_inspect"
+	setDeniedAddr, setDenied     = "denied_addr", "denied" // what a denied name was seen to mean
+	setGwAllow, setGwAllowI      = "gateway_allow", "gateway_allow_range"
+	setGwDeny, setGwDenyI        = "gateway_deny", "gateway_deny_range"
+	setLimited                   = "limited"   // mark: each packet counts
+	setDevLimit                  = "limit_all" // mark : limit of the whole device
+	setLimit, setLimitI          = "limit", "limit_range"
+	setInLimit, setInLimitI      = "in_limit", "in_limit_range"
+	setLimitDyn                  = "limit_dns"
+	setLimitNames                = "limit_names" // mark . limit, with the names in its comment
+	setLimitOwner                = "limit_owner" // limit : mark
+	setOverPackets, setOverBytes = "over_packets", "over_bytes"
+	setOverNew, setOverFlows     = "over_new", "over_flows"
+	setOverQuota                 = "over_quota"
+	setProgUID, setProgCgroup    = "program_uid", "program_cgroup"
+	setUp, setDown               = "passed_up", "passed_down" // IP, counted
+	setRefused, setWould         = "refused", "would_refuse"  // mark, counted
+	setLogRate, setRejRate       = "log_rate", "reject_rate"
 )
 
 // maxMeter bounds the sets that the kernel fills: one entry a device.
@@ -75,55 +119,135 @@ const maxDynamic = 1 << 18
 // the nft program, which suits it.
 func stateType() nftables.SetDatatype { return nftables.TypeMark }
 
-// setDefs lists all sets of the skeleton.
-func setDefs(c Config) []setDef {
-	m, ip, port, proto := nftables.TypeMark, nftables.TypeIPAddr, nftables.TypeInetService, nftables.TypeInetProto
-	mac, name := nftables.TypeEtherAddr, nftables.TypeIFName
-	list := func(t ...nftables.SetDatatype) []nftables.SetDatatype { return t }
-	var out []setDef
-	for _, f := range c.binders() {
-		out = append(out,
-			setDef{family: f, name: setBind, key: list(name, mac, ip), data: list(m)},
-			setDef{family: f, name: setBindAny, key: list(mac, ip), data: list(m)},
-			setDef{family: f, name: setMACs, key: list(mac)},
-			setDef{family: f, name: setIPs, key: list(ip)},
-			setDef{family: f, name: setClosed, key: list(name)},
-			setDef{family: f, name: setForged, key: list(mac), role: counter},
-		)
-		if f == bridge {
-			out = append(out, setDef{family: f, name: setLocal, key: list(ip), interval: true})
-		}
+// binder is where addresses of one version are tied to devices: on the ports of a
+// bridge, or on plain interfaces.
+type binder struct {
+	table  family
+	ip     family // ipv4 or ipv6
+	suffix string // of its sets
+}
+
+// binders lists them.
+func (c Config) binders() []binder {
+	var out []binder
+	if c.Bridge != "" {
+		out = append(out, binder{bridge, ipv4, ""}, binder{bridge, ipv6, "6"})
 	}
-	out = append(out,
-		setDef{family: ipv4, name: setLocal, key: list(ip), interval: true},
-		setDef{family: ipv4, name: setLAN, key: list(name), role: fixed, elements: lanElements},
-		setDef{family: ipv4, name: setOwner, key: list(ip), data: list(m)},
-		setDef{family: ipv4, name: setState, key: list(m), data: list(stateType())},
-		setDef{family: ipv4, name: setToken, key: list(m), data: list(m)},
-		setDef{family: ipv4, name: setLive, key: list(m, m)},
-		setDef{family: ipv4, name: setRem, key: list(ip, proto, port)},
-		setDef{family: ipv4, name: setRemI, key: list(ip, proto, port), interval: true},
-		setDef{family: ipv4, name: setRemNoI, key: list(ip, proto, port), interval: true},
-		setDef{family: ipv4, name: setDyn, key: list(m, ip, proto, port), role: dynamic},
-		setDef{family: ipv4, name: setRemDyn, key: list(m, ip, proto, port), role: dynamic},
-		setDef{family: ipv4, name: setUp, key: list(ip), role: counter},
-		setDef{family: ipv4, name: setDown, key: list(ip), role: counter},
-		setDef{family: ipv4, name: setRefused, key: list(m), role: counter},
-		setDef{family: ipv4, name: setWould, key: list(m), role: counter},
-		setDef{family: ipv4, name: setLogRate, key: list(m), role: meter},
-		setDef{family: ipv4, name: setRejRate, key: list(m), role: meter},
-	)
-	for _, s := range []string{setAllow, setInAllow} {
-		out = append(out, setDef{family: ipv4, name: s, key: list(m, ip, proto, port)})
-	}
-	for _, s := range []string{setAllowI, setDenyI, setInAllowI, setInDenyI} {
-		out = append(out, setDef{family: ipv4, name: s, key: list(m, ip, proto, port), interval: true})
+	if len(c.LAN) > 0 {
+		out = append(out, binder{ipv4, ipv4, ""}, binder{ipv6, ipv6, "6"})
 	}
 	return out
 }
 
+// first reports whether b is the one that has the sets that its table's binders
+// share.
+func (b binder) first() bool { return b.suffix == "" || b.table == ipv6 }
+
+func addrType(f family) nftables.SetDatatype {
+	if f == ipv6 {
+		return nftables.TypeIP6Addr
+	}
+	return nftables.TypeIPAddr
+}
+
+// setDefs lists all sets of the skeleton.
+func setDefs(c Config) []setDef {
+	m, port, proto := nftables.TypeMark, nftables.TypeInetService, nftables.TypeInetProto
+	mac, name := nftables.TypeEtherAddr, nftables.TypeIFName
+	list := func(t ...nftables.SetDatatype) []nftables.SetDatatype { return t }
+	var out []setDef
+	for _, b := range c.binders() {
+		ip := addrType(b.ip)
+		out = append(out,
+			setDef{family: b.table, name: setBind + b.suffix, key: list(name, mac, ip), data: list(m)},
+			setDef{family: b.table, name: setBindAny + b.suffix, key: list(mac, ip), data: list(m)},
+			setDef{family: b.table, name: setBindSub + b.suffix, key: list(name, ip), data: list(m)},
+			setDef{family: b.table, name: setBindIP + b.suffix, key: list(ip), data: list(m)},
+			setDef{family: b.table, name: setIPs + b.suffix, key: list(ip)},
+		)
+		if b.first() {
+			out = append(out,
+				setDef{family: b.table, name: setMACs, key: list(mac)},
+				setDef{family: b.table, name: setClosed, key: list(name)},
+				setDef{family: b.table, name: setForged, key: list(mac), role: counter},
+			)
+		}
+		if b.table == bridge && b.ip == ipv4 {
+			out = append(out, setDef{family: bridge, name: setLocal, key: list(ip), interval: true})
+		}
+	}
+	for _, f := range routed() {
+		ip := addrType(f)
+		end := list(m, ip, proto, port)
+		add := func(d setDef) {
+			d.family = f
+			out = append(out, d)
+		}
+		// Addresses of IPv6 are those of the devices, one by one.
+		add(setDef{name: setLocal, key: list(ip), interval: f == ipv4})
+		add(setDef{name: setLAN, key: list(name), role: fixed, elements: lanElements})
+		add(setDef{name: setOwner, key: list(ip), data: list(m)})
+		add(setDef{name: setState, key: list(m), data: list(stateType())})
+		add(setDef{name: setToken, key: list(m), data: list(m), token: true})
+		add(setDef{name: setLive, key: list(m, m), token: true})
+		add(setDef{name: setFast, key: list(m), token: true})
+		add(setDef{name: setRem, key: end[1:]})
+		add(setDef{name: setRemI, key: end[1:], interval: true})
+		add(setDef{name: setRemNoI, key: end[1:], interval: true})
+		add(setDef{name: setDyn, key: end, role: dynamic})
+		add(setDef{name: setRemDyn, key: end, role: dynamic})
+		add(setDef{name: setDeniedAddr, key: end[:2], role: dynamic})
+		add(setDef{name: setDenied, key: end, role: dynamic})
+		add(setDef{name: setUp, key: list(ip), role: counter})
+		add(setDef{name: setDown, key: list(ip), role: counter})
+		add(setDef{name: setRefused, key: list(m), role: counter})
+		add(setDef{name: setWould, key: list(m), role: counter})
+		add(setDef{name: setLogRate, key: list(m), role: meter})
+		add(setDef{name: setRejRate, key: list(m), role: meter})
+		exact, ranges := []string{setAllow, setInAllow}, []string{setAllowI, setDenyI, setInAllowI, setInDenyI}
+		if c.Inspect != 0 {
+			exact, ranges = append(exact, setInspect, setInInspect), append(ranges, setInspectI, setInInspectI)
+			add(setDef{name: setDynInspect, key: end, role: dynamic})
+		}
+		for _, s := range exact {
+			add(setDef{name: s, key: end})
+		}
+		for _, s := range ranges {
+			add(setDef{name: s, key: end, interval: true})
+		}
+		add(setDef{name: setGwAllow, key: list(m, proto, port)})
+		add(setDef{name: setGwDeny, key: list(m, proto, port)})
+		add(setDef{name: setGwAllowI, key: list(m, proto, port), interval: true})
+		add(setDef{name: setGwDenyI, key: list(m, proto, port), interval: true})
+		add(setDef{name: setLimited, key: list(m)})
+		add(setDef{name: setDevLimit, key: list(m), data: list(m)})
+		add(setDef{name: setLimitOwner, key: list(m), data: list(m)})
+		add(setDef{name: setLimitNames, key: list(m, m)})
+		for _, s := range []string{setLimit, setInLimit} {
+			add(setDef{name: s, key: end, data: list(m)})
+		}
+		for _, s := range []string{setLimitI, setInLimitI} {
+			add(setDef{name: s, key: end, data: list(m), interval: true})
+		}
+		add(setDef{name: setLimitDyn, key: end, data: list(m), role: dynamic})
+		for _, s := range []string{setOverPackets, setOverBytes, setOverNew, setOverFlows, setOverQuota} {
+			add(setDef{name: s, key: list(m), role: bound})
+		}
+		if c.Host {
+			add(setDef{name: setProgUID, key: list(m), data: list(m)})
+			add(setDef{name: setProgCgroup, key: list(cgroupType()), data: list(m)})
+		}
+	}
+	return out
+}
+
+// cgroupType is the number of a cgroup: eight octets.
+func cgroupType() nftables.SetDatatype {
+	return nftables.SetDatatype{Name: "cgroupsv2", Bytes: 8}
+}
+
 // set returns the definition for the library.
-func (d setDef) set(t *nftables.Table) *nftables.Set {
+func (d *setDef) set(t *nftables.Table) *nftables.Set {
 	s := &nftables.Set{Table: t, Name: d.name, Interval: d.interval, IsMap: d.data != nil}
 	s.KeyType = d.key[0]
 	if len(d.key) > 1 {
@@ -146,4 +270,7 @@ func (d setDef) set(t *nftables.Table) *nftables.Set {
 
 // concatInterval reports whether the elements are boxes, with a key and a key
 // end; the other interval sets hold starts and ends as elements of their own.
-func (d setDef) concatInterval() bool { return d.interval && len(d.key) > 1 }
+func (d *setDef) concatInterval() bool { return d.interval && len(d.key) > 1 }
+
+// fromPlan reports whether the elements come from the plan.
+func (d *setDef) fromPlan() bool { return d.role == static || d.role == counter || d.role == bound }
