@@ -40,6 +40,7 @@ type fence interface {
 	Restrict(ctx context.Context, mark uint32, r ringwall.Restriction) error
 	CutFlows(ctx context.Context, mark uint32) (n uint64, err error)
 	Counters(ctx context.Context) (map[uint32]nft.Counts, error)
+	Refusals(ctx context.Context, do func(nft.Refusal)) error
 	Tier() string
 	Close() error
 }
@@ -51,33 +52,38 @@ type Agent struct {
 	id      Identity
 	started time.Time
 
-	lock   *os.File
-	fence  fence
-	keeper *enforce.Keeper
-	books  *books
+	lock  *os.File
+	fence fence
+	// firewall is fence as the fast path wants it; fast is nil where there is none.
+	firewall *nft.Firewall
+	fast     FastPath
+	keeper   *enforce.Keeper
+	books    *books
 
 	// kernel is held around every change of the holds and of the kernel.
 	kernel  sync.Mutex
 	hash    string // of the last Apply; "" while a Restrict has changed it since
 	applied uint64 // generation
 
-	noting   sync.Mutex // makes noteView take turns; guards cleared
-	cleared  map[ringwall.DeviceID]time.Time
-	view     atomic.Pointer[view]
-	control  *control
-	sims     *sims
-	watch    *watch
-	guard    *guard
-	up       *uplink
-	posture  *onboard      // nil: the agent does not speak of this machine
-	tunnels  Tunnels       // nil: this program has none
-	changed  chan struct{} // what is in force has changed; keepTunnels listens
-	reported string        // error of the last refused document; only accept uses it
-	reacts   chan reaction
-	ended    chan struct{} // closed when nobody reacts any more
-	again    chan struct{} // a plan is to be applied anew
-	fetch    chan struct{} // the desired state is to be asked for
-	turn     chan struct{} // something may have become of the newest document
+	noting    sync.Mutex // makes noteView take turns; guards cleared
+	cleared   map[ringwall.DeviceID]time.Time
+	view      atomic.Pointer[view]
+	control   *control
+	sims      *sims
+	watch     *watch
+	guard     *guard
+	inspector *guard // nil: there is none
+	lookups   lookups
+	up        *uplink
+	posture   *onboard      // nil: the agent does not speak of this machine
+	tunnels   Tunnels       // nil: this program has none
+	changed   chan struct{} // what is in force has changed; keepTunnels listens
+	reported  string        // error of the last refused document; only accept uses it
+	reacts    chan reaction
+	ended     chan struct{} // closed when nobody reacts any more
+	again     chan struct{} // a plan is to be applied anew
+	fetch     chan struct{} // the desired state is to be asked for
+	turn      chan struct{} // something may have become of the newest document
 }
 
 // New opens the state directory, closes the gateway, and puts the last
@@ -102,12 +108,15 @@ func New(ctx context.Context, cfg Config) (*Agent, error) {
 }
 
 func (a *Agent) open(ctx context.Context) (err error) {
-	f, err := nft.Open(nft.Config{
-		Bridge: a.cfg.Bridge, LAN: a.cfg.LAN, Uplink: a.cfg.Uplink, Masquerade: a.cfg.Masquerade, Manage: a.cfg.Manage, Now: a.cfg.Now,
-	})
+	conf := a.cfg.fenceConfig()
+	if conf.Fast, err = a.openFast(); err != nil {
+		return err
+	}
+	f, err := nft.Open(conf)
 	if err != nil {
 		return fmt.Errorf("opening the packet filter: %w", err)
 	}
+	a.firewall = f
 	a.fence = f
 	// Closed first: whatever goes wrong from here on, nothing is open.
 	if err := a.fence.Base(ctx); err != nil {
@@ -119,9 +128,12 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	if a.lock, err = lockFile(a.cfg.path(agentLock)); err != nil {
 		return err
 	}
+	if err := noteAgent(a.lock); err != nil {
+		return fmt.Errorf("writing who runs: %w", err)
+	}
 	var faults []error
 	a.keeper, faults, err = enforce.OpenKeeper(a.cfg.path(enforceDir), enforce.Config{
-		Org: a.id.Org, Gateway: a.id.Gateway, Keys: a.id.keys(), Now: a.cfg.Now, Disk: a.cfg.Disk,
+		Org: a.id.Org, Gateway: a.id.Gateway, Keys: a.id.keys(), Now: a.cfg.Now, Mono: a.cfg.Mono, Disk: a.cfg.Disk,
 	})
 	if err != nil {
 		return err
@@ -135,7 +147,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	}
 	a.control = newControl(a)
 	a.watch = newWatch(a)
-	a.guard = &guard{agent: a}
+	a.guard = newDNSGuard(a)
 	a.up = &uplink{agent: a}
 	if a.cfg.Posture {
 		a.posture = newOnboard(a)
@@ -153,10 +165,8 @@ func (a *Agent) open(ctx context.Context) (err error) {
 			a.acknowledge(stillRolledBack(v))
 		}
 	}
-	if a.cfg.Bridge != "" {
-		if err := nft.Prepare(ctx, nil, a.cfg.Bridge, a.cfg.Ports); err != nil {
-			return fmt.Errorf("preparing bridge %q: %w", a.cfg.Bridge, err)
-		}
+	if err := a.cfg.prepare(ctx); err != nil {
+		return fmt.Errorf("preparing to forward: %w", err)
 	}
 	return nil
 }
@@ -186,6 +196,10 @@ func (a *Agent) Tasks() []task.Task {
 		task.Func("uploader", a.upload),
 		task.Func("minutes", a.minutes),
 		task.Func("status", a.serveStatus),
+		task.Func("refusals", a.refusals),
+	}
+	if a.fast != nil {
+		tasks = append(tasks, task.Func("fast path", a.runFast))
 	}
 	tasks = append(tasks, a.watch.tasks()...)
 	if a.tunnels != nil {
@@ -211,6 +225,9 @@ func (a *Agent) Close() error {
 	}
 	if a.books != nil {
 		errs = append(errs, a.books.close())
+	}
+	if a.fast != nil {
+		errs = append(errs, a.fast.Close())
 	}
 	if a.fence != nil {
 		errs = append(errs, a.fence.Close())

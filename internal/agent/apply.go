@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -206,8 +207,15 @@ func (a *Agent) expire(ctx context.Context) {
 	a.reportLifted(lifted)
 }
 
-// checkDrift puts right what others have changed in the kernel, and tells.
+// checkDrift puts right what others have changed in the kernel and of the machine,
+// and tells.
 func (a *Agent) checkDrift(ctx context.Context) {
+	astray := a.cfg.astray()
+	var errs []error
+	if len(astray) > 0 {
+		a.log.Error("others have changed how this machine forwards; putting it right", "what", astray)
+		errs = append(errs, a.cfg.prepare(ctx))
+	}
 	a.kernel.Lock()
 	want, generation := a.hash, a.applied
 	a.kernel.Unlock()
@@ -222,18 +230,21 @@ func (a *Agent) checkDrift(ctx context.Context) {
 		return
 	}
 	got, err := a.fence.Hash(ctx)
-	if err == nil && got == want {
+	changed := err != nil || got != want
+	if changed {
+		a.kernel.Lock()
+		changed = a.hash == want // nothing of ours came in between
+		a.kernel.Unlock()
+	}
+	if !changed && len(astray) == 0 || ctx.Err() != nil {
 		return
 	}
-	a.kernel.Lock()
-	unchanged := a.hash == want // nothing of ours came in between
-	a.kernel.Unlock()
-	if !unchanged || ctx.Err() != nil {
-		return
+	if changed {
+		a.log.Error("the kernel's rules were changed by others; putting them right", "want", want, "got", got, "err", err)
+		errs = append(errs, a.apply(ctx))
 	}
-	a.log.Error("the kernel's rules were changed by others; putting them right", "want", want, "got", got, "err", err)
 	ack := api.Ack{Generation: generation, At: a.cfg.Now(), Drift: true}
-	if err := a.apply(ctx); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		a.log.Error("drift is not repaired", "err", err)
 		ack.Error = err.Error()
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"net"
 	"net/netip"
 	"time"
 
@@ -16,9 +15,8 @@ const resolverWait = time.Second
 
 // askNames asks a resolver for the name servers of the root (RFC 1035 section
 // 4.1) and takes any answer to the question for one.
-func askNames(ctx context.Context, resolver netip.AddrPort) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "udp", resolver.String())
+func (c Config) askNames(ctx context.Context, resolver netip.AddrPort) error {
+	conn, err := c.dial(ctx, "udp", resolver.String())
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,14 @@ type Config struct {
 	// Masquerade hides the devices behind the uplink's address.
 	Masquerade bool
 
+	// Host says that this machine is itself the device, the only one of its document:
+	// its own flows are judged, nothing is forwarded, and only Uplink is named.
+	Host bool
+	// Inspect starts the inspector.
+	Inspect bool
+	// Mappings asks the router upstream for its port mappings.
+	Mappings bool
+
 	// DNS are the addresses at which the DNS guard answers, such as
 	// "10.77.0.1:53". None means that no guard is run.
 	DNS []string
@@ -65,6 +73,8 @@ type Config struct {
 
 	Log *slog.Logger     // nil drops everything
 	Now func() time.Time // nil means time.Now
+	// Mono is a clock that never jumps, since any moment; nil is the system's.
+	Mono func() time.Duration
 	// Disk is for tests; nil is the real disk.
 	Disk *durable.Disk
 }
@@ -72,10 +82,19 @@ type Config struct {
 // DefaultState is where a gateway keeps its state.
 const DefaultState = "/var/lib/ringwall"
 
+// inspectPort is where the inspector listens, TCP and UDP.
+const inspectPort = 7786
+
 // tick is the rhythm of what is reported each minute.
 const tick = time.Minute
 
 func (c Config) withDefaults() (Config, error) {
+	if c.Host {
+		if c.Bridge != "" || len(c.LAN) > 0 || c.Radius != "" || c.Masquerade {
+			return c, &ringwall.Error{Code: ringwall.Invalid, Text: "a device forwards nothing for others", Hint: "leave out -bridge, -lan, -masquerade and -radius, or -host"}
+		}
+		return c.defaults(), nil
+	}
 	if c.Bridge == "" && len(c.LAN) == 0 {
 		return c, &ringwall.Error{Code: ringwall.Invalid, Text: "no interface towards devices is named", Hint: "give -bridge and -ports, or -lan"}
 	}
@@ -121,7 +140,7 @@ func (c Config) defaults() Config {
 // bear its address yet.
 func (c Config) taps() []string {
 	out := append(append([]string(nil), c.Ports...), c.LAN...)
-	if c.Uplink != "" && !c.Masquerade {
+	if c.Uplink != "" && (!c.Masquerade || c.Host) {
 		out = append(out, c.Uplink)
 	}
 	return out
@@ -138,6 +157,7 @@ const (
 	logDir       = "wal"
 	dnsPolicy    = "dns.json"
 	dnsPID       = "dns.pid"
+	inspectPID   = "inspect.pid"
 	agentLock    = "agent.lock"
 	agentSocket  = "agent.sock"
 	reportSocket = "report.sock"

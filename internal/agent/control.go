@@ -311,7 +311,7 @@ func (a *Agent) turnTo(ctx context.Context) {
 		a.acknowledge("")
 	case askResolver:
 		go func() { // ends with its timeouts, or ctx
-			ok := asksNames(ctx, v.Resolver) || !asksNames(ctx, v.Before)
+			ok := a.cfg.asksNames(ctx, v.Resolver) || !a.cfg.asksNames(ctx, v.Before)
 			a.control.resolved(ok, "the resolver "+v.Resolver.String()+" does not answer, and the one before does")
 		}()
 	}
@@ -363,11 +363,11 @@ func (a *Agent) rollBack(ctx context.Context, was enforce.View, why string) {
 }
 
 // asksNames reports whether a resolver answers, whatever it answers.
-func asksNames(ctx context.Context, resolver netip.AddrPort) bool {
+func (c Config) asksNames(ctx context.Context, resolver netip.AddrPort) bool {
 	ctx, cancel := context.WithTimeout(ctx, 3*resolverWait)
 	defer cancel()
 	for range 3 {
-		if askNames(ctx, resolver) == nil {
+		if c.askNames(ctx, resolver) == nil {
 			return true
 		}
 	}

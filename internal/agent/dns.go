@@ -32,35 +32,33 @@ type dnsReport struct {
 }
 
 // RunDNS is the DNS guard: the program of its own that answers names. It locks
-// its file in the state directory, so there is one, and ends with ctx.
-func RunDNS(ctx context.Context, c Config) error {
+// its file in the state directory, so there is one, and ends with ctx. With wait
+// it takes the place of one that is about to end.
+func RunDNS(ctx context.Context, c Config, wait bool) error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if len(c.DNS) == 0 {
 		return ringwall.Errorf(ringwall.Invalid, "no address to answer on is named")
 	}
-	lock, err := lockFile(c.path(dnsPID))
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	b, err := json.Marshal(guardNote{PID: os.Getpid(), Version: Version, Listen: c.DNS})
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(lock.Truncate(0), writeAll(lock, b)); err != nil {
-		return fmt.Errorf("writing the DNS guard's file: %w", err)
-	}
-	fw, err := nft.Open(nft.Config{Bridge: c.Bridge, LAN: c.LAN, Uplink: c.Uplink, BindOnly: true, Now: c.Now})
+	fw, err := nft.Open(nft.Config{Bridge: c.Bridge, LAN: c.LAN, Uplink: c.Uplink, BindOnly: true, Host: c.Host, Now: c.Now})
 	if err != nil {
 		return err
 	}
 	defer fw.Close()
+	lock, err := takePlace(ctx, c.path(dnsPID), c.DNS, wait)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	out := &reporter{path: c.path(reportSocket), queue: make(chan api.DNSReport, reportQueue)}
 	tasks := []task.Task{task.Func("reports", out.run)}
 	for _, addr := range c.DNS {
-		g, err := dnsguard.New(dnsguard.Config{PolicyFile: c.path(dnsPolicy), Listen: addr, Firewall: fw, Report: out.add, Now: c.Now})
+		conf := dnsguard.Config{PolicyFile: c.path(dnsPolicy), Listen: addr, Firewall: fw, Report: out.add, Now: c.Now}
+		if c.Host {
+			conf.Dial = c.dial
+		}
+		g, err := dnsguard.New(conf)
 		if err != nil {
 			return err
 		}
@@ -177,6 +175,7 @@ func (a *Agent) takeReports(ctx context.Context, ready func()) error {
 			}
 			lost = r.Lost // less: another guard
 		}
+		a.lookups.count(r.DNSReport)
 		a.books.note(api.RecordDNS, r.DNSReport)
 	}
 }

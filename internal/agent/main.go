@@ -26,6 +26,9 @@ const usage = `ringwall-agent is the gateway of Ringwall.
   ringwall-agent enrol  -platform URL -token FILE (-ca FILE | -pin SHA256)   make this machine a gateway
   ringwall-agent run    -bridge NAME -ports A,B -uplink NAME                enforce, watch, report
   ringwall-agent posture                                                    on a device: speak of its own state, no more
+  ringwall-agent run    -host -uplink NAME                                  on a device: the same for its own flows
+  ringwall-agent close  (the flags of run)                                  load the closed rules and end: for the boot
+  ringwall-agent upgrade                                                    have the program that lies in place now take over
   ringwall-agent dns                                                        the DNS guard; "run" starts it
   ringwall-agent status [-json]                                             what is in force
   ringwall-agent version
@@ -50,9 +53,14 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // self is how it is started as the agent, the program and the arguments before
 // the agent's own; nil is this program.
 func MainAs(ctx context.Context, parts Parts, self, args []string, stdout, stderr io.Writer) int {
+	return mainWith(ctx, Config{}, parts, self, args, stdout, stderr)
+}
+
+// mainWith is MainAs with clocks that the flags do not set.
+func mainWith(ctx context.Context, base Config, parts Parts, self, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := dispatch(ctx, parts, self, args, stdout, stderr)
+	err := dispatch(ctx, base, parts, self, args, stdout, stderr)
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
@@ -69,7 +77,7 @@ func MainAs(ctx context.Context, parts Parts, self, args []string, stdout, stder
 	return 1
 }
 
-func dispatch(ctx context.Context, parts Parts, self, args []string, stdout, stderr io.Writer) error {
+func dispatch(ctx context.Context, base Config, parts Parts, self, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
 		return errUsage
@@ -78,7 +86,11 @@ func dispatch(ctx context.Context, parts Parts, self, args []string, stdout, std
 	case "enrol":
 		return mainEnrol(ctx, rest, stdout, stderr)
 	case "run":
-		return mainRun(ctx, parts, self, rest, stderr)
+		return mainRun(ctx, base, parts, self, rest, stderr)
+	case "close":
+		return mainClose(ctx, rest, stderr)
+	case "upgrade":
+		return mainUpgrade(ctx, rest, stdout, stderr)
 	case "posture":
 		return mainPosture(ctx, rest, stderr)
 	case "dns":
@@ -86,7 +98,7 @@ func dispatch(ctx context.Context, parts Parts, self, args []string, stdout, std
 	case "status":
 		return mainStatus(ctx, rest, stdout, stderr)
 	case "version":
-		_, err := fmt.Fprintln(stdout, Version)
+		_, err := fmt.Fprintln(stdout, Version+parts.describe())
 		return err
 	case "help", "-h", "-help", "--help":
 		_, err := fmt.Fprint(stdout, usage)
@@ -154,6 +166,7 @@ func place(fs *flag.FlagSet, c *Config) {
 	fs.StringVar(&c.Bridge, "bridge", "", "`bridge` whose ports are the cables of devices; made if need be")
 	fs.Var((*list)(&c.LAN), "lan", "`interfaces` towards devices without a bridge, with commas between")
 	fs.StringVar(&c.Uplink, "uplink", "", "`interface` towards the world")
+	fs.BoolVar(&c.Host, "host", false, "this machine is itself the device: judge its own flows, forward nothing")
 }
 
 func logger(stderr io.Writer, asJSON, verbose bool) *slog.Logger {
@@ -167,15 +180,32 @@ func logger(stderr io.Writer, asJSON, verbose bool) *slog.Logger {
 	return slog.New(slog.NewTextHandler(stderr, o))
 }
 
-func mainRun(ctx context.Context, parts Parts, self, args []string, stderr io.Writer) error {
-	c := Config{Self: self, Parts: parts}
+func mainRun(ctx context.Context, base Config, parts Parts, self, args []string, stderr io.Writer) error {
+	base.Parts, base.Self = parts, self
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	var asJSON, verbose bool
-	fs := flags("run", &c, stderr)
-	place(fs, &c)
+	fs := flags("run", &base, stderr)
+	runFlags(fs, &base, &asJSON, &verbose)
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	base.Log = logger(stderr, asJSON, verbose)
+	debug.SetGCPercent(gcPercent)
+	return runAgent(ctx, base, exe)
+}
+
+// runFlags are the flags of "run".
+func runFlags(fs *flag.FlagSet, c *Config, asJSON, verbose *bool) {
+	place(fs, c)
 	fs.Var((*list)(&c.Ports), "ports", "`interfaces` that are ports of the bridge, with commas between")
 	fs.Var((*services)(&c.Manage), "manage", "`ports` of the gateway that stay open on the uplink, such as tcp/22; none = nobody reaches it from there")
 	fs.BoolVar(&c.Masquerade, "masquerade", false, "hide devices behind the uplink's address")
 	fs.Var((*list)(&c.DNS), "dns", "`addresses` at which the DNS guard answers, such as 10.77.0.1:53; none = no guard")
+	fs.BoolVar(&c.Inspect, "inspect", false, "look inside flows where the policy asks for it; without, what only that could allow is refused")
+	fs.BoolVar(&c.Mappings, "mappings", true, "ask the router upstream which ports it maps, and have mappings to devices taken away")
 	fs.StringVar(&c.Radius, "radius", "", "`address` at which RADIUS accounting tells who has which address, such as 10.0.0.1:1813")
 	fs.StringVar(&c.RadiusSecret, "radius-secret-file", "", "`file` with the secret shared with the RADIUS client")
 	fs.StringVar(&c.IMSIFile, "imsi-file", "", "`file` with the IMSI of this machine's own modem")
@@ -187,14 +217,8 @@ func mainRun(ctx context.Context, parts Parts, self, args []string, stderr io.Wr
 	fs.DurationVar(&c.Gone, "gone", 30*time.Minute, "a host unheard for so long is gone")
 	fs.DurationVar(&c.Probation, "probation", 2*time.Minute, "how long a peer must have been known, without an alert, before it is learned")
 	fs.BoolVar(&c.Posture, "posture", false, "speak of the state of this machine too: sockets, versions, accounts, disk, boot")
-	fs.BoolVar(&asJSON, "log-json", false, "write the log as JSON")
-	fs.BoolVar(&verbose, "v", false, "log more")
-	if err := parse(fs, args); err != nil {
-		return err
-	}
-	c.Log = logger(stderr, asJSON, verbose)
-	debug.SetGCPercent(gcPercent)
-	return Run(ctx, c, func() { c.Log.Info("gateway serves") })
+	fs.BoolVar(asJSON, "log-json", false, "write the log as JSON")
+	fs.BoolVar(verbose, "v", false, "log more")
 }
 
 func mainPosture(ctx context.Context, args []string, stderr io.Writer) error {
@@ -216,9 +240,10 @@ func mainPosture(ctx context.Context, args []string, stderr io.Writer) error {
 
 func mainDNS(ctx context.Context, args []string, stderr io.Writer) error {
 	var c Config
-	var stop bool
+	var stop, wait bool
 	fs := flags("dns", &c, stderr)
 	place(fs, &c)
+	fs.BoolVar(&wait, "wait", false, "take the place of the guard that runs on this state when it ends")
 	fs.Var((*list)(&c.DNS), "listen", "`addresses` to answer on, such as 10.77.0.1:53")
 	fs.BoolVar(&stop, "stop", false, "end the guard that runs on this state, and do nothing else")
 	if err := parse(fs, args); err != nil {
@@ -229,7 +254,7 @@ func mainDNS(ctx context.Context, args []string, stderr io.Writer) error {
 	}
 	c.Log = logger(stderr, false, false)
 	debug.SetGCPercent(gcPercent)
-	return RunDNS(ctx, c)
+	return RunDNS(ctx, c, wait)
 }
 
 func mainStatus(ctx context.Context, args []string, stdout, stderr io.Writer) error {

@@ -21,6 +21,7 @@ func (a *Agent) minutes(ctx context.Context, ready func()) error {
 	if err != nil && ctx.Err() == nil {
 		a.log.Warn("counters cannot be read", "err", err)
 	}
+	before = a.keptCounts(before)
 	ready()
 	a.health()
 	for {
@@ -58,7 +59,16 @@ func (a *Agent) minute(ctx context.Context, before map[uint32]nft.Counts) map[ui
 		a.log.Warn("counters cannot be read", "err", err)
 		now = before // the next minute has it all
 	}
-	for _, f := range withRefused(features, refusals(v.desired.Devices, before, now), a.cfg.Now()) {
+	a.lookups.take(features)
+	features = withRefused(features, refusals(v.desired.Devices, before, now), a.cfg.Now())
+	if err == nil {
+		withTotals(features, v.desired.Devices, now)
+		// First the mark up to where it is told, then what is told: should the end come
+		// between, a minute's own count is lost, and the totals have it; it is never told
+		// twice.
+		a.keepCounts(now)
+	}
+	for _, f := range features {
 		a.books.note(api.RecordFeatures, f)
 	}
 	for _, p := range peers {
@@ -102,12 +112,36 @@ func withRefused(features []api.Features, refused map[ringwall.DeviceID]uint64, 
 func (a *Agent) health() {
 	v := a.view.Load()
 	packets, drops := a.watch.counts()
-	a.books.note(api.RecordHealth, api.Health{
-		Version: Version, Uptime: a.cfg.Now().Sub(a.started), Tier: a.fence.Tier(), Devices: len(v.desired.Devices),
-		Packets: packets, TapDrops: drops, WALBytes: a.books.bytes(),
-		RSSBytes: rss(os.Getpid()) + rss(a.guard.running()), DNSRunning: a.guard.running() != 0,
+	processes := a.processes()
+	h := api.Health{
+		Version: Version, Uptime: a.cfg.Now().Sub(a.started), Tier: a.tier(), Devices: len(v.desired.Devices),
+		Packets: packets, TapDrops: drops, WALBytes: a.books.bytes(), DNSRunning: a.guard.running() != 0,
 		TunnelKey: a.tunnelPublic(),
-	})
+		Protocol:  api.Version, Clock: a.control.clockSkew(), Unwritten: a.books.unwritten.Load(), Processes: processes,
+	}
+	for _, n := range processes {
+		h.RSSBytes += n
+	}
+	if l := a.books.current(); l != nil {
+		h.Lost = l.Lost()
+	}
+	old := a.control.aged()
+	h.FailOpen, h.FailClosed = len(old.Open), len(old.Closed)
+	if a.inspector != nil {
+		h.Inspector = map[bool]string{true: "running", false: "stopped"}[a.inspector.running() != 0]
+	}
+	a.books.note(api.RecordHealth, h)
+}
+
+// processes returns the resident memory of this program's processes.
+func (a *Agent) processes() map[string]int64 {
+	out := map[string]int64{"agent": rss(os.Getpid())}
+	for name, g := range map[string]*guard{"dns": a.guard, "inspect": a.inspector} {
+		if g != nil && g.running() != 0 {
+			out[name] = rss(g.running())
+		}
+	}
+	return out
 }
 
 // rss returns the resident memory of a process, 0 if there is none.

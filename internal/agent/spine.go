@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -53,6 +54,7 @@ func (u *uplink) serve(ctx context.Context) error {
 	}
 	conn, err := spine.Dial(ctx, spine.Config{
 		Servers: a.id.Spine, TLS: conf, Name: string(a.id.Gateway), Inbox: spine.Inbox(string(a.id.Gateway)), Log: a.log,
+		Dial: a.spineDial(),
 		Changed: func(up bool) {
 			if up {
 				poke(a.fetch)
@@ -84,6 +86,18 @@ func (u *uplink) serve(ctx context.Context) error {
 		if err := u.ask(ctx); err != nil && ctx.Err() == nil {
 			a.log.Warn("desired state was not had", "err", err)
 		}
+	}
+}
+
+// spineDial returns how to connect to the platform, nil for the usual way.
+func (a *Agent) spineDial() func(network, address string) (net.Conn, error) {
+	if !a.cfg.Host {
+		return nil
+	}
+	return func(network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+		defer cancel()
+		return a.cfg.dial(ctx, network, address)
 	}
 }
 

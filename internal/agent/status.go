@@ -25,12 +25,17 @@ type Status struct {
 	Gateway    ringwall.GatewayID `json:"gateway"`
 	Connected  bool               `json:"connected"` // to the platform
 	Generation uint64             `json:"generation"`
+	Newest     uint64             `json:"newest"`          // generation of the newest document, which may not be in force
+	Phase      enforce.Phase      `json:"phase,omitempty"` // of the newest document
 	Issued     time.Time          `json:"issued,omitzero"`
 	Hash       string             `json:"hash,omitempty"` // of the rules, as read back from the kernel
 	Devices    int                `json:"devices"`
 	Holds      []api.Hold         `json:"holds"`
 	Tier       string             `json:"tier,omitempty"`
 	DNS        int                `json:"dnsPid,omitempty"`
+	Inspector  int                `json:"inspectPid,omitempty"`
+	FailOpen   int                `json:"failOpen,omitempty"` // devices to which the end of MaxAge has come
+	FailClosed int                `json:"failClosed,omitempty"`
 	Epoch      uint64             `json:"epoch,omitempty"`
 	LastSeq    uint64             `json:"lastSeq,omitempty"`
 	Unsent     uint64             `json:"unsent"` // records that the platform may not have yet
@@ -60,8 +65,22 @@ func (a *Agent) status() Status {
 	s := Status{
 		Running: true, Version: Version, Org: a.id.Org, Gateway: a.id.Gateway,
 		Generation: v.Desired.Generation, Issued: v.Desired.Issued, Devices: len(v.Desired.Devices), Holds: v.Holds,
-		Tier: a.fence.Tier(), DNS: a.guard.running(), RSSBytes: rss(os.Getpid()) + rss(a.guard.running()),
+		Tier: a.tier(), DNS: a.guard.running(), Newest: v.Newest, Phase: v.Phase,
 		Uptime: api.Duration(a.cfg.Now().Sub(a.started).Round(time.Second)), Lost: a.books.unwritten.Load(),
+	}
+	if a.inspector != nil {
+		s.Inspector = a.inspector.running()
+	}
+	for _, n := range a.processes() {
+		s.RSSBytes += n
+	}
+	old := a.control.aged()
+	s.FailOpen, s.FailClosed = len(old.Open), len(old.Closed)
+	if old.Any() {
+		s.Faults = append(s.Faults, fmt.Sprintf("the platform was not heard for longer than the document allows: %d devices open, %d closed", s.FailOpen, s.FailClosed))
+	}
+	if v.Phase == enforce.RolledBack {
+		s.Faults = append(s.Faults, fmt.Sprintf("generation %d was rolled back: what both it and the one before allow is in force", v.Newest))
 	}
 	a.kernel.Lock()
 	s.Hash = a.hash
@@ -136,7 +155,7 @@ func ReadStatus(ctx context.Context, c Config) (s Status, err error) {
 	v, faults := enforce.ReadKeeper(c.path(enforceDir), enforce.Config{Org: id.Org, Gateway: id.Gateway, Keys: id.keys(), Now: c.Now})
 	s = Status{
 		Version: Version, Org: id.Org, Gateway: id.Gateway, Generation: v.Desired.Generation, Issued: v.Desired.Issued,
-		Devices: len(v.Desired.Devices), Holds: v.Holds,
+		Devices: len(v.Desired.Devices), Holds: v.Holds, Newest: v.Newest, Phase: v.Phase,
 	}
 	for _, e := range faults {
 		s.Faults = append(s.Faults, e.Error())
@@ -180,7 +199,9 @@ func (s Status) Print(w io.Writer) error {
 	} else {
 		row("DNS guard", "not running")
 	}
-	row("generation", "%d, %d devices", s.Generation, s.Devices)
+	row("generation", "%d, %d devices%s", s.Generation, s.Devices, map[enforce.Phase]string{
+		enforce.Trial: "; waits for its confirmation", enforce.RolledBack: fmt.Sprintf("; %d was rolled back", s.Newest),
+	}[s.Phase])
 	row("holds", "%d", len(s.Holds))
 	for _, h := range s.Holds {
 		until := "until released"

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -42,6 +43,9 @@ type watch struct {
 	self   map[packet.MAC]bool        // of the gateway's interfaces
 	own    map[netip.Addr]bool        // addresses of the gateway
 	fell   map[ringwall.DeviceID]bool // tainted devices whose trust has fallen since
+	muds   once[mudTold]
+	firsts once[firstKey]
+	seed   maphash.Seed
 }
 
 // listener is one tap.
@@ -55,7 +59,10 @@ type listener struct {
 const maxPorts = 4096
 
 func newWatch(a *Agent) *watch {
-	w := &watch{agent: a, ports: map[packet.MAC]string{}, twins: newTwins()}
+	w := &watch{
+		agent: a, ports: map[packet.MAC]string{}, twins: newTwins(),
+		muds: once[mudTold]{every: mudURLEvery, most: maxMUDURLs}, seed: maphash.MakeSeed(), firsts: once[firstKey]{every: firstEvery, most: maxFirsts},
+	}
 	w.learnSelf()
 	w.rebuild(nil)
 	return w
@@ -118,7 +125,7 @@ func (w *watch) rebuild(nets []netip.Prefix) {
 	}
 	w.nets = nets
 	w.engine = detect.New(detect.Config{Now: w.agent.cfg.Now, Local: nets, Alert: w.agent.alerted})
-	w.meter = meter.New(meter.Config{Local: nets, Probation: w.agent.cfg.Probation, Verdict: w.verdict, Emit: w.emit})
+	w.meter = meter.New(meter.Config{Local: nets, Probation: w.agent.cfg.Probation, Verdict: w.verdict, Generation: w.generation, Emit: w.emit})
 	debug.FreeOSMemory() // the tables that were there before are large
 }
 
@@ -220,6 +227,9 @@ func (w *watch) judge(l *listener, p *packet.Packet) {
 	}
 	if !l.uplink && !w.self[p.SrcMAC] && p.SrcMAC != (packet.MAC{}) && w.ports[p.SrcMAC] != l.iface {
 		w.sits(p.SrcMAC, l.iface)
+	}
+	if !l.uplink {
+		w.mud(p)
 	}
 	w.adopt()
 	w.engine.Packet(p)
@@ -334,8 +344,33 @@ func (w *watch) sightings() []api.Sighting {
 	return out
 }
 
+// firstSeen is what a report is the first of.
+type firstSeen struct {
+	device ringwall.DeviceID
+	remote netip.AddrPort
+	reason string
+}
+
+// firstKey is a keyed hash of one: only its place in a small table is needed.
+type firstKey uint64
+
+// What is refused for the first time in a day is marked, for those who cannot
+// keep all.
+const (
+	firstEvery = 24 * time.Hour
+	maxFirsts  = 4096
+)
+
+func (w *watch) generation() uint64 {
+	if v := w.agent.view.Load(); v != nil {
+		return v.desired.Generation
+	}
+	return 0
+}
+
 // emit writes down a flow report.
 func (w *watch) emit(r flow.Record) {
+	r.First = r.Verdict == flow.Refused && w.firsts.first(firstKey(maphash.Comparable(w.seed, firstSeen{r.Device, r.Remote, r.Reason})), r.End)
 	b, err := r.MarshalBinary()
 	if err != nil {
 		w.agent.books.unwritten.Add(1)

@@ -45,13 +45,15 @@ type device struct {
 
 	min        api.Features
 	dests      map[netip.Addr]struct{}
+	ports      map[uint16]struct{}
+	beats      map[netip.Addr]*beat
 	known      map[netip.Addr]struct{}
 	foldMinute int64
 	single     int // reports in this minute
 }
 
 func newDevice(d Device) *device {
-	return &device{Device: d, peers: map[peerKey]*api.Peer{}, tainted: map[peerKey]struct{}{}, dests: map[netip.Addr]struct{}{}, known: map[netip.Addr]struct{}{}}
+	return &device{Device: d, peers: map[peerKey]*api.Peer{}, tainted: map[peerKey]struct{}{}, dests: map[netip.Addr]struct{}{}, ports: map[uint16]struct{}{}, beats: map[netip.Addr]*beat{}, known: map[netip.Addr]struct{}{}}
 }
 
 // reported counts one more report in this minute.
@@ -185,6 +187,7 @@ func (m *Meter) minute(d *device, t time.Time) *device {
 		m.closeMinuteOf(d)
 		d.min = api.Features{Device: d.ID, From: from}
 		clear(d.dests)
+		clear(d.ports)
 	}
 	return d
 }
@@ -196,6 +199,11 @@ func (d *device) begun(e *entry) {
 		return
 	}
 	a := e.rec.Remote.Addr()
+	d.beat(a, e.rec.Start)
+	if p := e.rec.Remote.Port(); len(d.ports) < maxDests {
+		d.ports[p] = struct{}{}
+		d.min.Ports = uint64(len(d.ports))
+	}
 	if _, ok := d.dests[a]; ok || len(d.dests) >= maxDests {
 		return
 	}
@@ -215,13 +223,15 @@ func (m *Meter) closeMinute(d *device, force bool) {
 		m.closeMinuteOf(d)
 		d.min = api.Features{}
 		clear(d.dests)
+		clear(d.ports)
 	}
 }
 
 func (m *Meter) closeMinuteOf(d *device) {
-	if d == m.nobody || d.min.From.IsZero() || d.min.Flows+d.min.PktsUp+d.min.PktsDn == 0 {
+	if d == m.nobody || d.min.From.IsZero() || d.min.Flows+d.min.PktsUp+d.min.PktsDn+d.min.Unanswered == 0 {
 		return
 	}
+	d.regular()
 	if len(m.features) < maxMinutes {
 		m.features = append(m.features, d.min)
 	}

@@ -161,6 +161,9 @@ func (m *Meter) decide(e *entry) {
 		k.Peer = e.peer.ID
 	}
 	e.rec.Verdict, e.rec.Reason, e.rec.Term = m.c.Verdict(&k)
+	if m.c.Generation != nil {
+		e.rec.Generation = m.c.Generation()
+	}
 }
 
 // count adds a packet to its flow.
@@ -217,6 +220,9 @@ func (m *Meter) count(p *packet.Packet, t tuple, e *entry, fromA bool) {
 func (m *Meter) close(e *entry) {
 	delete(m.flows, e.key)
 	e.unlink()
+	if !e.answered && e.up && e.rec.Proto == packet.ProtoTCP && e.dev != m.nobody {
+		m.minute(e.dev, m.now).min.Unanswered++
+	}
 	m.report(e)
 	e.next, m.free = m.free, e
 }
@@ -294,6 +300,7 @@ func (m *Meter) fold(r *flow.Record) {
 	if r.End.After(f.End) {
 		f.End = r.End
 	}
+	f.More += 1 + r.More
 	f.PacketsUp += r.PacketsUp
 	f.PacketsDown += r.PacketsDown
 	f.BytesUp += r.BytesUp

@@ -42,6 +42,8 @@ type Config struct {
 
 	// Verdict says what enforcement decides on a flow that begins; nil = allowed.
 	Verdict func(*Key) (v flow.Verdict, reason, term string)
+	// Generation returns that of the policy that Verdict decides by; nil = not known.
+	Generation func() uint64
 	// Emit takes each report; nil throws them away.
 	Emit func(flow.Record)
 

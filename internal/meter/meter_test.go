@@ -163,8 +163,8 @@ func TestMeter_features(t *testing.T) {
 	b.Tick(b.now)
 	got := b.TakeFeatures()
 	want := []api.Features{
-		{Device: "dev_cam", From: start, Flows: 3, Dests: 2, NewDests: 2, BytesUp: 480, BytesDn: 240, PktsUp: 12, PktsDn: 6},
-		{Device: "dev_cam", From: start.Add(time.Minute), Flows: 1, Dests: 1, NewDests: 0, BytesUp: 160, BytesDn: 80, PktsUp: 4, PktsDn: 2},
+		{Device: "dev_cam", From: start, Flows: 3, Dests: 2, NewDests: 2, BytesUp: 480, BytesDn: 240, PktsUp: 12, PktsDn: 6, Ports: 2},
+		{Device: "dev_cam", From: start.Add(time.Minute), Flows: 1, Dests: 1, NewDests: 0, BytesUp: 160, BytesDn: 80, PktsUp: 4, PktsDn: 2, Ports: 1},
 	}
 	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("features %+v, want %+v", got, want)
@@ -441,4 +441,40 @@ func FuzzMeter_dhcp(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestFeatures_ofBehaviour: connections that nobody answers, fan-out over ports,
+// and a rhythm are counted.
+func TestFeatures_ofBehaviour(t *testing.T) {
+	m := meter.New(meter.Config{Local: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, Generation: func() uint64 { return 7 }})
+	m.SetDevices([]meter.Device{{ID: "dev_a", IP: netip.MustParseAddr("10.0.0.2")}})
+	at := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	open := func(dst string, sport, dport uint16) {
+		m.Packet(&packet.Packet{
+			Time: at, Layers: packet.IPv4 | packet.TCP, Proto: packet.ProtoTCP, Src: netip.MustParseAddr("10.0.0.2"), Dst: netip.MustParseAddr(dst),
+			SrcPort: sport, DstPort: dport, Flags: packet.SYN, IPLen: 40,
+		})
+	}
+	for i := range 10 {
+		open("198.51.100.1", uint16(40000+i), uint16(100+i))
+	}
+	for i := range 8 { // every ten seconds
+		open("203.0.113.5", uint16(50000+i), 443)
+		at = at.Add(10 * time.Second)
+		m.Tick(at)
+	}
+	m.Tick(at.Add(3 * time.Minute))
+	m.Tick(at.Add(5 * time.Minute))
+	var unanswered, ports, regular uint64
+	var interval api.Duration
+	for _, f := range m.TakeFeatures() {
+		unanswered += f.Unanswered
+		ports, regular = max(ports, f.Ports), max(regular, f.Regular)
+		if f.Interval != 0 {
+			interval = f.Interval
+		}
+	}
+	if unanswered != 18 || ports != 11 || regular != 1 || interval != api.Duration(10*time.Second) {
+		t.Errorf("unanswered %d, ports %d, regular %d each %s", unanswered, ports, regular, time.Duration(interval))
+	}
 }

@@ -4,13 +4,17 @@
 package full
 
 import (
+	"context"
+
 	"github.com/ringwall/ringwall/internal/agent"
+	"github.com/ringwall/ringwall/internal/fastpath"
+	"github.com/ringwall/ringwall/internal/nft"
 	"github.com/ringwall/ringwall/internal/tunnel"
 )
 
 // Parts returns all parts.
 func Parts() agent.Parts {
-	return agent.Parts{Tunnels: tunnels}
+	return agent.Parts{Tunnels: tunnels, Fast: fast}
 }
 
 func tunnels(c agent.TunnelConfig) (agent.Tunnels, error) {
@@ -22,6 +26,29 @@ func tunnels(c agent.TunnelConfig) (agent.Tunnels, error) {
 		Spoke:  tunnel.NewSpoke(tunnel.SpokeConfig{Gateway: c.Gateway, Key: key, Dial: c.Dial, Report: c.Report, Now: c.Now, Log: c.Log}),
 		public: key.Public(),
 	}, nil
+}
+
+func fast(c agent.FastConfig) (agent.FastPath, error) {
+	p, err := fastpath.Open(fastpath.Config{Bridge: c.Bridge, LAN: c.LAN, Uplink: c.Uplink, Log: c.Log})
+	if err != nil {
+		return nil, err
+	}
+	return path{p}, nil
+}
+
+type path struct{ *fastpath.Path }
+
+// Tier is what the fast path adds to the gateway's tier.
+func (p path) Tier() string {
+	on, text := p.Path.Tier()
+	if !on {
+		return "(" + text + ")"
+	}
+	return text
+}
+
+func (p path) Run(ctx context.Context, f *nft.Firewall, ready func()) error {
+	return p.Path.Run(ctx, f, ready)
 }
 
 type spoke struct {
