@@ -40,7 +40,7 @@ const (
 	// the room is for the desired state of a gateway with a thousand devices.
 	MaxPayload = 8 << 20
 
-	defaultConnections = 10_000   // at some 60 kB each (measured, enforce.md section 3.8)
+	defaultConnections = 50_000   // at some 60 kB each (measured, enforce.md section 3.8)
 	maxPending         = 32 << 20 // three of the largest messages
 	maxSubscriptions   = 256
 	maxStore           = 4 << 30
@@ -80,7 +80,7 @@ type Config struct {
 	// The certificate's chain and dates have been checked. It is called for each
 	// connection, and must not block for long.
 	Verify func(*x509.Certificate) (Grant, error)
-	// MaxConnections is the most clients at once; 0 = 10,000.
+	// MaxConnections is the most clients at once; 0 = 50,000.
 	MaxConnections int
 	Log            *slog.Logger // nil = silent
 }
