@@ -3,6 +3,8 @@ package netns
 import (
 	"fmt"
 	"net"
+
+	"github.com/vishvananda/netlink"
 )
 
 // Interface is one interface of a namespace.
@@ -40,4 +42,47 @@ func (n *NS) Interfaces() ([]Interface, error) {
 		}
 	}
 	return out, nil
+}
+
+// Received is how many packets an interface has taken in.
+func (n *NS) Received(iface string) (uint64, error) {
+	h, err := n.Link()
+	if err != nil {
+		return 0, err
+	}
+	defer h.Close()
+	l, err := h.LinkByName(iface)
+	if err != nil {
+		return 0, fmt.Errorf("finding %q in %q: %w", iface, n.Name, err)
+	}
+	return l.Attrs().Statistics.RxPackets, nil
+}
+
+// HardwareAddr gives an interface a hardware address.
+func (n *NS) HardwareAddr(iface string, mac net.HardwareAddr) error {
+	h, err := n.Link()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	l, err := h.LinkByName(iface)
+	if err != nil {
+		return fmt.Errorf("finding %q in %q: %w", iface, n.Name, err)
+	}
+	return h.LinkSetHardwareAddr(l, mac)
+}
+
+// Neighbour tells the namespace, for good, which hardware address a neighbour
+// has.
+func (n *NS) Neighbour(iface, addr string, mac net.HardwareAddr) error {
+	h, err := n.Link()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	l, err := h.LinkByName(iface)
+	if err != nil {
+		return fmt.Errorf("finding %q in %q: %w", iface, n.Name, err)
+	}
+	return h.NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, IP: net.ParseIP(addr), HardwareAddr: mac, State: netlink.NUD_PERMANENT})
 }
