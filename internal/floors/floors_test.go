@@ -74,7 +74,7 @@ var confined = map[string][]string{
 	"github.com/pressly/goose":         {"internal/sqlstore"},
 	"github.com/nats-io/nats-server":   {"internal/broker"},
 	"github.com/nats-io/nats.go":       {"internal/spine"},
-	"github.com/google/nftables":       {"internal/nft", "internal/cli/gatewaybench"}, // the bench makes the yardsticks that the filter is held against
+	"github.com/google/nftables":       {"internal/nft", "internal/cli/gatewaybench"},              // the bench makes the yardsticks that the filter is held against
 	"github.com/ti-mo/conntrack":       {"internal/nft", "internal/fastpath", "internal/dnsguard"}, // a flow is cached only when connection tracking vouches for it
 	"github.com/cilium/ebpf":           {"internal/fastpath"},
 	"github.com/miekg/dns":             {"internal/dnsguard", "internal/lab"},
