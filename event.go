@@ -30,6 +30,7 @@ const (
 	EventDeviceSeen     = "device.seen"     // a device is known for the first time
 	EventDevicePresence = "device.presence" // on line, silent, gone, moved
 	EventDeviceMode     = "device.mode"
+	EventDeviceTunnel   = "device.tunnel" // a way to it was asked for, opened, ended
 	EventDeviceGrade    = "device.grade"
 	EventDeviceTrust    = "device.trust"
 	EventDevicePolicy   = "device.policy" // a new generation that changes it is in force

@@ -21,6 +21,11 @@ const (
 	TemplateWrite Act = "template.write" // settings of sites
 	AssessRun     Act = "assess.run"
 
+	TunnelAsk     Act = "tunnel.ask"     // ask for a way to a port of a device
+	TunnelApprove Act = "tunnel.approve" // approve, decline or close one, and say how it is done
+	TunnelUse     Act = "tunnel.use"     // connect through an approved one
+	TunnelReview  Act = "tunnel.review"  // read what went through
+
 	SIMRead    Act = "sim.read"
 	SIMWrite   Act = "sim.write" // register, bind
 	SIMRespond Act = "sim.respond"
@@ -54,7 +59,7 @@ const (
 )
 
 var acts = []Act{
-	DeviceRead, DeviceWrite, DeviceRespond, PolicyRead, PolicyWrite, PolicyRollout, GroupWrite, TemplateWrite, AssessRun, SIMRead, SIMWrite, SIMRespond,
+	DeviceRead, DeviceWrite, DeviceRespond, PolicyRead, PolicyWrite, PolicyRollout, GroupWrite, TemplateWrite, AssessRun, TunnelAsk, TunnelApprove, TunnelUse, TunnelReview, SIMRead, SIMWrite, SIMRespond,
 	GatewayRead, GatewayWrite, GatewayEnrol, GatewayReport, GatewayDesired, GatewayRenew, IncidentRead, IncidentWrite,
 	OrgRead, OrgAdmin, UserAdmin, TokenAdmin, AuditRead, DemoRun,
 	SystemBootstrap, SystemAuthenticate, SystemOutbox, SystemProject, SystemPresence, SystemPolicy, SystemUsage, SystemMeter, SystemRollout,
@@ -80,6 +85,8 @@ func (a Act) reads() bool { return strings.HasSuffix(string(a), ".read") }
 // change a thing may look at it, and what an act cannot do without.
 func (a Act) reach() []Act {
 	switch a {
+	case TunnelAsk, TunnelApprove, TunnelUse, TunnelReview:
+		return []Act{a, DeviceRead, PolicyRead, GatewayRead}
 	case DeviceWrite, PolicyWrite, AssessRun:
 		return []Act{a, DeviceRead, PolicyRead, GatewayRead, SIMRead}
 	case GroupWrite:

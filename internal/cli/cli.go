@@ -38,6 +38,7 @@ var commands = []func(Env) *cobra.Command{
 	newUsage,
 	newDevice,
 	newTask,
+	newTunnel,
 	newFleet,
 	newMaker,
 	newSettings,

@@ -21,13 +21,14 @@ import (
 
 // upFlags are the flags of "ringwall up".
 type upFlags struct {
-	data, listen, spine, enrol string
-	names, advertise, usage    []string
-	org                        string
-	keep                       time.Duration
-	operator, operatorToken    string
-	demo, plain, verbose       bool
-	noAssess, operatorPlain    bool
+	data, listen, spine, enrol    string
+	tunnelListen, tunnelAdvertise string
+	names, advertise, usage       []string
+	org                           string
+	keep                          time.Duration
+	operator, operatorToken       string
+	demo, plain, verbose          bool
+	noAssess, operatorPlain       bool
 }
 
 func newUp(env Env) *cobra.Command {
@@ -51,6 +52,8 @@ elsewhere recordings of it are played through the same code. Nothing on the host
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8080", "console and API; TLS unless on loopback")
 	fl.StringVar(&f.spine, "spine-listen", "127.0.0.1:4222", "where gateways connect (mutual TLS)")
 	fl.StringVar(&f.enrol, "enrol-listen", "127.0.0.1:8443", "where gateways enrol (TLS)")
+	fl.StringVar(&f.tunnelListen, "tunnel-listen", "", "UDP port for tunnels to devices, such as :51820; none = no tunnels")
+	fl.StringVar(&f.tunnelAdvertise, "tunnel-advertise", "", "where gateways find it, host:port (default: the first --name, or the host of the spine)")
 	fl.StringSliceVar(&f.names, "name", nil, "host name or address under which the platform is reached; repeat")
 	fl.StringSliceVar(&f.advertise, "advertise", nil, "address of the spine that gateways are given, such as tls://ringwall.example:4222; repeat")
 	fl.StringSliceVar(&f.usage, "usage", nil, "file of usage records (CSV) to follow; repeat")
@@ -118,6 +121,7 @@ func runUp(ctx context.Context, env Env, f upFlags) error {
 	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: level}))
 	cfg := platform.Config{
 		DataDir: f.data, Listen: f.listen, Plain: f.plain, SpineListen: f.spine, EnrolListen: f.enrol, Names: f.names, Advertise: f.advertise,
+		TunnelListen: f.tunnelListen, TunnelAdvertise: f.tunnelAdvertise,
 		Org: f.org, Keep: f.keep, Terminal: env.Stderr, Log: log, Now: env.Now,
 	}
 	operator, err := f.operatorClient()
@@ -151,6 +155,7 @@ func runUp(ctx context.Context, env Env, f upFlags) error {
 		}
 		defer os.RemoveAll(state)
 		cfg.Advertise = []string{"tls://198.51.100.10:4222"}
+		cfg.TunnelListen, cfg.TunnelAdvertise = ":0", platform.DemoTunnels
 		network := &platform.LateNetwork{}
 		cfg.Runner = &assess.Runner{Network: network, Probes: probe.All(), Now: env.Now}
 		self, err := os.Executable()

@@ -147,6 +147,9 @@ func (c *Console) routes() {
 	c.act("POST /devices/{id}/questionnaire", questionnaire, answer)
 	c.act("POST /devices/{id}/questionnaire/declare", device, submitAnswers)
 
+	c.page("GET /tunnels", tunnels)
+	c.act("POST /tunnels/ask/{device}", tunnels, askTunnel)
+	c.act("POST /tunnels/{tunnel}", tunnels, decideTunnel)
 	c.page("GET /tasks", tasks)
 	c.page("GET /assessing", assessing)
 	c.act("POST /assessing", assessing, setAssessing)

@@ -59,6 +59,7 @@ func New(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", newReplays(cfg.Now).guard(f.mux))
 	mux.Handle("GET /v1/events", &streams{svc: cfg.Service, cookies: f.cookies, meters: m, beat: heartbeat})
+	mux.Handle(connectPattern, &connects{svc: cfg.Service, cookies: f.cookies})
 	// Guessing is slowed down before anything else looks at it.
 	mux.Handle("POST /v1/session", cfg.Throttle.guard(f.mux))
 	mux.Handle("POST /v1/enrol", cfg.Throttle.guard(newReplays(cfg.Now).guard(f.mux)))
@@ -101,6 +102,7 @@ func newFace(cfg Config) *face {
 	f.deviceRoutes()
 	f.assessmentRoutes()
 	f.evidenceRoutes()
+	f.tunnelRoutes()
 	f.gatewayRoutes()
 	f.simRoutes()
 	f.incidentRoutes()

@@ -39,4 +39,5 @@ func registerIDs(reg huma.Registry) {
 	id[ringwall.AssessID](reg)
 	id[ringwall.ExamID](reg)
 	id[ringwall.RemedialID](reg)
+	id[ringwall.TunnelID](reg)
 }

@@ -26,6 +26,7 @@ type Service interface {
 	Devices
 	Assessments
 	Remedials
+	Tunnels
 	Gateways
 	SIMs
 	Incidents

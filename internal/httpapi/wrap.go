@@ -81,7 +81,7 @@ func (w *wrapper) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	ctx := context.WithValue(r.Context(), eventKey{}, ev)
 	pattern := w.route(r)
 	rc := http.NewResponseController(rw)
-	if ev.stream = pattern == "GET /v1/events"; !ev.stream {
+	if ev.stream = pattern == "GET /v1/events" || pattern == connectPattern; !ev.stream {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 		defer cancel()

@@ -32,6 +32,8 @@ type Config struct {
 	// Expose are the relays to have before the agent starts, as Range.Expose
 	// makes them: address in the range to address on the host.
 	Expose map[string]string
+	// ExposeUDP are those as Range.ExposeUDP makes them.
+	ExposeUDP map[string]string
 	// Busybox is the path of a busybox with login, wget and sh; "" looks for
 	// one, "-" goes without.
 	Busybox string

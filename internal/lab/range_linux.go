@@ -134,6 +134,11 @@ func (r *Range) up(ctx context.Context) error {
 	if err := build(ctx, r.ns); err != nil {
 		return err
 	}
+	for addr, to := range r.cfg.ExposeUDP {
+		if err := r.ExposeUDP(ctx, addr, to); err != nil {
+			return err
+		}
+	}
 	for addr, to := range r.cfg.Expose {
 		if err := r.Expose(ctx, addr, to); err != nil {
 			return err

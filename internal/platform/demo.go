@@ -95,6 +95,8 @@ type DemoConfig struct {
 const (
 	demoEnrol = "198.51.100.10:8443"
 	demoSpine = "198.51.100.10:4222"
+	// DemoTunnels is where the range's gateway finds the platform's end of tunnels.
+	DemoTunnels = "198.51.100.10:51820"
 )
 
 // RangeAgent gives the commands that make a program the range's gateway.
@@ -126,12 +128,15 @@ func RangeAgent(program []string, state string, log io.Writer) func(platform, to
 // startDemo brings the range up with its gateway enrolled, and plays the owner
 // from then on. enrolAddr and spineAddr are where the platform listens for
 // gateways, ca is the path of its authority.
-func startDemo(ctx context.Context, svc *service, org ringwall.OrgID, cfg DemoConfig, enrolAddr, spineAddr, ca string, operator func(simPort)) (*demo, error) {
+func startDemo(ctx context.Context, svc *service, org ringwall.OrgID, cfg DemoConfig, enrolAddr, spineAddr, tunnelAddr, ca string, operator func(simPort)) (*demo, error) {
 	d := &demo{org: org, cfg: cfg, svc: svc, log: svc.log, running: map[string]bool{}, devices: map[string]ringwall.DeviceID{}}
 	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	events := svc.hub.watch(d.ctx, org)
 	lc := cfg.Lab
 	lc.Expose = map[string]string{demoEnrol: enrolAddr, demoSpine: spineAddr}
+	if tunnelAddr != "" {
+		lc.ExposeUDP = map[string]string{DemoTunnels: tunnelAddr}
+	}
 	lc.Agent = func(gw *netns.NS) (*exec.Cmd, error) { return d.enrol(ctx, gw, cfg, ca) }
 	var err error
 	if d.live, err = lab.Up(ctx, lc); err != nil {

@@ -90,6 +90,9 @@ func (t *turn) desired(scope audit.Scope, gw ringwall.GatewayID) (api.Desired, e
 		}
 		d.Devices = append(d.Devices, p)
 	}
+	if d.Tunnels, err = t.tunnelsOf(scope, gw); err != nil {
+		return d, err
+	}
 	d.Holds, d.Releases, err = t.tx.HoldsOf(scope, gw, t.at)
 	return d, err
 }

@@ -74,6 +74,14 @@ var messages = map[string]string{
 	"timeline.sim.rejoined":         "SIM seen again in the equipment it is bound to",
 	"timeline.sim.suspended":        "SIM suspended at its operator",
 	"timeline.sim.restored":         "SIM restored at its operator",
+	"timeline.tunnel.asked":         "a way to its port {port} is asked for, for {minutes} minutes, by {by}: {reason}",
+	"timeline.tunnel.approved":      "the way to its port {port} is approved for {minutes} minutes, by {by}",
+	"timeline.tunnel.declined":      "the way to its port {port} is declined, by {by}",
+	"timeline.tunnel.closed":        "the way to its port {port} is closed, by {by}",
+	"timeline.tunnel.expired":       "the time of the way to its port {port} is over",
+	"timeline.tunnel.up":            "the gateway has opened the way to its port {port}",
+	"timeline.tunnel.down":          "the gateway has closed the way to its port {port}: {why}",
+	"timeline.tunnel.refused":       "the gateway does not open the way to its port {port}: {why}",
 	"timeline.demo.attack":          "the range started attack {attack}",
 }
 

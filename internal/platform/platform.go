@@ -67,6 +67,13 @@ type Config struct {
 	// as "tls://platform.example:4222"; nil = those it listens on.
 	Advertise []string
 
+	// TunnelListen is the UDP port for tunnels to devices, such as ":51820"; "" = none.
+	// It is open on all addresses and answers only gateways with an approved tunnel.
+	TunnelListen string
+	// TunnelAdvertise is where gateways find it, host:port; "" = the first of Names,
+	// else the host of the spine.
+	TunnelAdvertise string
+
 	// Org is the name of the first organisation; "" = "Home".
 	Org string
 	// Terminal is where the first start shows the administrator's password;
@@ -175,6 +182,9 @@ func New(ctx context.Context, cfg Config) (_ *Platform, err error) {
 		return nil, err
 	}
 	if err := p.openSpine(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.openTunnels(); err != nil {
 		return nil, err
 	}
 	if p.listen, err = net.Listen("tcp", cfg.Listen); err != nil {
@@ -323,6 +333,9 @@ func (p *Platform) Close() error {
 	}
 	if p.service != nil && p.assessor != nil {
 		p.assessor.close()
+	}
+	if p.service != nil && p.tunnels != nil {
+		errs = append(errs, p.tunnels.hub.Close())
 	}
 	if p.conn != nil {
 		p.conn.Close()

@@ -36,7 +36,7 @@ import (
 )
 
 func testConfig(dir string, terminal io.Writer) Config {
-	return Config{DataDir: dir, Listen: "127.0.0.1:0", EnrolListen: "127.0.0.1:0", SpineListen: "127.0.0.1:0", Terminal: terminal}
+	return Config{DataDir: dir, Listen: "127.0.0.1:0", EnrolListen: "127.0.0.1:0", SpineListen: "127.0.0.1:0", TunnelListen: ":0", Terminal: terminal}
 }
 
 // running is a platform that runs.

@@ -35,6 +35,8 @@ func (t *turn) apply(gw ringwall.GatewayID, r api.Record) error {
 		err = read(r, func(h api.Health) error { return t.health(gw, r.Time, h) })
 	case api.RecordPosture:
 		err = t.posture(gw, r)
+	case api.RecordTunnel:
+		err = read(r, func(tr api.TunnelReport) error { return t.tunnelReport(gw, tr) })
 	case api.RecordFlow, api.RecordDNS, api.RecordFeatures:
 		return nil // evidence: kept in the segments, read on demand
 	}

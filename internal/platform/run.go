@@ -52,6 +52,9 @@ func (p *Platform) tasks() []task.Task {
 		task.Func("evidence", p.expireEvidence),
 		task.Func("api", p.serveHTTP),
 	}
+	if p.tunnels != nil {
+		tasks = append(tasks, task.Func("tunnels", p.runTunnels))
+	}
 	for _, u := range p.cfg.Usage {
 		tasks = append(tasks, task.Func("usage", func(ctx context.Context, ready func()) error { ready(); return p.follow(ctx, u) }))
 	}
@@ -219,7 +222,7 @@ func (p *Platform) runDemo(ctx context.Context, ready func()) error {
 	var err error
 	recorded, why := p.cfg.Demo.Recorded, "it was asked for"
 	if !recorded {
-		d, err = startDemo(ctx, p.service, p.org, *p.cfg.Demo, p.EnrolAddr().String(), p.SpineAddr().String(), p.CAFile(), func(s simPort) { p.sims.Store(&s) })
+		d, err = startDemo(ctx, p.service, p.org, *p.cfg.Demo, p.EnrolAddr().String(), p.SpineAddr().String(), p.tunnelAddr(), p.CAFile(), func(s simPort) { p.sims.Store(&s) })
 		if recorded = isCode(err, ringwall.Unavailable); recorded {
 			why = words(err)
 		}

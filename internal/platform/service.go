@@ -20,6 +20,7 @@ type service struct {
 	assessor *assessor            // nil where the platform reaches no devices
 	demo     atomic.Pointer[demo] // nil where none runs; set while requests are served
 	people   *people
+	tunnels  *tunnelDesk // nil where there is no door for tunnels
 	// gatewayRevoked ends what a gateway was let in for.
 	gatewayRevoked func(ringwall.GatewayID)
 }

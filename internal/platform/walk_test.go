@@ -88,9 +88,12 @@ func (r *running) settle(name string, n int) (ids []string, token string) {
 	asked, err := svc.CreateResponse(t.Context(), who, api.ResponseCreate{Kind: "cutoff", Target: subject, Incident: in.ID, Reason: "of " + name})
 	must(err)
 
+	way, err := svc.AskTunnel(t.Context(), who, dev.ID, api.TunnelAsk{Port: 80, Minutes: 5, Reason: "of " + name})
+	must(err)
+
 	// Everything that the organisation has by now, events included.
 	ids = []string{string(org), who.ID, string(spare.ID), string(enrol.ID), string(answer.Gateway), string(dev.ID), string(sim.ID), string(assessed.ID),
-		string(in.ID), string(alert.ID), string(hold.ID), string(asked.ID)}
+		string(in.ID), string(alert.ID), string(hold.ID), string(asked.ID), string(way.ID)}
 	line, err := svc.Timeline(t.Context(), who, subject, time.Time{}, 100)
 	must(err)
 	for _, e := range line {

@@ -53,7 +53,9 @@ func start(t *testing.T, cfg trial.Config) *trial.Trial {
 	if testing.Short() {
 		t.Skip("SKIPPED, NOT TESTED: the range is left out of a short run")
 	}
-	cfg.Agent, cfg.Log = []string{agentProgram}, logTo{t}
+	if cfg.Log = (logTo{t}); cfg.Agent == nil {
+		cfg.Agent = []string{agentProgram}
+	}
 	change := cfg.Platform
 	cfg.Platform = func(c *platform.Config) {
 		c.Trust = trust.Config{CoolDown: 2 * time.Second, MaxGap: time.Second}

@@ -89,6 +89,7 @@ func Start(ctx context.Context, cfg Config) (_ *Trial, err error) {
 	}
 	pc := platform.Config{
 		DataDir: t.Data, Listen: "127.0.0.1:0", SpineListen: "127.0.0.1:0", EnrolListen: "127.0.0.1:0", Advertise: []string{"tls://198.51.100.10:4222"},
+		TunnelListen: ":0", TunnelAdvertise: platform.DemoTunnels,
 		Log: slog.New(slog.NewTextHandler(cfg.Log, nil)), Terminal: io.Discard,
 		Runner: &assess.Runner{Network: network, Probes: probe.All(), Now: time.Now},
 		Demo:   &platform.DemoConfig{Lab: cfg.Lab, Network: network, SkipAssess: !cfg.Assess, Recorded: cfg.Recorded, Speed: cfg.Speed},

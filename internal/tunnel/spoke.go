@@ -213,11 +213,11 @@ func (s *Spoke) carry(ctx context.Context, in *inner, from net.Conn) {
 	}
 	defer to.Close()
 	in.opened.Add(1)
-	join(ctx, from, to, &in.down, &in.up)
+	Join(ctx, from, to, &in.down, &in.up)
 }
 
 // Join copies both ways until both are done or ctx ends, counting bytes.
-func join(ctx context.Context, a, b net.Conn, ab, ba *atomic.Uint64) {
+func Join(ctx context.Context, a, b net.Conn, ab, ba *atomic.Uint64) {
 	stop := context.AfterFunc(ctx, func() { a.Close(); b.Close() })
 	defer stop()
 	done := make(chan struct{})

@@ -54,23 +54,25 @@ type watcher struct {
 
 // holdings is what belongs to one organisation.
 type holdings struct {
-	devices      map[ringwall.DeviceID]api.Device
-	gateways     map[ringwall.GatewayID]api.Gateway
-	sims         map[ringwall.SIMID]api.SIM
-	incidents    map[ringwall.IncidentID]api.Incident
-	responses    map[ringwall.ResponseID]api.Response
-	assessments  map[ringwall.AssessID]api.Assessment
-	examinations map[ringwall.DeviceID][]api.Examination
-	remedials    map[ringwall.RemedialID]api.Remedial
-	settings     api.AssessSettings
-	answers      map[ringwall.DeviceID]map[string]string
-	revisions    map[ringwall.DeviceID]uint64
-	users        []api.User
-	tokens       []api.APIToken
-	timeline     map[ringwall.Subject][]api.TimelineEntry // newest first
-	flows        map[ringwall.DeviceID][]api.FlowRow
-	audit        []api.AuditEntry // newest first
-	demo         *api.DemoState
+	devices        map[ringwall.DeviceID]api.Device
+	gateways       map[ringwall.GatewayID]api.Gateway
+	sims           map[ringwall.SIMID]api.SIM
+	incidents      map[ringwall.IncidentID]api.Incident
+	responses      map[ringwall.ResponseID]api.Response
+	assessments    map[ringwall.AssessID]api.Assessment
+	examinations   map[ringwall.DeviceID][]api.Examination
+	remedials      map[ringwall.RemedialID]api.Remedial
+	settings       api.AssessSettings
+	tunnels        map[ringwall.TunnelID]api.RemoteTunnel
+	tunnelSettings api.TunnelSettings
+	answers        map[ringwall.DeviceID]map[string]string
+	revisions      map[ringwall.DeviceID]uint64
+	users          []api.User
+	tokens         []api.APIToken
+	timeline       map[ringwall.Subject][]api.TimelineEntry // newest first
+	flows          map[ringwall.DeviceID][]api.FlowRow
+	audit          []api.AuditEntry // newest first
+	demo           *api.DemoState
 }
 
 var _ httpapi.Service = (*Mem)(nil)
@@ -109,6 +111,7 @@ func (m *Mem) org(id ringwall.OrgID) *holdings {
 			assessments: map[ringwall.AssessID]api.Assessment{}, timeline: map[ringwall.Subject][]api.TimelineEntry{},
 			flows:        map[ringwall.DeviceID][]api.FlowRow{},
 			examinations: map[ringwall.DeviceID][]api.Examination{}, remedials: map[ringwall.RemedialID]api.Remedial{},
+			tunnels: map[ringwall.TunnelID]api.RemoteTunnel{}, tunnelSettings: api.TunnelSettings{MaxMinutes: 120},
 			answers: map[ringwall.DeviceID]map[string]string{}, revisions: map[ringwall.DeviceID]uint64{},
 			settings: api.AssessSettings{Ranges: api.Ranges{Prefixes: []netip.Prefix{}}, Laboratories: []api.Laboratory{}},
 		}

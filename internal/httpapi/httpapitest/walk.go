@@ -34,6 +34,7 @@ func of(ids []string, kind string) []string {
 		"alert": ringwall.PrefixAlert, "incident": ringwall.PrefixIncident, "hold": ringwall.PrefixHold, "event": ringwall.PrefixEvent,
 		"user": ringwall.PrefixUser, "token": ringwall.PrefixToken, "response": ringwall.PrefixResponse, "assess": ringwall.PrefixAssess,
 		"exam": ringwall.PrefixExam, "remedial": ringwall.PrefixRemedial,
+		"tunnel": ringwall.PrefixTunnel, "group": ringwall.PrefixGroup, "rollout": ringwall.PrefixRollout, "template": ringwall.PrefixTemplate,
 	}[kind]
 	var out []string
 	for _, id := range ids {

@@ -61,6 +61,8 @@ func NewWorld(now func() time.Time) *World {
 	defer w.mu.Unlock()
 	w.furnish(w.org(house), house, t)
 	w.abroad(w.org(foreign), foreign, t)
+	w.fillTunnels(house, t, w.GoodCamera, w.BadCamera, w.House)
+	w.fillTunnels(foreign, t, "", "", "")
 	w.IDs = IDs{Own: w.idsOf(house), Foreign: w.idsOf(foreign)}
 	return w
 }
@@ -85,6 +87,9 @@ func (m *Mem) idsOf(org ringwall.OrgID) []string {
 		ids = append(ids, string(k))
 	}
 	for k := range h.assessments {
+		ids = append(ids, string(k))
+	}
+	for k := range h.tunnels {
 		ids = append(ids, string(k))
 	}
 	for k := range h.remedials {
