@@ -208,6 +208,9 @@ func (a *Agent) Tasks() []task.Task {
 	if a.posture != nil {
 		tasks = append(tasks, task.Func("posture", a.posture.run))
 	}
+	if (a.cfg.Mappings == MappingsDelete || a.cfg.Mappings == MappingsTell) && a.cfg.Uplink != "" {
+		tasks = append(tasks, task.Func("mappings", a.mappings))
+	}
 	if a.cfg.Radius != "" {
 		tasks = append(tasks, task.Func("radius", a.sims.listen))
 	}

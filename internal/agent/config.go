@@ -33,8 +33,9 @@ type Config struct {
 	Host bool
 	// Inspect starts the inspector.
 	Inspect bool
-	// Mappings asks the router upstream for its port mappings.
-	Mappings bool
+	// Mappings is what is done about port mappings of the router upstream that lead
+	// to us: MappingsDelete, MappingsTell, or MappingsOff, which is what "" means.
+	Mappings string
 
 	// DNS are the addresses at which the DNS guard answers, such as
 	// "10.77.0.1:53". None means that no guard is run.
@@ -89,6 +90,11 @@ const inspectPort = 7786
 const tick = time.Minute
 
 func (c Config) withDefaults() (Config, error) {
+	switch c.Mappings {
+	case "", MappingsOff, MappingsTell, MappingsDelete:
+	default:
+		return c, ringwall.Errorf(ringwall.Invalid, "-mappings is %.20q, want delete, tell or off", c.Mappings)
+	}
 	if c.Host {
 		if c.Bridge != "" || len(c.LAN) > 0 || c.Radius != "" || c.Masquerade {
 			return c, &ringwall.Error{Code: ringwall.Invalid, Text: "a device forwards nothing for others", Hint: "leave out -bridge, -lan, -masquerade and -radius, or -host"}

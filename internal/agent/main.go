@@ -205,7 +205,7 @@ func runFlags(fs *flag.FlagSet, c *Config, asJSON, verbose *bool) {
 	fs.BoolVar(&c.Masquerade, "masquerade", false, "hide devices behind the uplink's address")
 	fs.Var((*list)(&c.DNS), "dns", "`addresses` at which the DNS guard answers, such as 10.77.0.1:53; none = no guard")
 	fs.BoolVar(&c.Inspect, "inspect", false, "look inside flows where the policy asks for it; without, what only that could allow is refused")
-	fs.BoolVar(&c.Mappings, "mappings", true, "ask the router upstream which ports it maps, and have mappings to devices taken away")
+	fs.StringVar(&c.Mappings, "mappings", MappingsDelete, "what to do about ports that the router upstream maps to us: `delete`, tell, or off")
 	fs.StringVar(&c.Radius, "radius", "", "`address` at which RADIUS accounting tells who has which address, such as 10.0.0.1:1813")
 	fs.StringVar(&c.RadiusSecret, "radius-secret-file", "", "`file` with the secret shared with the RADIUS client")
 	fs.StringVar(&c.IMSIFile, "imsi-file", "", "`file` with the IMSI of this machine's own modem")
