@@ -1,0 +1,486 @@
+// Package ctest proves the C client: it is built with the sanitizers and run
+// against the platform's real MQTT door, and its decisions are compared with
+// those of package policy.
+package ctest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"io"
+	mrand "math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/flow"
+	"github.com/ringwall/ringwall/internal/identity"
+	"github.com/ringwall/ringwall/internal/mqttport"
+	"github.com/ringwall/ringwall/internal/policy"
+	"github.com/ringwall/ringwall/internal/segment"
+)
+
+const golden = "../../../api/testdata/terminal/"
+
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "ringwall-ctest-")
+	if err != nil {
+		return "", err
+	}
+	out := filepath.Join(dir, "harness")
+	// The SDK itself is C99; the harness needs POSIX beside it.
+	for _, f := range []string{"../policy.c", "../client.c"} {
+		b, err := exec.Command("gcc", "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-fsanitize=address,undefined",
+			"-fno-sanitize-recover=all", "-g", "-O1", "-c", f, "-o", filepath.Join(dir, filepath.Base(f)+".o")).CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("compiling %s: %w\n%s", f, err, b)
+		}
+	}
+	b, err := exec.Command("gcc", "-std=gnu99", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1",
+		"-o", out, "testdata/harness.c", filepath.Join(dir, "policy.c.o"), filepath.Join(dir, "client.c.o")).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("linking: %w\n%s", err, b)
+	}
+	return out, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if out, err := build(); err == nil {
+		os.RemoveAll(filepath.Dir(out))
+	}
+	os.Exit(code)
+}
+
+func harness(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("gcc"); err != nil {
+		t.Skip("SKIPPED, NOT TESTED: gcc is not here; the C client was neither compiled nor run")
+	}
+	out, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestGolden_bothWriteTheSame(t *testing.T) {
+	if b, err := exec.Command(harness(t), "golden", golden+"batch.bin").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+}
+
+func TestWild_garbageHarmsNobody(t *testing.T) {
+	b, err := exec.Command(harness(t), "wild", golden+"policy.bin", golden+"answer.bin", "30000").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	t.Logf("%s", b)
+}
+
+// TestExample_compiles compiles the example with OpenSSL where that is here.
+func TestExample_compiles(t *testing.T) {
+	harness(t)
+	if b, err := exec.Command("sh", "-c", "echo '#include <openssl/evp.h>' | gcc -E - >/dev/null").CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED, NOT TESTED: the headers of OpenSSL are not here: %.100s", b)
+	}
+	out := filepath.Join(t.TempDir(), "terminal")
+	b, err := exec.Command("gcc", "-std=gnu99", "-Wall", "-Wextra", "-Werror", "-o", out, "../example/terminal.c", "../policy.c", "../client.c", "-lssl", "-lcrypto").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+}
+
+var (
+	addrs = []string{"203.0.113.5", "203.0.113.9", "203.0.114.1", "198.51.100.7", "10.0.0.9", "127.0.0.1", "2001:db8::1", "::ffff:203.0.113.5"}
+	nets  = []string{"203.0.113.0/24", "203.0.113.9/32", "0.0.0.0/0", "198.51.100.0/25", "203.0.112.0/20", "10.0.0.0/8", "2001:db8::/32"}
+	hosts = []string{"a.example", "b.a.example", "*.a.example", "c2.example", "*.example"}
+	ports = [][]api.PortRange{nil, {{First: 443, Last: 443}}, {{First: 1, Last: 100}, {First: 8000, Last: 9000}}}
+)
+
+func pick[T any](r *mrand.Rand, from []T) T { return from[r.IntN(len(from))] }
+
+func randomTerm(r *mrand.Rand, i int) api.Term {
+	t := api.Term{ID: fmt.Sprint("t", i), Action: pick(r, []api.Action{api.Allow, api.Allow, api.Deny}), Direction: pick(r, []api.Direction{api.FromDevice, api.ToDevice}),
+		Proto: pick(r, []string{"tcp", "udp", "icmp", "any"})}
+	if t.Proto != "icmp" {
+		t.Ports = pick(r, ports)
+	}
+	if r.IntN(2) == 0 {
+		t.Direction, t.Domain = api.FromDevice, pick(r, hosts)
+	} else {
+		t.CIDR = netip.MustParsePrefix(pick(r, nets))
+	}
+	return t
+}
+
+// TestDecide_asPackagePolicy compares the decisions of the C client with those of
+// the one function that all of Ringwall decides by.
+func TestDecide_asPackagePolicy(t *testing.T) {
+	bin := harness(t)
+	r := mrand.New(mrand.NewPCG(1, 2))
+	total, passed := 0, 0
+	for round := range 60 {
+		d := api.Desired{Version: api.Version, Org: "org_x", Gateway: "gw_x", Generation: 1, Issued: time.Unix(1_790_000_000, 0)}
+		dev := api.DevicePolicy{Device: "dev_x", Mode: pick(r, []ringwall.Mode{ringwall.Learn, ringwall.Shadow, ringwall.Enforce, ringwall.Enforce}), Trust: pick(r, []ringwall.Trust{ringwall.T0, ringwall.T1, ringwall.T2, ringwall.T3, ringwall.T4})}
+		for i := range r.IntN(6) {
+			dev.Terms = append(dev.Terms, randomTerm(r, i))
+		}
+		for i := range r.IntN(4) {
+			d.Remediation = append(d.Remediation, randomTerm(r, 100+i))
+		}
+		d.Devices = []api.DevicePolicy{dev}
+		held := ringwall.Unrestricted
+		if round%5 == 0 {
+			held = pick(r, []ringwall.Restriction{ringwall.Quarantine, ringwall.Cutoff})
+			d.Holds = []api.Hold{{ID: "hld_x", Device: "dev_x", Do: held}}
+		}
+		p, err := d.Terminal("dev_x", d.Issued)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := p.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "policy")
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var in bytes.Buffer
+		var want []string
+		for range 200 {
+			f := policy.Flow{Direction: pick(r, []api.Direction{api.FromDevice, api.ToDevice}), Proto: pick(r, []string{"tcp", "udp", "icmp"})}
+			port := pick(r, []uint16{443, 80, 8080, 22})
+			addr := netip.MustParseAddr(pick(r, addrs))
+			dir, name := 0, "-"
+			f.Remote, f.Local = netip.AddrPortFrom(addr, port), netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), 1)
+			if f.Direction == api.ToDevice {
+				dir = 1
+				f.Remote, f.Local = netip.AddrPortFrom(addr, 1), netip.AddrPortFrom(f.Local.Addr(), port)
+			}
+			if r.IntN(3) > 0 {
+				name = strings.ReplaceAll(pick(r, hosts), "*", "X")
+				f.Names = []string{name}
+			}
+			proto := map[string]int{"tcp": 6, "udp": 17, "icmp": 1}[f.Proto]
+			fmt.Fprintf(&in, "%d %d %s %d %s %d\n", dir, proto, addr, port, name, d.Issued.Unix())
+			v := policy.Decide(dev, held, d.Remediation, f)
+			bare := f
+			bare.Names = nil
+			w := policy.Decide(dev, held, d.Remediation, bare)
+			inside := addr.Unmap().IsPrivate() || addr.Unmap().IsLoopback()
+			if v.Pass && !v.Would && (v.Reason == policy.ReasonAllow || v.Reason == policy.ReasonRemediation) && inside && (!w.Pass || w.Would) {
+				v = policy.Verdict{Reason: "rebinding"}
+				if dev.Mode == ringwall.Shadow && w.Reason != policy.ReasonQuarantine {
+					v.Pass, v.Would = true, true
+				}
+			}
+			want = append(want, fmt.Sprintf("%d %d %s", bit(v.Pass), bit(v.Would), v.Reason))
+			total++
+			passed += bit(v.Pass)
+		}
+		questions := strings.Split(strings.TrimSpace(in.String()), "\n")
+		cmd := exec.Command(bin, "decide", file)
+		cmd.Stdin = &in
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		got := strings.Split(strings.TrimSpace(string(out)), "\n")
+		if len(got) != len(want) {
+			t.Fatalf("%d answers to %d questions: %.200s", len(got), len(want), out)
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Fatalf("round %d: %q: C says %q, Go %q\nmode %s, trust %s, held %s\nterms %+v\nremediation %+v", round, questions[i], got[i], want[i], dev.Mode, dev.Trust, held, dev.Terms, d.Remediation)
+			}
+		}
+	}
+	if passed == 0 || passed == total {
+		t.Errorf("%d of %d flows pass: nothing was compared", passed, total)
+	}
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// site is the platform of one terminal: authority, door, store of reports.
+type site struct {
+	t     *testing.T
+	org   ringwall.OrgID
+	gw    ringwall.GatewayID
+	store *segment.Store
+	port  *mqttport.Port
+	key   ed25519.PrivateKey
+	relay net.Listener // plain sockets in, mutual TLS out
+
+	mu     sync.Mutex
+	doc    api.Desired
+	forged bool
+}
+
+func newSite(t *testing.T) *site {
+	s := &site{t: t, org: ringwall.OrgID(ringwall.NewID(ringwall.PrefixOrg, time.Now())), gw: ringwall.GatewayID(ringwall.NewID(ringwall.PrefixGateway, time.Now()))}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	auth, err := identity.OpenAuthority(t.TempDir(), time.Now)
+	must(err)
+	s.store, err = segment.Open(t.TempDir(), segment.Config{})
+	must(err)
+	t.Cleanup(func() { s.store.Close() })
+	_, s.key, err = ed25519.GenerateKey(rand.Reader)
+	must(err)
+	cert, err := auth.Server([]string{"127.0.0.1"})
+	must(err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	s.port, err = mqttport.New(mqttport.Config{Listener: l, TLS: &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: auth.Pool()}, Desk: s})
+	must(err)
+	t.Cleanup(s.port.Close)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(err)
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	must(err)
+	own, err := auth.SignGateway(s.org, s.gw, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))
+	must(err)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	must(err)
+	pair, err := tls.X509KeyPair(own.PEM, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	must(err)
+	s.relay, err = net.Listen("tcp", "127.0.0.1:0")
+	must(err)
+	t.Cleanup(func() { s.relay.Close() })
+	go func() {
+		for {
+			in, err := s.relay.Accept()
+			if err != nil {
+				return
+			}
+			out, err := tls.Dial("tcp", s.port.Addr().String(), &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: auth.Pool(), ServerName: "127.0.0.1"})
+			if err != nil {
+				in.Close()
+				continue
+			}
+			go func() { _, _ = io.Copy(out, in); out.Close() }()
+			go func() { _, _ = io.Copy(in, out); in.Close() }()
+		}
+	}()
+	s.doc = api.Desired{
+		Version: api.Version, Org: s.org, Gateway: s.gw, Generation: 1, Issued: time.Now(),
+		Devices: []api.DevicePolicy{{
+			Device: ringwall.DeviceID(ringwall.NewID(ringwall.PrefixDevice, time.Now())), Mode: ringwall.Enforce, Trust: ringwall.T3,
+			Terms: []api.Term{{ID: "api", Action: api.Allow, Direction: api.FromDevice, Domain: "api.example", Proto: "tcp"}},
+		}},
+	}
+	return s
+}
+
+func (s *site) Admit(_ context.Context, cert *x509.Certificate) (ringwall.OrgID, ringwall.GatewayID, error) {
+	return identity.GatewayOf(cert)
+}
+
+func (s *site) Report(ctx context.Context, org ringwall.OrgID, gw ringwall.GatewayID, b api.Batch) (api.BatchAck, error) {
+	return s.store.Ingest(ctx, org, gw, b)
+}
+
+func (s *site) Desired(context.Context, ringwall.OrgID, ringwall.GatewayID, api.DesiredRequest) (api.DesiredAnswer, error) {
+	return api.DesiredAnswer{}, nil
+}
+
+func (s *site) Terminal(_ context.Context, _ ringwall.OrgID, _ ringwall.GatewayID, have uint64) (*api.SignedTerminal, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if have == s.doc.Generation {
+		return nil, nil
+	}
+	p, err := s.doc.Terminal(s.doc.Devices[0].Device, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	signed, err := api.SignTerminal(p, "k", s.key)
+	if s.forged {
+		signed.Sig[3] ^= 1
+	}
+	return &signed, err
+}
+
+func (s *site) change(f func(*api.Desired)) {
+	s.mu.Lock()
+	s.doc.Generation++
+	f(&s.doc)
+	gen := s.doc.Generation
+	s.mu.Unlock()
+	s.port.Poke(s.org, s.gw, gen)
+}
+
+// terminal is the harness as it runs as a client.
+type terminal struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	in  io.Writer
+	out *bufio.Scanner
+	key ed25519.PublicKey
+}
+
+func (s *site) run(mqtt int, epoch string, keep string) *terminal {
+	s.t.Helper()
+	host, port, _ := net.SplitHostPort(s.relay.Addr().String())
+	cmd := exec.Command(harness(s.t), "client", host, port, string(s.org), string(s.gw), fmt.Sprint(mqtt), epoch, keep)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	timer := time.AfterFunc(60*time.Second, func() { _ = cmd.Process.Kill() })
+	s.t.Cleanup(func() { timer.Stop(); _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	c := &terminal{t: s.t, cmd: cmd, in: in, out: bufio.NewScanner(out), key: s.key.Public().(ed25519.PublicKey)}
+	c.out.Buffer(nil, 1<<20)
+	return c
+}
+
+// until returns the next line that begins with what; it verifies signatures that
+// are asked about on the way.
+func (c *terminal) until(what string) string {
+	c.t.Helper()
+	line, ok := c.next(what)
+	if !ok {
+		c.t.Fatalf("the terminal ended before %q", what)
+	}
+	return line
+}
+
+// ends waits until the terminal has ended well.
+func (c *terminal) ends() {
+	c.t.Helper()
+	for ok := true; ok; {
+		_, ok = c.next("")
+	}
+	if err := c.cmd.Wait(); err != nil {
+		c.t.Errorf("the terminal ended with %v", err)
+	}
+}
+
+func (c *terminal) next(what string) (string, bool) {
+	for c.out.Scan() {
+		line := c.out.Text()
+		if rest, ok := strings.CutPrefix(line, "verify "); ok {
+			f := strings.Fields(rest)
+			msg, _ := hex.DecodeString(f[1])
+			sig, _ := hex.DecodeString(f[2])
+			fmt.Fprintln(c.in, bit(f[0] != "k" || !ed25519.Verify(c.key, msg, sig)))
+			continue
+		}
+		if strings.HasPrefix(line, what) {
+			return line, true
+		}
+	}
+	return "", false
+}
+
+func TestClient_againstTheDoor(t *testing.T) {
+	harness(t)
+	for _, mqtt := range []int{4, 5} {
+		t.Run(fmt.Sprint("MQTT ", mqtt), func(t *testing.T) {
+			s := newSite(t)
+			keep := filepath.Join(t.TempDir(), "policy")
+			c := s.run(mqtt, "77", keep)
+			if got := c.until("connected"); got != "connected 0" {
+				t.Fatal(got)
+			}
+			if got := c.until("changed"); got != "changed 1 2 0" {
+				t.Fatal(got)
+			}
+			if got := c.until("acked"); got != "acked 77 2 " {
+				t.Fatal(got)
+			}
+			var flows []flow.Record
+			n := 0
+			if _, err := s.store.Scan(t.Context(), segment.Cursor{}, func(_ ringwall.GatewayID, _ ringwall.OrgID, r api.Record) error {
+				n++
+				if r.Kind == api.RecordFlow {
+					var f flow.Record
+					if err := f.UnmarshalBinary(r.Bin); err != nil {
+						return err
+					}
+					flows = append(flows, f)
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			// The decision was made before the first policy had come.
+			if n != 2 || len(flows) != 1 || flows[0].Name != "api.example" || flows[0].Verdict != flow.Refused || flows[0].Reason != "no-policy" {
+				t.Errorf("stored: %d records, %+v", n, flows)
+			}
+			// A forged policy is not taken, and the connection goes on.
+			s.mu.Lock()
+			s.forged = true
+			s.mu.Unlock()
+			s.change(func(d *api.Desired) { d.Devices[0].Mode = ringwall.Learn })
+			if got := c.until("poll"); got != "poll -4" {
+				t.Errorf("a forged policy: %s", got)
+			}
+			s.mu.Lock()
+			s.forged = false
+			s.mu.Unlock()
+			s.change(func(d *api.Desired) {
+				d.Devices[0].Mode = ringwall.Enforce
+				d.Holds = []api.Hold{{ID: "hld_1", Device: d.Devices[0].Device, Do: ringwall.Quarantine}}
+			})
+			if got := c.until("changed"); got != "changed 3 2 1" {
+				t.Errorf("quarantine: %s", got)
+			}
+			s.change(func(d *api.Desired) { d.Holds[0].Do = ringwall.Cutoff })
+			if got := c.until("changed"); got != "changed 4 2 2" {
+				t.Errorf("cutoff: %s", got)
+			}
+			c.ends()
+			// The next run begins with what was kept, also when the platform has an
+			// older one now.
+			s.mu.Lock()
+			s.doc.Generation, s.doc.Holds = 2, nil
+			s.mu.Unlock()
+			c = s.run(mqtt, "77", keep)
+			if got := c.until("restored"); got != "restored 0" {
+				t.Errorf("restoring: %s", got)
+			}
+			if got := c.until("connected"); got != "connected 0" {
+				t.Error(got)
+			}
+			c.ends() // it is still cut off
+		})
+	}
+}
