@@ -18,6 +18,8 @@ import (
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
+func mustPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
 func ports(p ...uint16) []api.PortRange {
 	var out []api.PortRange
 	for i := 0; i+1 < len(p); i += 2 {
