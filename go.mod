@@ -52,6 +52,7 @@ require (
 	github.com/mochi-mqtt/server/v2 v2.7.9 // indirect
 	github.com/package-url/packageurl-go v0.1.7 // indirect
 	github.com/rs/xid v1.4.0 // indirect
+	github.com/smallstep/pkcs7 v0.2.1 // indirect
 	golang.zx2c4.com/wintun v0.0.0-20230126152724-0fa3db229ce2 // indirect
 	golang.zx2c4.com/wireguard v0.0.0-20260522210424-ecfc5a8d5446 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect

@@ -16,8 +16,10 @@
 // YANG modules, and actions inside matches as in the same example.
 //
 // Parse checks form, not truth. The signature (RFC 8520 section 13) is a CMS
-// structure in another file: the package tells where it is said to be and
-// verifies nothing. A description can only ever narrow what an owner allows.
+// structure in another file; CheckSignature says what is known of it, and keeps
+// "does not hold", "by somebody unknown" and "could not be looked at" apart. A
+// description can only ever narrow what an owner allows, signed or not, until a
+// person has approved it.
 //
 // Names are not resolved, no address is asked: the package does no I/O, keeps
 // no state and starts no goroutine. Standards: RFC 8520 sections 2, 3 and 8;
