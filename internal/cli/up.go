@@ -22,6 +22,7 @@ import (
 // upFlags are the flags of "ringwall up".
 type upFlags struct {
 	data, listen, spine, enrol    string
+	mqtt                          string
 	tunnelListen, tunnelAdvertise string
 	names, advertise, usage       []string
 	org                           string
@@ -51,6 +52,7 @@ elsewhere recordings of it are played through the same code. Nothing on the host
 	fl.StringVar(&f.data, "data", "", "data directory (default: ringwall-data here; with --demo a temporary one)")
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8080", "console and API; TLS unless on loopback")
 	fl.StringVar(&f.spine, "spine-listen", "127.0.0.1:4222", "where gateways connect (mutual TLS)")
+	fl.StringVar(&f.mqtt, "mqtt", "", "where terminals and applications with the SDK connect by MQTT (mutual TLS), such as 0.0.0.0:8883; off by default")
 	fl.StringVar(&f.enrol, "enrol-listen", "127.0.0.1:8443", "where gateways enrol (TLS)")
 	fl.StringVar(&f.tunnelListen, "tunnel-listen", "", "UDP port for tunnels to devices, such as :51820; none = no tunnels")
 	fl.StringVar(&f.tunnelAdvertise, "tunnel-advertise", "", "where gateways find it, host:port (default: the first --name, or the host of the spine)")
@@ -120,7 +122,7 @@ func runUp(ctx context.Context, env Env, f upFlags) error {
 	}
 	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: level}))
 	cfg := platform.Config{
-		DataDir: f.data, Listen: f.listen, Plain: f.plain, SpineListen: f.spine, EnrolListen: f.enrol, Names: f.names, Advertise: f.advertise,
+		DataDir: f.data, Listen: f.listen, Plain: f.plain, SpineListen: f.spine, MQTTListen: f.mqtt, EnrolListen: f.enrol, Names: f.names, Advertise: f.advertise,
 		TunnelListen: f.tunnelListen, TunnelAdvertise: f.tunnelAdvertise,
 		Org: f.org, Keep: f.keep, Terminal: env.Stderr, Log: log, Now: env.Now,
 	}

@@ -37,6 +37,12 @@ func OpenSigner(dir string) (*Signer, error) {
 // Sign signs d.
 func (s *Signer) Sign(d api.Desired) (api.Signed, error) { return api.Sign(d, s.id, s.key) }
 
+// SignTerminal signs the policy of a constrained terminal, with the same key in
+// another context.
+func (s *Signer) SignTerminal(t api.TerminalPolicy) (api.SignedTerminal, error) {
+	return api.SignTerminal(t, s.id, s.key)
+}
+
 // Keys returns the public keys that gateways trust, by id.
 func (s *Signer) Keys() map[string][]byte {
 	return map[string][]byte{s.id: s.key.Public().(ed25519.PublicKey)}

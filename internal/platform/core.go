@@ -33,6 +33,7 @@ type core struct {
 	// authority signs gateways; spineAddrs is where they find the spine.
 	authority  *identity.Authority
 	spineAddrs []string
+	mqtt       mqttDoor
 	// tunnelDoor is what gateways are told of the platform's end of tunnels.
 	tunnelDoor tunnelDoor
 	log        *slog.Logger

@@ -223,7 +223,7 @@ func (d *gatewayDesk) renew(ctx context.Context, org ringwall.OrgID, gw ringwall
 		return nil, err
 	}
 	return &api.EnrolAnswer{
-		Org: org, Gateway: gw, Certificate: string(cert.PEM), CA: string(d.authority.Certificate()), Spine: d.spineAddrs, SigningKeys: d.signer.Keys(),
+		Org: org, Gateway: gw, Certificate: string(cert.PEM), CA: string(d.authority.Certificate()), Spine: d.spineAddrs, SigningKeys: d.signer.Keys(), MQTT: d.mqtt.addrs,
 	}, nil
 }
 

@@ -60,6 +60,9 @@ type Config struct {
 	EnrolListen string
 	// SpineListen is where gateways connect; "" = 127.0.0.1:4222. Always TLS.
 	SpineListen string
+	// MQTTListen is where terminals and applications with the SDK connect by MQTT;
+	// "" = nowhere. Always mutual TLS.
+	MQTTListen string
 	// Names are the host names and addresses under which the platform is
 	// reached; certificates carry them. Those it listens on are added.
 	Names []string
@@ -192,6 +195,9 @@ func New(ctx context.Context, cfg Config) (_ *Platform, err error) {
 	}
 	if p.door, err = net.Listen("tcp", cfg.EnrolListen); err != nil {
 		return nil, ringwall.Errorf(ringwall.Unavailable, "listening on %q for enrolment: %w", cfg.EnrolListen, err)
+	}
+	if err := p.openMQTT(); err != nil {
+		return nil, err
 	}
 	return p, p.assemble(ctx)
 }
@@ -336,6 +342,9 @@ func (p *Platform) Close() error {
 	}
 	if p.service != nil && p.tunnels != nil {
 		errs = append(errs, p.tunnels.hub.Close())
+	}
+	if p.service != nil {
+		p.mqtt.close()
 	}
 	if p.conn != nil {
 		p.conn.Close()

@@ -58,6 +58,9 @@ func (p *Platform) tasks() []task.Task {
 	for _, u := range p.cfg.Usage {
 		tasks = append(tasks, task.Func("usage", func(ctx context.Context, ready func()) error { ready(); return p.follow(ctx, u) }))
 	}
+	if p.mqtt.port != nil {
+		tasks = append(tasks, task.Func("mqtt", p.mqtt.port.Run))
+	}
 	if p.cfg.Demo != nil {
 		tasks = append(tasks, task.Func("demo", p.runDemo))
 	}

@@ -215,7 +215,7 @@ func (s *service) Enrol(ctx context.Context, req api.EnrolRequest) (api.EnrolAns
 		}
 		t.compose(gw)
 		out = api.EnrolAnswer{
-			Org: claim.Org, Gateway: gw, Certificate: string(cert.PEM), CA: string(s.authority.Certificate()), Spine: s.spineAddrs, SigningKeys: s.signer.Keys(),
+			Org: claim.Org, Gateway: gw, Certificate: string(cert.PEM), CA: string(s.authority.Certificate()), Spine: s.spineAddrs, SigningKeys: s.signer.Keys(), MQTT: s.mqtt.addrs,
 		}
 		return t.tell(scope, ringwall.EventGatewayEnrol, ringwall.Subject{Kind: ringwall.SubjectGateway, ID: string(gw)}, string(claim.ID),
 			note{Key: "timeline.gateway.enrolled", Params: map[string]string{"name": name}})
