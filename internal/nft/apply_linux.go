@@ -109,18 +109,21 @@ func (f *Firewall) apply(p policy.Plan) (hash string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if !intact || gen == 0 || f.rules == nil || now != gen && now != gen+1 {
-		if f.rules, err = f.readRulesHash(); err != nil {
+	if !intact || now != gen && now != gen+1 {
+		if ok, err := f.intact(); err != nil {
 			return "", err
+		} else if !ok {
+			f.in = nil
+			return "", errDrift
 		}
 	}
 	next.gen = now
 	return f.acknowledge(next, &c)
 }
 
-// still reports whether the kernel holds the skeleton as it should be. gen is the
-// number of the last transaction if it was ours, so that nothing can have changed;
-// then nothing is read.
+// still reports whether the kernel holds the skeleton as it should be, as of the
+// transaction gen. Where that was the last and ours, nothing can have changed and
+// nothing is read.
 func (f *Firewall) still() (intact bool, gen uint32, err error) {
 	now, err := f.wire.generation()
 	if err != nil {
@@ -130,7 +133,7 @@ func (f *Firewall) still() (intact bool, gen uint32, err error) {
 		return true, now, nil
 	}
 	intact, err = f.intact()
-	return intact, 0, err
+	return intact, now, err
 }
 
 // rebuild replaces a damaged skeleton by an empty one, closed: its rules follow
@@ -198,6 +201,7 @@ func (f *Firewall) put(next *force, c *change, pruned []dynChange) error {
 		f.in = nil // not known whether it is as before
 		return refused(err)
 	}
+	f.keepCounts()
 	if f.cfg.Fast != nil && len(offer) > 0 {
 		f.cfg.Fast.LiveTokens(offer)
 	}
@@ -246,6 +250,9 @@ func (f *Firewall) acknowledge(next *force, c *change) (string, error) {
 		f.in = nil
 		return "", fmt.Errorf("%w: %w", errDrift, err)
 	}
+	for _, m := range next.gone {
+		delete(f.past, m)
+	}
 	next.settle()
 	f.in = next
 	f.hash = next.sums.hash(f.rules)
@@ -257,16 +264,19 @@ func (f *Firewall) towards(old *force, p policy.Plan) (*force, change, func(*cha
 	next := &force{plan: p, standby: old.standby, macs: old.macs, sums: old.sums, pending: map[uint32]standing{}, counted: map[policy.MAC]int{}}
 	var c change
 	del, add := f.noting(&c.del), f.noting(&c.add)
-	if len(old.plan.Devices) == 0 && old.sums.n == 0 {
+	if old.sums.n == 0 {
+		n := 0
+		for i := range p.Devices {
+			n += roughly(&p.Devices[i])
+		}
+		c.add = make([]changed, 0, n)
 		f.fixed(func(set string, fam family, e element) { next.sums.add(f.sets[setID{fam, set}], &e) })
+		f.cfg.common(add, &p)
 	} else {
 		var was, is items = items{}, items{}
 		f.cfg.common(f.take(was), &old.plan)
 		f.cfg.common(f.take(is), &p)
 		c.between(was, is)
-	}
-	if old.sums.n == 0 {
-		f.cfg.common(add, &p)
 	}
 	type pair struct {
 		a, b *policy.Device
@@ -442,7 +452,8 @@ func (f *Firewall) Hash(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	rules, err := f.readRulesHash()
+	before := f.rules
+	ok, err := f.intact()
 	if err != nil {
 		return "", err
 	}
@@ -454,11 +465,12 @@ func (f *Firewall) Hash(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	rules := f.rules
 	hash := got.hash(rules)
 	switch {
 	case f.in == nil:
 	case got.same(&f.in.sums):
-		if string(rules) == string(f.rules) {
+		if f.in.gen = 0; ok && string(rules) == string(before) {
 			f.in.gen = gen
 		}
 	default:
@@ -539,7 +551,24 @@ func (f *Firewall) send(c *change) error {
 	if err := f.wire.commit(&b); err != nil {
 		return refused(err)
 	}
+	f.keepCounts()
 	return nil
+}
+
+// keepCounts adds what tokens had counted when they ended, which the kernel told
+// as it took them away.
+func (f *Firewall) keepCounts() {
+	for _, e := range f.wire.ended {
+		n := f.past[e.mark]
+		to := &n.PassedUp
+		if e.down {
+			to = &n.PassedDown
+		}
+		to.Packets += e.count.Packets
+		to.Bytes += e.count.Bytes
+		f.past[e.mark] = n
+	}
+	f.wire.ended = f.wire.ended[:0]
 }
 
 // restrictUnknown is Restrict where it is not known what the kernel holds: after
@@ -563,11 +592,13 @@ func (f *Firewall) restrictUnknown(mark uint32, r ringwall.Restriction) error {
 		if _, err := f.wire.lookup(t, []element{{key: num(mark)}}, func(e *found) { token = u32(string(e.val)) &^ flowPending }); err != nil {
 			return fmt.Errorf("restricting mark %d: %w", mark, err)
 		}
-		fast := f.sets[setID{fam, setFast}]
-		if _, err := f.wire.lookup(fast, []element{{key: num(token)}}, func(*found) {
-			c.del = append(c.del, changed{fast, element{key: num(token)}})
-		}); err != nil {
-			return fmt.Errorf("restricting mark %d: %w", mark, err)
+		for _, name := range []string{setFastUp, setFastDown} {
+			fast := f.sets[setID{fam, name}]
+			if _, err := f.wire.lookup(fast, []element{{key: num(token)}}, func(*found) {
+				c.del = append(c.del, changed{fast, element{key: num(token)}})
+			}); err != nil {
+				return fmt.Errorf("restricting mark %d: %w", mark, err)
+			}
 		}
 	}
 	if state == 0 {

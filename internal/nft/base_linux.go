@@ -45,7 +45,7 @@ func newSkeleton(c site) skeleton {
 	s.id = hex.EncodeToString(h.Sum(nil)[:8])
 	n := 0
 	for _, d := range s.chains {
-		s.wantChains = append(s.wantChains, describe(d.family, d.chain(&nftables.Table{})))
+		s.wantChains = append(s.wantChains, d.describe())
 		for range d.rules {
 			s.wantTags[d.family] = append(s.wantTags[d.family], d.name+" "+string(tag(s.id, n)))
 			n++
@@ -62,6 +62,15 @@ func byChain(a, b string) int {
 	ca, _, _ := strings.Cut(a, " ")
 	cb, _, _ := strings.Cut(b, " ")
 	return strings.Compare(ca, cb)
+}
+
+// describe is what readRules says of the chain.
+func (d chainDef) describe() string {
+	c := d.chain(&nftables.Table{})
+	if c.Hooknum == nil {
+		return describe(d.family, d.name)
+	}
+	return describeBase(d.family, d.name, uint32(*c.Hooknum), d.priority, string(c.Type), uint32(*c.Policy))
 }
 
 // chain returns the definition for the library.
@@ -122,26 +131,19 @@ func (f *Firewall) finish() error {
 	return nil
 }
 
-// intact reports whether the kernel holds the skeleton as it should be.
+// intact reports whether the kernel holds the skeleton as it should be. What it
+// read it keeps.
 func (f *Firewall) intact() (bool, error) {
-	chains, err := f.readChains()
+	l, err := f.readRules()
 	if err != nil {
 		return false, err
 	}
-	if !slices.Equal(chains, f.skel.wantChains) {
+	f.rules = l.hash
+	if !slices.Equal(l.chains, f.skel.wantChains) {
 		return false, nil
 	}
 	for _, fam := range f.families() {
-		rules, err := f.readRules(fam)
-		if err != nil {
-			return false, err
-		}
-		var tags []string
-		for _, r := range rules {
-			tags = append(tags, r.chain+" "+r.tag)
-		}
-		slices.SortStableFunc(tags, byChain)
-		if !slices.Equal(tags, f.skel.wantTags[fam]) {
+		if !slices.Equal(l.tags[fam], f.skel.wantTags[fam]) {
 			return false, nil
 		}
 	}

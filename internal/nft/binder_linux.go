@@ -25,13 +25,17 @@ func binderChains(c site, b binder, shared bool) []chainDef {
 		// Whoever seeks a gateway to open a port in; the mark is the device's.
 		add("r_mapping", concat(sampleAll(c, "refused:"+ReasonPortMapping), one(rule(count(), drop())))...)
 	}
+	kind := func(t uint8) exprs { return rule(meta(expr.MetaKeyPKTTYPE, r0), eq(r0, []byte{t})) }
 	udp := func(load func(uint32) exprs, port uint16) exprs {
-		return rule(load(r0), eq(r0, be16(port)))
+		return rule(l4(unix.IPPROTO_UDP), load(r0), eq(r0, be16(port)))
 	}
+	// To one: the input hook has the word on what a server or a seeker sends to the
+	// gateway alone, and ports are isolated.
 	add("known"+b.suffix,
-		rule(meta(expr.MetaKeyL4PROTO, r0), neq(r0, []byte{unix.IPPROTO_UDP}), accept()),
+		rule(kind(unix.PACKET_OTHERHOST), accept()), // the bridge's own MAC, mostly
+		rule(kind(unix.PACKET_HOST), accept()),
 		rule(udp(sport, v.dhcpTo), goTo("r_"+ReasonRogue)), // a server of addresses on a device
-		rule(udp(dport, 1900), goTo("r_mapping")),          // SSDP, mostly to all
+		rule(udp(dport, 1900), goTo("r_mapping")),          // SSDP
 		accept())
 	if b.ip == ipv6 {
 		out = append(out, discoveryChains(c, b, v)...)

@@ -56,6 +56,7 @@ func (f *Firewall) Counters(ctx context.Context) (map[uint32]Counts, error) {
 	}
 	ofIP := func(k []byte) (uint32, bool) { m, ok := byIP[string(k)]; return m, ok }
 	ofMAC := func(k []byte) (uint32, bool) { m, ok := byMAC[string(pad(k))]; return m, ok }
+	ofToken := func(k []byte) (uint32, bool) { return u32(string(k)) & markBits, len(k) == 4 }
 	ofMark := func(k []byte) (uint32, bool) { return u32(string(k)), len(k) == 4 }
 	for _, fam := range routed() {
 		for _, x := range []struct {
@@ -63,6 +64,8 @@ func (f *Firewall) Counters(ctx context.Context) (map[uint32]Counts, error) {
 			mark func([]byte) (uint32, bool)
 			to   func(*Counts) *Count
 		}{
+			{setFastUp, ofToken, func(c *Counts) *Count { return &c.PassedUp }},
+			{setFastDown, ofToken, func(c *Counts) *Count { return &c.PassedDown }},
 			{setUp, ofIP, func(c *Counts) *Count { return &c.PassedUp }},
 			{setDown, ofIP, func(c *Counts) *Count { return &c.PassedDown }},
 			{setRefused, ofMark, func(c *Counts) *Count { return &c.Refused }},
@@ -81,6 +84,11 @@ func (f *Firewall) Counters(ctx context.Context) (map[uint32]Counts, error) {
 			return nil, err
 		}
 	}
+	for m, n := range f.past {
+		if c, ok := out[m]; ok {
+			out[m] = c.plus(n)
+		}
+	}
 	if f.cfg.Fast == nil {
 		return out, nil
 	}
@@ -89,14 +97,17 @@ func (f *Firewall) Counters(ctx context.Context) (map[uint32]Counts, error) {
 		return nil, fmt.Errorf("reading the counters of the faster way: %w", err)
 	}
 	for m, n := range fast {
-		c := out[m]
-		for _, x := range []struct{ to, from *Count }{
-			{&c.PassedUp, &n.PassedUp}, {&c.PassedDown, &n.PassedDown}, {&c.Refused, &n.Refused}, {&c.Would, &n.Would}, {&c.Forged, &n.Forged},
-		} {
-			x.to.Packets += x.from.Packets
-			x.to.Bytes += x.from.Bytes
-		}
-		out[m] = c
+		out[m] = out[m].plus(n)
 	}
 	return out, nil
+}
+
+func (c Counts) plus(n Counts) Counts {
+	for _, x := range []struct{ to, from *Count }{
+		{&c.PassedUp, &n.PassedUp}, {&c.PassedDown, &n.PassedDown}, {&c.Refused, &n.Refused}, {&c.Would, &n.Would}, {&c.Forged, &n.Forged},
+	} {
+		x.to.Packets += x.from.Packets
+		x.to.Bytes += x.from.Bytes
+	}
+	return c
 }

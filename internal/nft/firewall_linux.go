@@ -47,8 +47,9 @@ type Firewall struct {
 	rules   []byte // hash of the rules as they were last read
 	hash    string // of the last Apply
 	restore []Consumption
-	conn    *nftables.Conn // for chains and sets
-	wire    *wire          // for elements
+	past    map[uint32]Counts // of tokens that have ended
+	conn    *nftables.Conn    // for chains and sets
+	wire    *wire             // for elements
 
 	bindMu   sync.Mutex // guards what follows
 	binder   *wire
@@ -80,7 +81,7 @@ func Open(c Config) (*Firewall, error) {
 			return nil, ringwall.Errorf(ringwall.Invalid, "service with protocol %d: want 6 or 17", s.Proto)
 		}
 	}
-	f := &Firewall{cfg: site{Config: c}, defs: setDefs(c), sets: map[setID]*setDef{}}
+	f := &Firewall{cfg: site{Config: c}, defs: setDefs(c), sets: map[setID]*setDef{}, past: map[uint32]Counts{}}
 	for i := range f.defs {
 		f.sets[f.defs[i].id()] = &f.defs[i]
 	}

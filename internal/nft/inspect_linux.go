@@ -64,7 +64,6 @@ func inspectChains(c site, v ipv) []chainDef {
 
 	out = append(out, chainDef{family: v.family, name: "steer", hook: nftables.ChainHookPrerouting, priority: steerPriority, open: true, rules: []exprs{
 		rule(hasMark(steerMark|inspectMark), markWith(steerMark|inspectMark, 0)), // nobody else's to set
-		rule(ct(expr.CtKeyMARK, r0), in(setFast, r0), accept()),
 		rule(iifname(r0), eq(r0, ifname("lo")), accept()),
 		rule(localTo(), accept()),
 		rule(ourFlow, exprs{&expr.Socket{Key: expr.SocketKeyTransparent, Register: r0}}, eq(r0, []byte{1}), markWith(0, steerMark), accept()),

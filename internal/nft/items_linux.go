@@ -266,7 +266,8 @@ func (c *site) stand(p put, d *policy.Device, s standing) {
 		p(setLive, f, element{key: cat(m, num(s.token))})
 		p(setLive, f, element{key: cat(m, num(s.token|flowBoth))})
 		if s.fast(d) {
-			p(setFast, f, element{key: num(s.token)})
+			p(setFastUp, f, element{key: num(s.token)})
+			p(setFastDown, f, element{key: num(s.token)})
 		}
 	}
 }

@@ -166,11 +166,11 @@ func forwardChains(c site, v ipv) []chainDef {
 			drop(),
 		}},
 		{family: f, name: "up", rules: []exprs{
-			rule(direction(original), ct(expr.CtKeyMARK, r0), in(setFast, r0), v.saddr(r0), in(setUp, r0), accept()),
+			rule(direction(original), ct(expr.CtKeyMARK, r0), in(setFastUp, r0), accept()),
 			goTo("slow"),
 		}},
 		{family: f, name: "down", rules: []exprs{
-			rule(direction(replied), ct(expr.CtKeyMARK, r0), in(setFast, r0), v.daddr(r0), in(setDown, r0), accept()),
+			rule(direction(replied), ct(expr.CtKeyMARK, r0), in(setFastDown, r0), accept()),
 			goTo("slow"),
 		}},
 		{family: f, name: "forward", hook: nftables.ChainHookForward, rules: []exprs{

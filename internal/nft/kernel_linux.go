@@ -1,10 +1,11 @@
 package nft
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"slices"
 	"strings"
 
@@ -71,6 +72,56 @@ func (f *Firewall) families() []family {
 	return []family{ipv4, ipv6}
 }
 
+// laid is the chains and rules that the kernel holds.
+type laid struct {
+	chains []string            // described, sorted
+	tags   map[family][]string // "chain tag", by chain, in their order
+	hash   []byte              // of all, but for what counters count
+}
+
+// readRules reads the chains and rules of our tables. A chain or rule of a table
+// of another name is none of ours.
+func (f *Firewall) readRules() (laid, error) {
+	l := laid{tags: map[family][]string{}}
+	h := sha256.New()
+	type rawRule struct{ chain, line string }
+	var all []rawRule
+	for _, fam := range f.families() {
+		_, err := f.wire.dumpTable(msgGetChain, msgNewChain, fam, func(body []byte) error {
+			text, table, err := parseChain(fam, body)
+			if err == nil && table == TableName {
+				l.chains = append(l.chains, text)
+			}
+			return err
+		})
+		if err == nil {
+			_, err = f.wire.dumpTable(msgGetRule, msgNewRule, fam, func(body []byte) error {
+				r, table, err := parseRule(body)
+				if err == nil && table == TableName {
+					l.tags[fam] = append(l.tags[fam], r.chain+" "+r.tag)
+					all = append(all, rawRule{string(fam) + " " + r.chain, r.tag + " " + r.exprs})
+				}
+				return err
+			})
+		}
+		if errors.Is(err, unix.ENOENT) {
+			err = nil // no table: nothing is read
+		}
+		if err != nil {
+			return laid{}, fmt.Errorf("reading rules: %w", err)
+		}
+		slices.SortStableFunc(l.tags[fam], byChain)
+	}
+	slices.Sort(l.chains)
+	writeField(h, l.chains...)
+	slices.SortStableFunc(all, func(a, b rawRule) int { return strings.Compare(a.chain, b.chain) })
+	for _, r := range all {
+		writeField(h, r.chain, r.line)
+	}
+	l.hash = h.Sum(nil)
+	return l, nil
+}
+
 // rawRule is one rule as the kernel tells it.
 type rawRule struct {
 	chain string
@@ -78,126 +129,73 @@ type rawRule struct {
 	exprs string // without counters
 }
 
-// readRules returns the rules of one of our tables, chain by chain in their
-// order. Counters are left out: what they count is no part of a rule.
-func (f *Firewall) readRules(fam family) ([]rawRule, error) {
-	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: f.nsFD()})
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	attrs, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: []byte(TableName + "\x00")}})
-	if err != nil {
-		return nil, err
-	}
-	msgs, err := c.Execute(netlink.Message{
-		Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE, Flags: netlink.Request | netlink.Dump},
-		Data:   append([]byte{byte(f.table(fam).Family), unix.NFNETLINK_V0, 0, 0}, attrs...),
+// parseRule reads one rule. Counters are left out: what they count is no part of
+// it.
+func parseRule(b []byte) (r rawRule, table string, err error) {
+	err = eachAttr(b, func(typ uint16, data []byte) error {
+		switch typ {
+		case unix.NFTA_RULE_TABLE:
+			table = text(data)
+		case unix.NFTA_RULE_CHAIN:
+			r.chain = text(data)
+		case unix.NFTA_RULE_USERDATA:
+			r.tag = string(data)
+		case unix.NFTA_RULE_EXPRESSIONS:
+			kept := make([]byte, 0, len(data))
+			err := eachAttr(data, func(_ uint16, expr []byte) error {
+				if !bytes.Contains(expr, []byte("counter\x00")) {
+					kept = append(kept, expr...)
+				}
+				return nil
+			})
+			r.exprs = string(kept)
+			return err
+		}
+		return nil
 	})
-	if err != nil {
-		if errors.Is(err, unix.ENOENT) {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("reading rules: %w", err)
-	}
-	var out []rawRule
-	for _, m := range msgs {
-		if len(m.Data) < 4 {
-			continue
-		}
-		r, table, err := parseRule(m.Data[4:])
-		if err != nil {
-			return nil, fmt.Errorf("reading rules: %w", err)
-		}
-		if table == TableName {
-			out = append(out, r)
-		}
-	}
-	return out, nil
+	return r, table, err
 }
 
-func parseRule(b []byte) (r rawRule, table string, err error) {
-	ad, err := netlink.NewAttributeDecoder(b)
-	if err != nil {
-		return r, "", err
-	}
-	for ad.Next() {
-		switch ad.Type() {
-		case unix.NFTA_RULE_TABLE:
-			table = ad.String()
-		case unix.NFTA_RULE_CHAIN:
-			r.chain = ad.String()
-		case unix.NFTA_RULE_USERDATA:
-			r.tag = string(ad.Bytes())
-		case unix.NFTA_RULE_EXPRESSIONS:
-			ad.Nested(func(list *netlink.AttributeDecoder) error {
-				for list.Next() {
-					raw := list.Bytes()
-					if !strings.Contains(string(raw), "counter\x00") {
-						r.exprs += string(raw)
-					}
+// text is a string attribute.
+func text(b []byte) string { return strings.TrimRight(string(b), "\x00") }
+
+// parseChain reads one chain and describes it.
+func parseChain(fam family, b []byte) (described, table string, err error) {
+	var name, typ string
+	var hook, priority, policy uint32
+	based := false
+	err = eachAttr(b, func(t uint16, data []byte) error {
+		switch {
+		case t == unix.NFTA_CHAIN_TABLE:
+			table = text(data)
+		case t == unix.NFTA_CHAIN_NAME:
+			name = text(data)
+		case t == unix.NFTA_CHAIN_TYPE:
+			typ = text(data)
+		case t == unix.NFTA_CHAIN_POLICY && len(data) >= 4:
+			policy = binary.BigEndian.Uint32(data)
+		case t == unix.NFTA_CHAIN_HOOK:
+			based = true
+			return eachAttr(data, func(t uint16, data []byte) error {
+				switch {
+				case t == unix.NFTA_HOOK_HOOKNUM && len(data) >= 4:
+					hook = binary.BigEndian.Uint32(data)
+				case t == unix.NFTA_HOOK_PRIORITY && len(data) >= 4:
+					priority = binary.BigEndian.Uint32(data)
 				}
 				return nil
 			})
 		}
+		return nil
+	})
+	if !based {
+		return describe(fam, name), table, err
 	}
-	return r, table, ad.Err()
+	return describeBase(fam, name, hook, int32(priority), typ, policy), table, err
 }
 
-// readChains describes the chains of our tables.
-func (f *Firewall) readChains() ([]string, error) {
-	var out []string
-	for _, fam := range f.families() {
-		chains, err := f.conn.ListChainsOfTableFamily(f.table(fam).Family)
-		if err != nil {
-			return nil, fmt.Errorf("reading chains: %w", err)
-		}
-		for _, c := range chains {
-			if c.Table == nil || c.Table.Name != TableName {
-				continue
-			}
-			out = append(out, describe(fam, c))
-		}
-	}
-	slices.Sort(out)
-	return out, nil
-}
+func describe(fam family, name string) string { return fmt.Sprintf("%s %s", fam, name) }
 
-func describe(fam family, c *nftables.Chain) string {
-	if c.Hooknum == nil || c.Priority == nil {
-		return fmt.Sprintf("%s %s", fam, c.Name)
-	}
-	p := nftables.ChainPolicyAccept
-	if c.Policy != nil {
-		p = *c.Policy
-	}
-	return fmt.Sprintf("%s %s hook %d priority %d type %s policy %d", fam, c.Name, *c.Hooknum, *c.Priority, c.Type, p)
-}
-
-// readRulesHash returns the hash of the chains and rules.
-func (f *Firewall) readRulesHash() ([]byte, error) {
-	h := sha256.New()
-	if err := f.sumRules(h); err != nil {
-		return nil, err
-	}
-	return h.Sum(nil), nil
-}
-
-func (f *Firewall) sumRules(h hash.Hash) error {
-	chains, err := f.readChains()
-	if err != nil {
-		return err
-	}
-	writeField(h, chains...)
-	for _, fam := range f.families() {
-		rules, err := f.readRules(fam)
-		if err != nil {
-			return err
-		}
-		slices.SortStableFunc(rules, func(a, b rawRule) int { return strings.Compare(a.chain, b.chain) })
-		for _, r := range rules {
-			writeField(h, string(fam), r.chain, r.tag, r.exprs)
-		}
-	}
-	return nil
+func describeBase(fam family, name string, hook uint32, priority int32, typ string, policy uint32) string {
+	return fmt.Sprintf("%s %s hook %d priority %d type %s policy %d", fam, name, hook, priority, typ, policy)
 }

@@ -49,6 +49,7 @@ type setDef struct {
 	role     role
 	interval bool
 	token    bool                               // it numbers the changes of the past, which are no policy
+	counts   bool                               // packets, though not of role counter
 	elements func(Config) []nftables.SetElement // of a fixed set
 }
 
@@ -77,7 +78,9 @@ const (
 	setState = "state" // mark : policy.State
 	setToken = "token" // mark : connection mark of flows that the policy allowed
 	setLive  = "live"  // mark . connection mark: accepted without another look
-	setFast  = "fast"  // connection mark: of flows to the outside of devices that enforce and have no limit
+	// Connection marks of flows to the outside of devices that enforce and have no
+	// limit, counted by the way that packets go.
+	setFastUp, setFastDown = "fast_up", "fast_down"
 
 	setAllow, setAllowI          = "allow", "allow_range"
 	setDenyI                     = "deny_range"
@@ -190,7 +193,8 @@ func setDefs(c Config) []setDef {
 		add(setDef{name: setState, key: list(m), data: list(stateType())})
 		add(setDef{name: setToken, key: list(m), data: list(m), token: true})
 		add(setDef{name: setLive, key: list(m, m), token: true})
-		add(setDef{name: setFast, key: list(m), token: true})
+		add(setDef{name: setFastUp, key: list(m), token: true, counts: true})
+		add(setDef{name: setFastDown, key: list(m), token: true, counts: true})
 		add(setDef{name: setRem, key: end[1:]})
 		add(setDef{name: setRemI, key: end[1:], interval: true})
 		add(setDef{name: setRemNoI, key: end[1:], interval: true})
@@ -257,6 +261,7 @@ func (d *setDef) set(t *nftables.Table) *nftables.Set {
 	if d.data != nil {
 		s.DataType = d.data[0]
 	}
+	s.Counter = d.counts
 	switch d.role {
 	case dynamic:
 		s.HasTimeout, s.Size = true, maxDynamic

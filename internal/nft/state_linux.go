@@ -94,12 +94,29 @@ type changed struct {
 
 func (c *change) empty() bool { return len(c.del)+len(c.add) == 0 }
 
-// adder and remover return functions that note elements of c.
+// noting returns a function that notes elements in a list.
 func (f *Firewall) noting(to *[]changed) put {
+	var room []byte // of keys: one by one they would keep the collector busy
+	keep := func(b []byte) []byte {
+		if len(b) == 0 {
+			return nil
+		}
+		if cap(room)-len(room) < len(b) {
+			room = make([]byte, 0, 64<<10)
+		}
+		n := len(room)
+		room = append(room, b...)
+		return room[n:len(room):len(room)]
+	}
 	return func(set string, fam family, e element) {
-		e.key, e.end = slices.Clone(e.key), slices.Clone(e.end)
+		e.key, e.end = keep(e.key), keep(e.end)
 		*to = append(*to, changed{f.sets[setID{fam, set}], e})
 	}
+}
+
+// roughly is how many elements a device has, at least.
+func roughly(d *policy.Device) int {
+	return 16 + len(d.Allow) + len(d.Deny) + len(d.InAllow) + len(d.InDeny) + len(d.Inspect)
 }
 
 // between notes what turns one group of elements into another.

@@ -22,6 +22,15 @@ type wire struct {
 	fd  int
 	seq uint32
 	buf []byte // of what is received
+
+	ended []ended // by the last commits, until they are taken
+}
+
+// ended is what a counting token had counted when it was taken away.
+type ended struct {
+	mark  uint32
+	down  bool
+	count Count
 }
 
 // Sizes of the socket's buffers. The kernel fills one message of a dump up to 32
@@ -268,10 +277,14 @@ func (b *batch) empty() bool { return len(b.renew)+len(b.del)+len(b.add) == 0 }
 
 // Message types, with their subsystem.
 const (
-	msgNewElem = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWSETELEM
-	msgGetElem = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETSETELEM
-	msgDelElem = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELSETELEM
-	msgGetGen  = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN
+	msgNewElem  = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWSETELEM
+	msgGetElem  = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETSETELEM
+	msgDelElem  = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELSETELEM
+	msgGetRule  = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE
+	msgNewRule  = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWRULE
+	msgGetChain = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETCHAIN
+	msgNewChain = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWCHAIN
+	msgGetGen   = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN
 )
 
 func appendList(b []byte, typ, flags uint16, seq uint32, d *setDef, list []byte) []byte {
@@ -316,10 +329,14 @@ func (w *wire) commit(b *batch) error {
 			typ, flags = msgDelElem, unix.NLM_F_REQUEST
 		}
 		for _, p := range parts {
+			echo := uint16(0)
+			if i == 1 && p.set.counts {
+				echo = unix.NLM_F_ECHO // tell what they had counted to the very end
+			}
 			for _, l := range append(p.full, p.open) {
 				w.seq++
 				last = len(out)
-				out = appendList(out, typ, flags, w.seq, p.set, l)
+				out = appendList(out, typ, flags|echo, w.seq, p.set, l)
 			}
 		}
 	}
@@ -332,6 +349,9 @@ func (w *wire) commit(b *batch) error {
 	}
 	for done := false; !done; {
 		err := w.receive(func(h msgHeader, body []byte) error {
+			if h.typ == msgDelElem && len(body) >= 4 {
+				return w.end(body[4:])
+			}
 			if h.typ != unix.NLMSG_ERROR {
 				return nil
 			}
@@ -346,6 +366,25 @@ func (w *wire) commit(b *batch) error {
 		}
 	}
 	return nil
+}
+
+// end notes what elements had counted that were taken away.
+func (w *wire) end(body []byte) error {
+	down := false
+	err := eachAttr(body, func(typ uint16, data []byte) error {
+		if typ == unix.NFTA_SET_ELEM_LIST_SET {
+			down = text(data) == setFastDown
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return eachElement(body, func(e *found) {
+		if e.counter != nil && e.counter.Packets > 0 {
+			w.ended = append(w.ended, ended{u32(string(e.key)) & markBits, down, *e.counter})
+		}
+	})
 }
 
 // Reading.
@@ -384,9 +423,29 @@ func (e *found) comment() string {
 // came in between, of whatever set and by whomever: then something may have
 // been told twice or not at all.
 func (w *wire) dump(d *setDef, do func(e *found)) (whole bool, err error) {
+	whole, err = w.list(msgNewElem, func(seq uint32) []byte {
+		return appendList(nil, msgGetElem, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, seq, d, nil)
+	}, func(body []byte) error { return eachElement(body, do) })
+	if err != nil {
+		return false, fmt.Errorf("reading set %q: %w", d.name, err)
+	}
+	return whole, nil
+}
+
+// dumpTable calls do for every chain or rule of our table of a family.
+func (w *wire) dumpTable(get, answer uint16, fam family, do func(body []byte) error) (whole bool, err error) {
+	return w.list(answer, func(seq uint32) []byte {
+		b := header(nil, get, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, seq, fam.number(), 0)
+		return finishMessage(attr(b, 1, []byte(TableName+"\x00")), 0) // the table's name is attribute 1 of both
+	}, do)
+}
+
+// list sends a request for a dump and calls do for each answer, without its
+// header.
+func (w *wire) list(answer uint16, request func(seq uint32) []byte, do func(body []byte) error) (whole bool, err error) {
 	w.drain()
 	w.seq++
-	if err := w.send(appendList(nil, msgGetElem, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, w.seq, d, nil)); err != nil {
+	if err := w.send(request(w.seq)); err != nil {
 		return false, err
 	}
 	whole = true
@@ -401,13 +460,13 @@ func (w *wire) dump(d *setDef, do func(e *found)) (whole bool, err error) {
 				done = true
 			case h.typ == unix.NLMSG_ERROR:
 				return errnoOf(body)
-			case h.typ == msgNewElem && len(body) >= 4:
-				return eachElement(body[4:], do)
+			case h.typ == answer && len(body) >= 4:
+				return do(body[4:])
 			}
 			return nil
 		})
 		if err != nil {
-			return false, fmt.Errorf("reading set %q: %w", d.name, err)
+			return false, err
 		}
 	}
 	return whole, nil
