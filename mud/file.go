@@ -158,6 +158,7 @@ type Rule struct {
 	Peer     Peer
 	// Remote and Local are the ports of the other side and of the device.
 	Remote, Local Ports
+	ICMP          *ICMP
 	TLS           []TLSProfile
 	Action        Action
 }
@@ -183,7 +184,7 @@ func (f *File) Rules() []Rule {
 func (e ACE) rule(a ACL, outbound bool) Rule {
 	r := Rule{
 		List: a.Name, Entry: e.Name, Outbound: outbound, Family: a.Family, Protocol: e.Protocol,
-		Peer: e.Peer, TLS: e.TLS, Action: e.Action,
+		Peer: e.Peer, ICMP: e.ICMP, TLS: e.TLS, Action: e.Action,
 		Net: e.Src, Name: e.SrcName, Remote: e.SrcPorts, Local: e.DstPorts, Opens: e.Direction == FromDevice,
 	}
 	if outbound {
