@@ -17,6 +17,7 @@
 package broker
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"crypto/tls"
@@ -45,10 +46,18 @@ const (
 	maxSubscriptions   = 256
 	maxStore           = 4 << 30
 	maxMemory          = 64 << 20
-	authTime           = 5 // seconds for TLS and for the client's first word
-	writeTime          = 10 * time.Second
-	pingEvery          = 30 * time.Second
-	startTime          = 20 * time.Second
+	authTime           = 10 // seconds for TLS and for the client's first word, its turn included
+	// handshakes is how many TLS handshakes go on at once. The others wait: when ten
+	// thousand come together and all are worked on, each takes so long that none
+	// is done in time. So many let clients a quarter of a second away come in at
+	// a thousand a second.
+	handshakes = 256
+	// turnTime is the longest turn: those who begin handshakes to hold all turns
+	// must begin hundreds a second, and still keep nobody out.
+	turnTime = time.Second
+	writeTime  = 10 * time.Second
+	pingEvery  = 30 * time.Second
+	startTime  = 20 * time.Second
 )
 
 // Grant is what a client may do.
@@ -158,8 +167,31 @@ func listenOptions(opts *server.Options, cfg Config) error {
 	t := cfg.TLS.Clone()
 	t.ClientAuth = tls.RequireAndVerifyClientCert
 	t.MinVersion = tls.VersionTLS13
+	t.GetConfigForClient = turns(t.GetConfigForClient, handshakes)
 	opts.TLSConfig, opts.TLS, opts.TLSVerify, opts.TLSHandshakeFirst, opts.TLSTimeout = t, true, true, true, authTime
 	return nil
+}
+
+// turns lets n handshakes go on at once. A handshake's context ends with it,
+// whatever came of it; whoever dawdles gives up his turn and goes on beside.
+func turns(next func(*tls.ClientHelloInfo) (*tls.Config, error), n int) func(*tls.ClientHelloInfo) (*tls.Config, error) {
+	slots := make(chan struct{}, n)
+	return func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		select {
+		case slots <- struct{}{}:
+		case <-hello.Context().Done():
+			return nil, hello.Context().Err()
+		}
+		turn, over := context.WithTimeout(hello.Context(), turnTime)
+		context.AfterFunc(turn, func() {
+			over()
+			<-slots
+		})
+		if next == nil {
+			return nil, nil
+		}
+		return next(hello)
+	}
 }
 
 // Addr returns the address that gateways connect to; nil when there is none.

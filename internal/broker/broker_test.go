@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -379,4 +380,83 @@ func TestABigMessageIsRefusedClearly(t *testing.T) {
 	if !a.Connected() {
 		t.Error("it cost the connection")
 	}
+}
+
+// A gateway that is refused more than once, because the platform has too much to
+// do or does not know it yet, comes back when it is let in again.
+func TestAGatewayThatIsRefusedTriesAgain(t *testing.T) {
+	n := newNetwork(t)
+	addr := n.b.Addr().String()
+	c := n.gateway("gw_late")
+	n.b.Close()
+	var refusals atomic.Int64
+	enough := make(chan struct{})
+	cert, err := n.ca.Server(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := broker.Start(broker.Config{Dir: t.TempDir(), Listen: addr, TLS: &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: n.ca.Pool()},
+		Verify: func(*x509.Certificate) (broker.Grant, error) {
+			if k := refusals.Add(1); k < 3 {
+				return broker.Grant{}, ringwall.Errorf(ringwall.Unavailable, "too much to do")
+			} else if k == 3 {
+				close(enough)
+			}
+			return broker.GatewayGrant(org, "gw_late"), nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.Close)
+	select {
+	case <-enough:
+	case <-time.After(time.Minute):
+		t.Fatalf("the gateway gave up after %d refusals", refusals.Load())
+	}
+	n.wait("reconnection", c.Connected)
+}
+
+// Strangers who begin handshakes and leave them hanging keep nobody out.
+func TestHangingHandshakesKeepNobodyOut(t *testing.T) {
+	n := newNetwork(t)
+	hello := clientHello(t)
+	for range 600 {
+		c, err := net.Dial("tcp", n.b.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write(hello); err != nil {
+			t.Fatal(err)
+		}
+	}
+	up := make(chan bool, 10)
+	cfg := n.config("gw_honest")
+	cfg.Changed = func(there bool) { up <- there }
+	c, err := spine.Dial(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	select {
+	case <-up:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the gateway did not come in")
+	}
+}
+
+// clientHello returns the first words of a TLS client.
+func clientHello(t *testing.T) []byte {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	go func() {
+		_ = tls.Client(ours, &tls.Config{InsecureSkipVerify: true}).Handshake() // it ends when the pipe is closed
+	}()
+	defer ours.Close()
+	b := make([]byte, 64<<10)
+	k, err := theirs.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[:k]
 }

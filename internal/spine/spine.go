@@ -55,6 +55,9 @@ const (
 	receiveBytes    = 128 << 20
 	// serveTime is what one answer may take: no client waits longer.
 	serveTime = 30 * time.Second
+	// connectTime is what a connection may take: as long as the server's own bound,
+	// for when a whole fleet comes at once it lets each wait for its turn.
+	connectTime = 10 * time.Second
 	// sessions bounds the TLS sessions that are kept for the next connection.
 	sessions  = 4
 	pingEvery = 20 * time.Second // two missed answers end the connection
@@ -129,7 +132,10 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	opts := []nats.Option{
 		nats.Name(cfg.Name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2),
-		nats.CustomReconnectDelay(backoff), nats.Timeout(5 * time.Second), nats.DrainTimeout(5 * time.Second),
+		nats.CustomReconnectDelay(backoff), nats.Timeout(connectTime), nats.DrainTimeout(5 * time.Second),
+		// A server that refuses may only be overwhelmed: without this, two refusals in a row
+		// would be the end, and the gateway gone until somebody starts it anew.
+		nats.IgnoreAuthErrorAbort(),
 		nats.ConnectHandler(func(*nats.Conn) { log.Info("spine connected"); changed(true) }),
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("spine connected again"); changed(true) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("spine connection lost", "err", err); changed(false) }),
