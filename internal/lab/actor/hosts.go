@@ -104,9 +104,13 @@ func loader(e *Env) (Ops, error) {
 	})}, nil
 }
 
-// command plays the command server: it hears beacons and orders them to wait.
+// command plays the command server: it hears beacons and orders them to wait,
+// and beside it a pool for which bots mine.
 func command(e *Env) (Ops, error) {
 	var calls atomic.Uint64
+	if err := pool(e); err != nil {
+		return nil, err
+	}
 	l, err := net.Listen("tcp4", net.JoinHostPort(e.Addr.String(), "48101"))
 	if err != nil {
 		return nil, err
@@ -199,6 +203,9 @@ func attacker(e *Env) (Ops, error) {
 	ops := Ops{
 		"guess": op(func(ctx context.Context, c attack.GuessConfig) (any, error) {
 			return b.run(ctx, func(ctx context.Context) (any, error) { return attack.Guess(ctx, c) })
+		}),
+		"exploit": op(func(ctx context.Context, c attack.ExploitConfig) (any, error) {
+			return b.run(ctx, func(ctx context.Context) (any, error) { return attack.Exploit(ctx, c) })
 		}),
 		"video": op(func(ctx context.Context, c StrangerConfig) (any, error) {
 			return b.run(ctx, func(ctx context.Context) (any, error) { return stranger(ctx, c) })

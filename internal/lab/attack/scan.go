@@ -24,6 +24,8 @@ type ScanConfig struct {
 	// Duration and MaxPackets bound it; both must be set.
 	Duration   time.Duration `json:"duration"`
 	MaxPackets int           `json:"maxPackets"`
+	// Interval makes a scan slow: one target each, on telnet's port; 0 = as its kind does.
+	Interval time.Duration `json:"interval,omitempty"`
 }
 
 // ScanPlan is what a scan drew from its seed.
@@ -119,6 +121,10 @@ func (s *scanner) draw() ScanPlan {
 	p := ScanPlan{SourcePort: uint16(1024 + s.rng.IntN(64000))}
 	if s.c.Kind == Mirai {
 		p.Ports, p.Order, p.Rate, p.Fixed, p.SeqIsDst = []uint16{miraiMain, miraiOther}, "random", miraiRate, true, true
+		return p
+	}
+	if s.c.Interval > 0 {
+		p.Ports, p.Order, p.Rate = []uint16{miraiMain}, "random", float64(time.Second)/float64(s.c.Interval)
 		return p
 	}
 	ports := slices.Clone(strangePorts[:])

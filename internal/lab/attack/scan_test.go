@@ -121,3 +121,18 @@ func TestScanConfig_check_bounds(t *testing.T) {
 		}
 	}
 }
+
+func TestScan_slowly(t *testing.T) {
+	s := newScanner(ScanConfig{Kind: Unknown, Seed: 3, Interval: 12 * time.Second, Range: netip.MustParsePrefix("198.18.0.0/15")})
+	seen := map[netip.Addr]bool{}
+	for range 20 {
+		p := s.next()
+		if p.wait != 12*time.Second || p.dst.Port() != 23 {
+			t.Fatalf("waits %s for %s", p.wait, p.dst)
+		}
+		seen[p.dst.Addr()] = true
+	}
+	if len(seen) < 19 {
+		t.Errorf("%d targets of 20 packets", len(seen))
+	}
+}
