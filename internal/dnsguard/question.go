@@ -72,7 +72,7 @@ func (g *Guard) answer(ctx context.Context, from source, req *dns.Msg) *dns.Msg 
 		return say(refused, reasonResolver, dns.RcodeNameError)
 	}
 	gr := tab.grant(who, name)
-	if !gr.resolve && len(gr.denied) == 0 {
+	if !gr.resolve && !gr.closes() {
 		return say(refused, gr.reason, dns.RcodeNameError)
 	}
 	base := gr.base
@@ -123,7 +123,7 @@ func (g *Guard) release(ctx context.Context, from source, q dns.Question, up *dn
 	who := tab.asker(from)
 	report.Device = who.id
 	gr := tab.grant(who, report.Name)
-	if !gr.resolve && len(gr.denied) == 0 {
+	if !gr.resolve && !gr.closes() {
 		return say(refused, gr.reason, dns.RcodeNameError)
 	}
 	inside := tab.inside
@@ -146,7 +146,7 @@ func (g *Guard) release(ctx context.Context, from source, q dns.Question, up *dn
 		return say(refused, reasonDenied, dns.RcodeNameError)
 	}
 	now := g.cfg.Uptime()
-	opens := len(gr.services)+len(gr.remedies) > 0
+	opens := len(gr.services)+len(gr.remedies)+len(gr.watched) > 0
 	list, ok := g.room(ctx, tab, who, gr, report.Name, ans.addrs, now)
 	if !ok && opens {
 		return say(refused, reasonTooMany, dns.RcodeServerFailure)

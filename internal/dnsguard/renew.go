@@ -130,6 +130,10 @@ func (g *Guard) bindings(tab *table, who asker, gr grant, name string, a netip.A
 		out = append(out, b)
 		b.Remediation = false
 	}
+	if len(gr.watched) > 0 {
+		b.Services = gr.watched
+		out = append(out, b)
+	}
 	if len(gr.denied) > 0 {
 		b.Services, b.Denied = gr.denied, true
 		out = append(out, b)

@@ -94,8 +94,10 @@ func (t *table) asker(from source) asker {
 type grant struct {
 	resolve bool   // answer it
 	reason  string // why not, or why though it would not be
-	// services are opened to the asker, remedies in quarantine, denied is closed.
-	services, remedies, denied []policy.Service
+	// services are opened to the asker, remedies in quarantine, denied is closed,
+	// watched goes to the inspector whatever opens it, since a term that denies looks
+	// inside there.
+	services, remedies, denied, watched []policy.Service
 	// private services are open at addresses inside too.
 	private []policy.Service
 	// raw answers are passed on as they are, inside addresses too.
@@ -150,7 +152,14 @@ func (t *table) grant(a asker, name string) grant {
 		}
 		return g
 	}
-	g := grant{resolve: ok, denied: res.Deny, base: wildcard(a.names, name)}
+	g := grant{resolve: ok, base: wildcard(a.names, name)}
+	for _, s := range res.Deny {
+		if s.Inspect {
+			g.watched = append(g.watched, s)
+		} else {
+			g.denied = append(g.denied, s)
+		}
+	}
 	if ok {
 		g.services = res.Allow
 	}
@@ -162,8 +171,7 @@ func (t *table) grant(a asker, name string) grant {
 		r, _ := policy.Resolve(private, name)
 		g.private = r.Allow
 	}
-	inspects := func(s policy.Service) bool { return s.Inspect }
-	g.looks = slices.ContainsFunc(res.Allow, inspects) || slices.ContainsFunc(res.Deny, inspects)
+	g.looks = len(g.watched) > 0 || slices.ContainsFunc(res.Allow, func(s policy.Service) bool { return s.Inspect })
 	switch {
 	case ok:
 	case a.state == policy.StateShadow:
@@ -203,6 +211,10 @@ func wildcard(names []policy.Name, name string) (base string) {
 func (a asker) denies(name string) bool {
 	return slices.ContainsFunc(a.names, func(n policy.Name) bool { return n.Deny && !n.Inspect && policy.MatchName(n.Pattern, name) })
 }
+
+// closes reports whether the addresses of a name are to be found though it is
+// not answered: to close them, or have them watched.
+func (g *grant) closes() bool { return len(g.denied)+len(g.watched) > 0 }
 
 // named reports whether a term allows this very name, not one below a wildcard.
 func (a asker) named(name string) bool {
