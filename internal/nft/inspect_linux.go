@@ -20,7 +20,7 @@ const (
 	// rule and the table of routes are set up by Base.
 	steerMark = 1 << 29
 	// inspectMark is the bit of the mark of sockets of the inspector.
-	inspectMark = 1 << 30
+	inspectMark = policy.InspectMark
 	// steerPriority is behind the translation of addresses (-100).
 	steerPriority = -90
 	// SteerTable is the number of the table of routes, and of the rule that leads
