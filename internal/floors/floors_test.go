@@ -27,7 +27,7 @@ var floorOf = [][]string{
 	0: {"."},
 	1: {
 		"api", "cdr", "flow", "firmware/...", "mud", "internal/audit", "internal/task", "internal/durable", "internal/retry",
-		"internal/packet", "internal/capture", "internal/sharedtest", "internal/passivedns", "internal/zeeklog", "internal/powercut/...", "internal/floors", "internal/netns/...", "internal/i18n", "internal/digest", "internal/known", "internal/radius", "internal/resolved", "internal/rulefile", "internal/strict",
+		"internal/packet", "internal/capture", "internal/sharedtest", "internal/passivedns", "internal/zeeklog", "internal/powercut/...", "internal/floors", "internal/netns/...", "internal/i18n", "internal/digest", "internal/known", "internal/radius", "internal/httpone", "internal/resolved", "internal/rulefile", "internal/strict",
 	},
 	2: {
 		"internal/meter/...", "internal/registry/...", "internal/assess/...", "internal/identity/...", "internal/trust/...", "internal/policy/...",
@@ -36,7 +36,7 @@ var floorOf = [][]string{
 	3: {
 		"internal/sqlstore/...", "internal/spine/...", "internal/broker/...", "internal/segment/...", "internal/nft/...",
 		"internal/dnsguard/...", "internal/tap/...", "internal/probe/...", "internal/onvif/...", "internal/rtsp/...",
-		"internal/operatorport/...", "internal/tunnel/...", "internal/webhook/...", "internal/wal/...", "internal/inspect/...", "internal/inspector/...", "internal/posture/...", "internal/portmap/...", "internal/report/...", "internal/mqttport/...", "internal/fastpath/...",
+		"internal/operatorport/...", "internal/tunnel/...", "internal/webhook/...", "internal/mudfetch/...", "internal/wal/...", "internal/inspect/...", "internal/inspector/...", "internal/posture/...", "internal/portmap/...", "internal/report/...", "internal/mqttport/...", "internal/fastpath/...",
 	},
 	4: {"internal/httpapi/...", "internal/console/...", "client/...", "sdk/..."},
 	5: {"internal/trial/...", "internal/platform/...", "internal/agent/...", "internal/lab/..."},
@@ -87,6 +87,7 @@ var confined = map[string][]string{
 	"golang.zx2c4.com/wireguard":       {"internal/tunnel"},
 	"gvisor.dev/gvisor":                {"internal/tunnel"},
 	"github.com/gopacket":              {},
+	"github.com/smallstep/pkcs7":      {"mud"},
 }
 
 type pkg struct {
