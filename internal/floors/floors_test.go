@@ -87,7 +87,7 @@ var confined = map[string][]string{
 	"golang.zx2c4.com/wireguard":       {"internal/tunnel"},
 	"gvisor.dev/gvisor":                {"internal/tunnel"},
 	"github.com/gopacket":              {},
-	"github.com/smallstep/pkcs7":      {"mud"},
+	"github.com/smallstep/pkcs7":       {"mud"},
 }
 
 type pkg struct {
