@@ -15,6 +15,8 @@ const (
 	SubjectAddress  SubjectKind = "address" // an IP address, where no device is known (ringwall watch FILE)
 	SubjectIncident SubjectKind = "incident"
 	SubjectUser     SubjectKind = "user"
+	SubjectGroup    SubjectKind = "group"
+	SubjectRollout  SubjectKind = "rollout"
 )
 
 // Subject names one thing.

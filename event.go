@@ -43,4 +43,6 @@ const (
 	EventGatewayState   = "gateway.state" // acknowledged a generation, came, went
 	EventSIM            = "sim.state"     // suspended, restored, bound
 	EventUsage          = "sim.usage"
+	EventGroup          = "group"   // made, changed, deleted; a template too
+	EventRollout        = "rollout" // begun, a stage, stopped, resumed, done
 )

@@ -110,8 +110,10 @@ type Rollout struct {
 	Since   time.Time            `json:"since,omitzero"`
 	Begun   time.Time            `json:"begun,omitzero"` // when the stage was asked for
 	Waiting []ringwall.GatewayID `json:"waiting"`        // gateways that have not acknowledged it
-	Total   int                  `json:"total"`          // devices (gateways) that the change is for
-	Covered int                  `json:"covered"`        // that have it now
+	// Wanted is the generation that each gateway concerned has to acknowledge.
+	Wanted  map[ringwall.GatewayID]uint64 `json:"wanted,omitempty"`
+	Total   int                           `json:"total"`   // devices (gateways) that the change is for
+	Covered int                           `json:"covered"` // that have it now
 	// Cut is the greatest place in the order of all devices that is covered.
 	Cut    uint64         `json:"cut"`
 	Broken []RolloutBreak `json:"broken"` // what was refused and had been allowed; at most MaxBroken

@@ -89,6 +89,9 @@ func (a Act) reach() []Act {
 		return []Act{a, DeviceRead, PolicyRead, GatewayRead}
 	case DeviceWrite, PolicyWrite, AssessRun:
 		return []Act{a, DeviceRead, PolicyRead, GatewayRead, SIMRead}
+	case PolicyRead:
+		// What a device may do follows from what it is, where it is, and its card.
+		return []Act{a, DeviceRead, GatewayRead, SIMRead}
 	case GroupWrite:
 		return []Act{a, DeviceRead, PolicyRead, GatewayRead}
 	case TemplateWrite:
@@ -105,6 +108,9 @@ func (a Act) reach() []Act {
 		return []Act{a, GatewayRead, PolicyRead}
 	case GatewayRenew:
 		return []Act{a, GatewayRead, GatewayWrite}
+	case GatewayRead:
+		// How far a site is from its template is part of what is seen of it.
+		return []Act{a, PolicyRead}
 	case GatewayReport, GatewayDesired:
 		return []Act{a, GatewayRead}
 	case IncidentWrite:

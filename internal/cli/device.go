@@ -18,9 +18,10 @@ import (
 type pager[T any] = func(context.Context, client.Paging) (api.Page[T], error)
 
 func newDevice(env Env) *cobra.Command {
-	return noun(env, "device", "Devices: list, show, mode, set, enrol, pin, assess, examine, report, quarantine", []string{"devices"},
+	return noun(env, "device", "Devices: list, show, mode, set, enrol, pin, assess, examine, report, terms, allow, deny, quarantine", []string{"devices"},
 		deviceList, deviceShow, deviceMode, deviceSet, deviceEnrol, devicePin, deviceAssess, deviceExamine, deviceEvidence, deviceReport, deviceQuestionnaire, deviceRestrict("quarantine", "Put a device into quarantine: only the remediation set passes"),
-		deviceRestrict("cutoff", "Cut a device off: nothing passes"), deviceTimeline, deviceFlows)
+		deviceRestrict("cutoff", "Cut a device off: nothing passes"), deviceTimeline, deviceFlows,
+		deviceTerms, deviceTerm(api.Allow, "Let a device do something: a term of its owner"), deviceTerm(api.Deny, "Refuse a device something, whatever else allows it"))
 }
 
 // deviceID returns the id of a device that is named by its id, its name or its
@@ -160,6 +161,22 @@ func termText(t api.Term) string {
 		other = string(t.Device)
 	case t.Local:
 		other = "local"
+	case t.Controller != "":
+		other = "controller:" + t.Controller
+	case t.SameMaker:
+		other = "same-maker"
+	case t.Gateway:
+		other = "gateway"
+	}
+	more := ""
+	if i := t.Inside; i != nil {
+		more += " inside " + strings.Join(append(append([]string{i.Proto}, i.Hosts...), i.Paths...), " ")
+	}
+	if w := t.Window; w != nil {
+		more += fmt.Sprintf(" %s-%s %s %s", w.From, w.To, strings.Join(w.Days, ","), w.Zone)
+	}
+	if l := t.Limit; l != nil {
+		more += " limited"
 	}
 	ports := ""
 	for i, p := range t.Ports {
@@ -170,7 +187,7 @@ func termText(t api.Term) string {
 			ports += fmt.Sprintf("-%d", p.Last)
 		}
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s %s  %s", t.Action, t.Direction, other, t.Proto, ports, t.Why))
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s %s  %s", t.Action, t.Direction, other, t.Proto, ports+more, t.Why))
 }
 
 func deviceMode(k *conn) *cobra.Command {
@@ -191,8 +208,10 @@ func deviceMode(k *conn) *cobra.Command {
 }
 
 func deviceSet(k *conn) *cobra.Command {
-	var agent, use, gate string
+	var agent, use, gate, maker, fail string
 	var ungraded bool
+	var tags []string
+	var lookups int
 	c := &cobra.Command{
 		Use: "set DEVICE", Short: "Say what a device is used for, its own gate, which agent runs on it", Args: exactArgs(1),
 		Example: "  ringwall device set \"Front door camera\" --use public --gate low\n  ringwall device set \"Front door camera\" --agent gw_...",
@@ -219,6 +238,18 @@ func deviceSet(k *conn) *cobra.Command {
 		} else if ungraded {
 			return api.Device{}, usagef("--ungraded is said of a --gate")
 		}
+		if fl.Changed("tag") {
+			p.Tags = &tags
+		}
+		if fl.Changed("maker") {
+			p.Maker = &maker
+		}
+		if fl.Changed("fail") {
+			p.Fail = &fail
+		}
+		if fl.Changed("lookups") {
+			p.Lookups = &lookups
+		}
 		if p == (api.DevicePatch{}) {
 			return api.Device{}, usagef("nothing is to be set; see --help")
 		}
@@ -241,6 +272,10 @@ func deviceSet(k *conn) *cobra.Command {
 	fl.StringVar(&use, "use", "", "what it is used for: consumer, public or production")
 	fl.StringVar(&gate, "gate", "", "worst grade with which it may go online: low, medium, high (any); none = the organisation's")
 	fl.BoolVar(&ungraded, "ungraded", false, "with --gate: let it pass without a grade too")
+	fl.StringSliceVar(&tags, "tag", nil, "a word of yours, for groups; repeat. They replace those that it has")
+	fl.StringVar(&maker, "maker", "", "who made it, as terms with same-maker compare")
+	fl.StringVar(&fail, "fail", "", "what happens when its gateway was alone for too long: static, closed or open")
+	fl.IntVar(&lookups, "lookups", 0, "most names that it may look up a second; 0 = the gateway's own limit")
 	fl.StringVar(&agent, "agent", "", "id of the agent as \"ringwall gateway list\" shows it; none takes it off")
 	return c
 }

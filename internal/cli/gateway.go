@@ -1,10 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,17 +19,27 @@ import (
 )
 
 func newGateway(env Env) *cobra.Command {
-	return noun(env, "gateway", "Gateways: list, show, set, token, revoke", []string{"gateways"}, gatewayList, gatewayShow, gatewaySet, gatewayToken, gatewayRevoke)
+	return noun(env, "gateway", "Gateways: list, show, set, token, enrol, revoke", []string{"gateways"}, gatewayList, gatewayShow, gatewaySet, gatewayToken, gatewayEnrol, gatewayRevoke)
 }
 
 func gatewayList(k *conn) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List gateways", Args: exactArgs(0),
+	var f client.GatewayFilter
+	var templateName string
+	c := &cobra.Command{
+		Use: "list", Short: "List gateways by name, and what somebody should look at", Args: exactArgs(0),
+		Example: "  ringwall gateway list --flag clock\n  ringwall gateway list --template \"Branch office\" --flag drift",
 		RunE: ask(k, func(ctx context.Context, c *client.Client, _ []string) ([]api.Gateway, error) {
-			return all(ctx, c.Gateways)
+			if templateName != "" {
+				t, err := siteTemplate(ctx, c, templateName)
+				if err != nil {
+					return nil, err
+				}
+				f.Template = t.ID
+			}
+			return c.FindGateways(ctx, f)
 		},
 			func(w io.Writer, gs []api.Gateway) {
-				row(w, "NAME", "STATE", "SEEN", "IN FORCE", "NEWEST", "DEVICES", "ID")
+				row(w, "NAME", "STATE", "SEEN", "IN FORCE", "NEWEST", "DEVICES", "LOOK AT", "ID")
 				for _, g := range gs {
 					state := "away"
 					if g.Online {
@@ -33,10 +48,15 @@ func gatewayList(k *conn) *cobra.Command {
 					if !g.Revoked.IsZero() {
 						state = "revoked"
 					}
-					row(w, g.Name, state, when(g.Seen), g.InForce, g.Desired, g.Devices, g.ID)
+					row(w, g.Name, state, when(g.Seen), g.InForce, g.Desired, g.Devices, dash(strings.Join(g.Flags, " ")), g.ID)
 				}
 			}),
 	}
+	fl := c.Flags()
+	fl.StringVar(&f.Flag, "flag", "", "only those with one of "+strings.Join(api.GatewayFlags(), ", "))
+	fl.StringVar(&templateName, "template", "", "only those that have a template")
+	fl.StringVar(&f.Text, "text", "", "part of the name, serial number or id")
+	return c
 }
 
 func gatewayShow(k *conn) *cobra.Command {
@@ -74,7 +94,33 @@ func gatewayShow(k *conn) *cobra.Command {
 			if g.LastError != "" {
 				row(w, "last error", g.LastError)
 			}
+			if g.Serial != "" {
+				row(w, "serial", g.Serial)
+			}
+			if g.Template != "" {
+				row(w, "template", fmt.Sprintf("%s, version %d, set otherwise: %s", g.Template, g.TemplateVersion, dash(strings.Join(g.Drift, ", "))))
+			}
+			if len(g.Groups) > 0 {
+				row(w, "groups", g.Groups)
+			}
+			for _, c := range g.Controllers {
+				row(w, "controller", c.Role, fmt.Sprint(c.Nets, c.Domains, c.Devices))
+			}
+			for _, t := range g.Terms {
+				row(w, "site term", t.ID, termText(t))
+			}
+			if len(g.Flags) > 0 {
+				row(w, "look at", strings.Join(g.Flags, ", "))
+			}
+			for _, n := range g.Notices {
+				row(w, "noticed", fmt.Sprintf("%s %d times, last %s: %s", n.Kind, n.Total, when(n.Last), n.Text))
+			}
 			if h := g.Health; h != nil {
+				row(w, "speaks", fmt.Sprintf("protocol %d, tier %s, clock off by %s", cmp.Or(g.Protocol, h.Protocol), dash(h.Tier), h.Clock.Round(time.Millisecond)))
+				row(w, "backlog", fmt.Sprintf("%d KiB, %d reports lost, %d not written", h.WALBytes>>10, h.Lost, h.Unwritten))
+				for _, name := range slices.Sorted(maps.Keys(h.Processes)) {
+					row(w, "process", fmt.Sprintf("%s %d MiB", name, h.Processes[name]>>20))
+				}
 				row(w, "health", fmt.Sprintf("%s, up %s, %d packets, %d dropped by the tap, %d MiB", h.Version, h.Uptime, h.Packets, h.TapDrops, h.RSSBytes>>20))
 			}
 		}),

@@ -19,6 +19,14 @@ func (f *face) gatewayRoutes() {
 		func(ctx context.Context, a audit.Actor, in *Paged) (*body[api.Page[api.Gateway]], error) {
 			return answer(f.svc.Gateways(ctx, a, in.paging()))
 		})
+	route(f, op(http.MethodGet, "/v1/fleet/gateways", "find-gateways", "gateways", "Gateways by what somebody should look at, by template or by name"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			Flag     string              `query:"flag" enum:"away,old-version,clock,lost-reports,rolled-back,drift,behind,refused,dns-down,certificate,backlog,document-old"`
+			Template ringwall.TemplateID `query:"template" maxLength:"64"`
+			Text     string              `query:"text" maxLength:"100" doc:"part of the name, serial number or id"`
+		}) (*body[[]api.Gateway], error) {
+			return answer(f.svc.FindGateways(ctx, a, GatewayFilter{Flag: in.Flag, Template: in.Template, Text: in.Text}))
+		})
 	route(f, op(http.MethodGet, "/v1/gateways/{id}", "get-gateway", "gateways", "One gateway"),
 		func(ctx context.Context, a audit.Actor, in *GatewayPath) (*body[api.Gateway], error) {
 			return answer(f.svc.Gateway(ctx, a, in.ID))

@@ -40,4 +40,7 @@ func registerIDs(reg huma.Registry) {
 	id[ringwall.ExamID](reg)
 	id[ringwall.RemedialID](reg)
 	id[ringwall.TunnelID](reg)
+	id[ringwall.GroupID](reg)
+	id[ringwall.RolloutID](reg)
+	id[ringwall.TemplateID](reg)
 }

@@ -28,6 +28,9 @@ type Service interface {
 	Remedials
 	Tunnels
 	Gateways
+	Policies
+	Groups
+	Sites
 	SIMs
 	Incidents
 	Responses
@@ -148,6 +151,8 @@ type Gateways interface {
 	Gateways(ctx context.Context, a audit.Actor, p Paging) (api.Page[api.Gateway], error)
 	Gateway(ctx context.Context, a audit.Actor, id ringwall.GatewayID) (api.Gateway, error)
 	PatchGateway(ctx context.Context, a audit.Actor, id ringwall.GatewayID, p api.GatewayPatch) (api.Gateway, error)
+	// FindGateways lists by name, all that the filter means.
+	FindGateways(ctx context.Context, a audit.Actor, f GatewayFilter) ([]api.Gateway, error)
 	// CreateEnrolToken makes a one-time token for one gateway. The token itself
 	// is in this answer and nowhere else.
 	CreateEnrolToken(ctx context.Context, a audit.Actor) (api.EnrolToken, error)

@@ -49,6 +49,8 @@ type core struct {
 	// wakeOutbox and wakeResponder tell that there is something to do.
 	wakeOutbox, wakeResponder func()
 	later                     *later
+	// hears knows which gateways speak now, whatever their clocks say.
+	hears *hearing
 }
 
 // turn is one transaction, with what follows from it. Whatever changes a device
@@ -69,6 +71,7 @@ type turn struct {
 
 	pokes   map[ringwall.GatewayID]uint64
 	respond bool
+	placed  *placing // groups and rollouts, once read
 }
 
 type scopeKey struct {
@@ -83,6 +86,7 @@ func (c *core) turn(ctx context.Context, org ringwall.OrgID, f func(*turn) error
 	err := c.store.Update(ctx, func(tx *sqlstore.Tx) error {
 		t.tx, t.at = tx, c.now().UTC()
 		t.judged, t.composed, t.pokes = map[ringwall.DeviceID]string{}, map[ringwall.GatewayID]bool{}, map[ringwall.GatewayID]uint64{}
+		t.placed = nil
 		if err := f(t); err != nil {
 			return err
 		}

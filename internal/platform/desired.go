@@ -1,11 +1,14 @@
 package platform
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"net/netip"
 	"reflect"
+	"slices"
+	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -13,6 +16,7 @@ import (
 	"github.com/ringwall/ringwall/internal/detect"
 	"github.com/ringwall/ringwall/internal/incident"
 	"github.com/ringwall/ringwall/internal/policy"
+	"github.com/ringwall/ringwall/internal/policy/zones"
 	"github.com/ringwall/ringwall/internal/trust"
 )
 
@@ -63,16 +67,35 @@ func (t *turn) desired(scope audit.Scope, gw ringwall.GatewayID) (api.Desired, e
 	if err != nil {
 		return api.Desired{}, err
 	}
-	d := api.Desired{
-		Version: api.Version, Org: t.org, Gateway: gw, Arrival: g.Arrival, LocalNets: g.LocalNets, Remediation: g.Remediate,
-		Devices: []api.DevicePolicy{}, Reflexes: reflexes(t.incident.Rules),
+	d, err := t.desiredOf(scope, g, "")
+	if err != nil {
+		return d, err
 	}
+	// A gateway that has not asked yet is told in today's protocol; if it asks in
+	// an older one, the document is made anew before it gets any (gatewayDesk).
+	return policy.Narrow(d, cmp.Or(g.Protocol, api.Version)), nil
+}
+
+// desiredOf gathers what a gateway with these settings has to enforce, as if
+// the rollout except were not under way.
+func (t *turn) desiredOf(scope audit.Scope, g api.Gateway, except ringwall.RolloutID) (api.Desired, error) {
+	d := api.Desired{
+		Version: api.Version, Org: t.org, Gateway: g.ID, Arrival: g.Arrival, LocalNets: g.LocalNets, Remediation: g.Remediate,
+		Devices: []api.DevicePolicy{}, Reflexes: limitReflexes(reflexes(t.incident.Rules), g.ReflexLimit),
+		Controllers: g.Controllers, MaxAge: g.MaxAge, Confirm: g.Confirm,
+	}
+	var err error
 	if g.Resolver != "" {
 		if d.Resolver, err = netip.ParseAddrPort(g.Resolver); err != nil {
-			return d, ringwall.Errorf(ringwall.Internal, "resolver of gateway %q: %w", gw, err)
+			return d, ringwall.Errorf(ringwall.Internal, "resolver of gateway %q: %w", g.ID, err)
 		}
 	}
-	devices, marks, err := t.tx.DevicesBehind(scope, gw)
+	c, err := t.composer(scope, g)
+	if err != nil {
+		return d, err
+	}
+	c.except = except
+	devices, marks, err := t.tx.DevicesBehind(scope, g.ID)
 	if err != nil {
 		return d, err
 	}
@@ -84,43 +107,146 @@ func (t *turn) desired(scope audit.Scope, gw ringwall.GatewayID) (api.Desired, e
 		if !dev.Binding.IP.IsValid() || dev.Presence == ringwall.Moved && len(dev.Holds) == 0 {
 			continue
 		}
-		p, err := t.devicePolicy(scope, dev, marks[i], g)
+		p, _, err := c.policy(dev, marks[i])
 		if err != nil {
 			return d, err
 		}
 		d.Devices = append(d.Devices, p)
 	}
-	if d.Tunnels, err = t.tunnelsOf(scope, gw); err != nil {
+	// The tables reach years ahead. They are made for the week that it is, so that
+	// what says the same is the same.
+	if d.Zones, err = zones.For(t.at.Truncate(7*24*time.Hour), zonesOf(d)); err != nil {
 		return d, err
 	}
-	d.Holds, d.Releases, err = t.tx.HoldsOf(scope, gw, t.at)
+	if d.Tunnels, err = t.tunnelsOf(scope, g.ID); err != nil {
+		return d, err
+	}
+	d.Holds, d.Releases, err = t.tx.HoldsOf(scope, g.ID, t.at)
 	return d, err
 }
 
-func (t *turn) devicePolicy(scope audit.Scope, dev api.Device, mark uint32, g api.Gateway) (api.DevicePolicy, error) {
-	learned, err := t.tx.Peers(scope, dev.ID)
-	if err != nil {
-		return api.DevicePolicy{}, err
+// composer composes the policies of devices behind one gateway.
+type composer struct {
+	t      *turn
+	scope  audit.Scope
+	g      api.Gateway
+	place  *placing
+	byName map[ringwall.DeviceID][]ringwall.GroupID
+	// except is a rollout that is looked through.
+	except ringwall.RolloutID
+	// owner, when it is not nil, stands for the owner's terms of every device.
+	owner *[]api.Term
+}
+
+func (t *turn) composer(scope audit.Scope, g api.Gateway) (*composer, error) {
+	c := &composer{t: t, scope: scope, g: g}
+	var err error
+	if c.place, err = t.placing(scope); err != nil {
+		return nil, err
 	}
-	owner, err := t.tx.Terms(scope, dev.ID)
+	c.byName, err = t.tx.MemberOf(scope, g.ID)
+	return c, err
+}
+
+// policy composes what one device may do, and tells who says so.
+func (c *composer) policy(dev api.Device, mark uint32) (api.DevicePolicy, api.PolicyView, error) {
+	t, view := c.t, api.PolicyView{Device: dev.ID, Groups: []api.GroupTerms{}, Site: orNone(c.g.Terms), SIM: []api.Term{}}
+	learned, err := t.tx.Peers(c.scope, dev.ID)
 	if err != nil {
-		return api.DevicePolicy{}, err
+		return api.DevicePolicy{}, view, err
 	}
-	terms := policy.Compose(policy.Input{
-		Type: dev.Type, Trust: dev.Trust, Mode: dev.Mode, Learned: learned, Owner: owner, LocalNets: g.LocalNets, Remediation: g.Remediate,
-	})
-	mode := dev.Mode
-	gate, err := t.gate(scope, dev)
+	owner, err := t.tx.Terms(c.scope, dev.ID)
 	if err != nil {
-		return api.DevicePolicy{}, err
+		return api.DevicePolicy{}, view, err
+	}
+	if c.owner != nil {
+		owner = *c.owner
+	}
+	view.Owner = orNone(owner)
+	groups := c.place.groupsOf(&dev, c.byName[dev.ID], c.g.Groups)
+	covering := c.place.covering(dev.ID, groups, c.except)
+	var all []api.Term
+	for _, g := range groups {
+		terms := orNone(groupTerms(g, covering))
+		view.Groups = append(view.Groups, api.GroupTerms{ID: g.ID, Name: g.Name, Terms: terms})
+		all = append(all, named(string(g.ID), "group:"+g.Name, terms)...)
+	}
+	for _, r := range covering {
+		view.Rollouts = append(view.Rollouts, r.ID)
+	}
+	all = append(all, named("site", "site:"+c.g.Name, c.g.Terms)...)
+	mode := modeUnder(dev.Mode, covering)
+	in := policy.Input{
+		Type: dev.Type, Trust: dev.Trust, Mode: mode, Learned: learned, Owner: owner, Group: all, LocalNets: c.g.LocalNets, Remediation: c.g.Remediate,
+		IP6: len(dev.IP6) > 0, Controllers: c.g.Controllers,
+	}
+	limit, err := c.said(dev, &in, &view)
+	if err != nil {
+		return api.DevicePolicy{}, view, err
+	}
+	terms := policy.Compose(in)
+	gate, err := t.gate(c.scope, dev)
+	if err != nil {
+		return api.DevicePolicy{}, view, err
 	}
 	if gate == trust.GateClosed {
 		mode = ringwall.Enforce // nobody passes a closed gate because he is still being learned
 	}
+	view.Mode, view.Terms = mode, orNone(terms)
 	return api.DevicePolicy{
 		Device: dev.ID, Mark: mark, Binding: dev.Binding, Mode: mode, Trust: dev.Trust, Terms: terms, Learned: learned,
-		Assessor: dev.Assessor,
-	}, nil
+		Assessor: dev.Assessor, Maker: dev.Maker, IP6: dev.IP6, Limit: cmp.Or(dev.Limit, limit), Fail: dev.Fail, Lookups: dev.Lookups, Leaves: dev.Leaves,
+	}, view, nil
+}
+
+// said adds what others say of a device: the maker's usage description and the
+// function profile of its card. It returns the limit that the profile sets.
+func (c *composer) said(dev api.Device, in *policy.Input, view *api.PolicyView) (*api.Limit, error) {
+	m, _, err := c.t.tx.MUD(c.scope, dev.ID)
+	switch {
+	case isCode(err, ringwall.NotFound):
+	case err != nil:
+		return nil, err
+	case m.Status == mudNarrow || m.Status == mudApproved:
+		in.MUD, in.MUDApproved = orNone(m.Terms), m.Status == mudApproved
+	}
+	if dev.SIM == "" {
+		return nil, nil
+	}
+	versions, err := c.t.tx.SIMProfiles(c.scope, dev.SIM)
+	if err != nil || len(versions) == 0 || versions[0].None {
+		return nil, err
+	}
+	plan := versions[0].Plan
+	in.Function, view.SIM = orNone(plan.Terms), orNone(plan.Terms)
+	return plan.Limit, nil
+}
+
+func orNone[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// zonesOf returns the names of the time zones that windows of a document are in.
+func zonesOf(d api.Desired) []string {
+	names := zones.Named(d.Remediation)
+	for _, p := range d.Devices {
+		names = append(names, zones.Named(p.Terms)...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// limitReflexes lowers how many devices one reflex may hold; it never raises it.
+func limitReflexes(rs []api.Reflex, limit int) []api.Reflex {
+	for i := range rs {
+		if limit > 0 && rs[i].Limit > limit {
+			rs[i].Limit = limit
+		}
+	}
+	return rs
 }
 
 // showTerms keeps with each device the terms that the new generation has for

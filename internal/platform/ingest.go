@@ -37,7 +37,8 @@ type gatewayDesk struct {
 
 	mu        sync.Mutex
 	scopes    map[deskKey]audit.Scope
-	forgotten uint64 // grows when scopes are taken back
+	protocols map[ringwall.GatewayID]int // that each was last heard to speak
+	forgotten uint64                     // grows when scopes are taken back
 }
 
 // maxScopes bounds the scopes that are kept: two for each of 10,000 gateways.
@@ -145,6 +146,7 @@ func (d *gatewayDesk) take(ctx context.Context, subject string, data []byte) (ap
 	if _, err := d.scope(ctx, org, gw, audit.GatewayReport); err != nil {
 		return api.BatchAck{}, err
 	}
+	d.hears.note(gw)
 	var b api.Batch
 	if err := json.Unmarshal(data, &b); err != nil {
 		return api.BatchAck{}, ringwall.Errorf(ringwall.Invalid, "reading a batch: %w", err)
@@ -183,6 +185,9 @@ func (d *gatewayDesk) newest(ctx context.Context, subject string, data []byte) (
 	if err != nil {
 		return api.DesiredAnswer{}, err
 	}
+	if err := d.speaks(ctx, org, gw, req.Version); err != nil {
+		return api.DesiredAnswer{}, err
+	}
 	var out api.DesiredAnswer
 	if req.CSR != "" {
 		// A request that is refused does not keep the gateway from its document.
@@ -205,6 +210,43 @@ func (d *gatewayDesk) newest(ctx context.Context, subject string, data []byte) (
 		}
 		return nil
 	})
+}
+
+// speaks notes the protocol in which a gateway asks. When it is another than
+// its document was made for, the document is made anew before it is given.
+func (d *gatewayDesk) speaks(ctx context.Context, org ringwall.OrgID, gw ringwall.GatewayID, version int) error {
+	d.hears.note(gw)
+	d.mu.Lock()
+	known := d.protocols[gw] == version
+	d.mu.Unlock()
+	if known {
+		return nil
+	}
+	err := d.turn(ctx, org, func(t *turn) error {
+		scope, err := t.as(audit.SysPolicy, audit.SystemPolicy)
+		if err != nil {
+			return err
+		}
+		g, err := t.tx.Gateway(scope, gw)
+		if err != nil || g.Protocol == version {
+			return err
+		}
+		if _, err := t.tx.UpdateGateway(scope, gw, func(g *api.Gateway) error { g.Protocol = version; return nil }); err != nil {
+			return err
+		}
+		t.compose(gw)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.protocols) >= maxScopes {
+		clear(d.protocols)
+	}
+	d.protocols[gw] = version
+	return nil
 }
 
 // renew gives a gateway its next certificate, and what else it may have to know

@@ -156,6 +156,8 @@ type Platform struct {
 	wake   chan struct{} // of the responder, of length 1
 
 	wakeSIMs chan struct{} // of the one that asks operators, of length 1
+	// wakeRollouts is of the one that carries rollouts, of length 1.
+	wakeRollouts chan struct{}
 }
 
 // New opens everything and serves nothing yet but the spine. It makes what is
@@ -163,7 +165,7 @@ type Platform struct {
 // the directory. Run must be called, or Close.
 func New(ctx context.Context, cfg Config) (_ *Platform, err error) {
 	cfg = cfg.defaults()
-	p := &Platform{cfg: cfg, dir: cfg.DataDir, wake: make(chan struct{}, 1), wakeSIMs: make(chan struct{}, 1)}
+	p := &Platform{cfg: cfg, dir: cfg.DataDir, wake: make(chan struct{}, 1), wakeSIMs: make(chan struct{}, 1), wakeRollouts: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -211,7 +213,7 @@ func (p *Platform) openStores(ctx context.Context) (err error) {
 		later: newLater(),
 		poke:  func(ringwall.OrgID, ringwall.GatewayID, uint64) {},
 	}
-	p.service = &service{core: c, hub: newHub(), gatewayRevoked: func(ringwall.GatewayID) {}}
+	p.service = &service{core: c, hub: newHub(), gatewayRevoked: func(ringwall.GatewayID) {}, wakeRollout: func() { nudge(p.wakeRollouts) }}
 	if p.trail, err = audit.Open(filepath.Join(p.dir, auditDir)); err != nil {
 		return err
 	}
@@ -235,6 +237,7 @@ func (p *Platform) openStores(ctx context.Context) (err error) {
 	if c.store, err = sqlstore.Open(ctx, filepath.Join(p.dir, stateDir)); err != nil {
 		return err
 	}
+	c.hears = newHearing(c.now)
 	if p.segments, err = segment.Open(filepath.Join(p.dir, evidenceDir), segment.Config{Now: c.now}); err != nil {
 		return err
 	}
@@ -250,7 +253,7 @@ func (p *Platform) openStores(ctx context.Context) (err error) {
 // openSpine starts the broker and connects to it inside the process.
 func (p *Platform) openSpine(ctx context.Context) (err error) {
 	// The desk comes first: a gateway may be at the door when the broker opens.
-	p.desk = &gatewayDesk{core: p.core, segments: p.segments, scopes: map[deskKey]audit.Scope{}}
+	p.desk = &gatewayDesk{core: p.core, segments: p.segments, scopes: map[deskKey]audit.Scope{}, protocols: map[ringwall.GatewayID]int{}}
 	p.gatewayRevoked = p.desk.forget
 	p.certs = newCertificates(p.authority, certNames(p.cfg), p.core.now)
 	p.broker, err = broker.Start(broker.Config{

@@ -35,6 +35,8 @@ func (t *turn) apply(gw ringwall.GatewayID, r api.Record) error {
 		err = read(r, func(h api.Health) error { return t.health(gw, r.Time, h) })
 	case api.RecordPosture:
 		err = t.posture(gw, r)
+	case api.RecordNotice:
+		err = read(r, func(n api.Notice) error { return t.notice(gw, n) })
 	case api.RecordTunnel:
 		err = read(r, func(tr api.TunnelReport) error { return t.tunnelReport(gw, tr) })
 	case api.RecordFlow, api.RecordDNS, api.RecordFeatures:
@@ -237,6 +239,9 @@ func (t *turn) ack(gw ringwall.GatewayID, a api.Ack) error {
 	a.Error, a.Hash = clip(a.Error, maxSaid), clip(a.Hash, maxName)
 	after, err := t.tx.UpdateGateway(scope, gw, func(g *api.Gateway) error {
 		g.LastError = a.Error
+		if a.Drift {
+			g.Drifted = t.at
+		}
 		if a.Error == "" {
 			g.InForce, g.Hash = a.Generation, a.Hash
 		}
@@ -294,8 +299,10 @@ func (t *turn) health(gw ringwall.GatewayID, at time.Time, h api.Health) error {
 	}
 	if _, err := t.tx.UpdateGateway(scope, gw, func(g *api.Gateway) error {
 		g.Health = &h
-		// The gateway's clock may be wrong; only ours says when it was heard.
-		if t.at.Sub(at) < gatewayFresh && g.Revoked.IsZero() {
+		// The gateway's clock may be wrong; only ours says when it was heard. A record
+		// may also have lain here or there for long: it is a sign of life when it is
+		// fresh, or when the gateway itself speaks to us now.
+		if g.Revoked.IsZero() && (t.at.Sub(at) < gatewayFresh || t.hears.lately(gw)) {
 			g.Seen, g.Online = t.at, true
 		}
 		return nil

@@ -95,6 +95,7 @@ func closing(target string) (api.Term, error) {
 	p := uint16(port)
 	return api.Term{
 		ID: "closed-" + proto + "-" + text, Action: api.Deny, Direction: api.ToDevice, Proto: proto,
+		CIDR:  netip.PrefixFrom(netip.IPv4Unspecified(), 0),
 		Ports: []api.PortRange{{First: p, Last: p}}, Why: "owner",
 	}, nil
 }

@@ -48,6 +48,7 @@ func (p *Platform) tasks() []task.Task {
 		task.Func("responder", p.respondAll),
 		task.Func("operators", p.respondAllSIMs),
 		task.Func("presence", p.lookAround),
+		task.Func("rollouts", p.carryRollouts),
 		task.Func("assess", p.lookAfter),
 		task.Func("evidence", p.expireEvidence),
 		task.Func("api", p.serveHTTP),

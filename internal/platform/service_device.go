@@ -10,6 +10,7 @@ import (
 	"github.com/ringwall/ringwall/internal/assess"
 	"github.com/ringwall/ringwall/internal/audit"
 	"github.com/ringwall/ringwall/internal/httpapi"
+	"github.com/ringwall/ringwall/internal/policy"
 	"github.com/ringwall/ringwall/internal/segment"
 	"github.com/ringwall/ringwall/internal/sqlstore"
 )
@@ -56,8 +57,13 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 	if p.Type != nil && !slices.Contains(deviceTypes, *p.Type) {
 		return d, ringwall.Errorf(ringwall.Invalid, "a device's type is one of %s", strings.Join(deviceTypes, ", "))
 	}
-	if p.Use != nil && !slices.Contains([]string{"", "consumer", "public", "production"}, *p.Use) {
-		return d, ringwall.Errorf(ringwall.Invalid, "a device's use is consumer, public or production")
+	if p.Use != nil {
+		if err := checkUse(*p.Use); err != nil {
+			return d, err
+		}
+	}
+	if err := checkSettings(p); err != nil {
+		return d, err
 	}
 	err = s.change(ctx, a, audit.DeviceWrite, on("device", string(id)), func(t *turn, scope audit.Scope) error {
 		old, err := t.tx.Device(scope, id)
@@ -66,6 +72,13 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 		}
 		if version != 0 && old.Version != version {
 			return ringwall.Errorf(ringwall.Conflict, "the device has changed since version %d", version)
+		}
+		if p.Leaves != nil {
+			for _, l := range *p.Leaves {
+				if _, err := t.tx.Device(scope, l.Device); err != nil {
+					return err
+				}
+			}
 		}
 		if p.SIM != nil && *p.SIM != old.SIM {
 			if err := t.bindSIM(old, *p.SIM); err != nil {
@@ -91,6 +104,17 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 			set(&d.Agent, p.Agent)
 			set(&d.Assessor, p.Assessor)
 			set(&d.Profile.Use, p.Use)
+			set(&d.Tags, p.Tags)
+			set(&d.Maker, p.Maker)
+			set(&d.IP6, p.IP6)
+			set(&d.Fail, p.Fail)
+			set(&d.Lookups, p.Lookups)
+			set(&d.Leaves, p.Leaves)
+			if p.Limit != nil {
+				if d.Limit = p.Limit; *p.Limit == (api.Limit{}) {
+					d.Limit = nil
+				}
+			}
 			if p.Gate != nil {
 				if d.Gate = p.Gate; p.Gate.Worst == ringwall.Ungraded {
 					d.Gate = nil
@@ -119,6 +143,53 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 		return d, err
 	}
 	return s.Device(ctx, a, id) // as it is once trust and policy have followed
+}
+
+func checkUse(use string) error {
+	if !slices.Contains([]string{"", "consumer", "public", "production"}, use) {
+		return ringwall.Errorf(ringwall.Invalid, "a device's use is consumer, public or production")
+	}
+	return nil
+}
+
+// checkSettings looks at what a person says of a device beside its name.
+func checkSettings(p api.DevicePatch) error {
+	if p.Tags != nil {
+		if len(*p.Tags) > 50 {
+			return ringwall.Errorf(ringwall.Invalid, "a device has at most 50 tags")
+		}
+		for _, w := range *p.Tags {
+			if w == "" || len(w) > 60 || strings.ContainsAny(w, ",\r\n\t") {
+				return ringwall.Errorf(ringwall.Invalid, "tag %.40q: a tag has 1 to 60 bytes and no comma", w)
+			}
+		}
+	}
+	if p.Maker != nil && len(*p.Maker) > maxName {
+		return ringwall.Errorf(ringwall.Invalid, "a maker's name has at most %d bytes", maxName)
+	}
+	if p.IP6 != nil {
+		if len(*p.IP6) > 16 {
+			return ringwall.Errorf(ringwall.Invalid, "a device has at most 16 IPv6 addresses")
+		}
+		for _, a := range *p.IP6 {
+			if !a.Is6() || a.Is4In6() || a.IsMulticast() || a.IsUnspecified() || a.Zone() != "" {
+				return ringwall.Errorf(ringwall.Invalid, "%q is no IPv6 address of a device", a)
+			}
+		}
+	}
+	if p.Fail != nil && !slices.Contains([]string{"", "static", "closed", "open"}, *p.Fail) {
+		return ringwall.Errorf(ringwall.Invalid, "what happens when the platform is away too long is static, closed or open")
+	}
+	if p.Lookups != nil && (*p.Lookups < 0 || *p.Lookups > 10_000) {
+		return ringwall.Errorf(ringwall.Invalid, "lookups are 0 to 10000 a second")
+	}
+	if p.Leaves != nil && len(*p.Leaves) > 500 {
+		return ringwall.Errorf(ringwall.Invalid, "a hub has at most 500 leaves")
+	}
+	if p.Limit != nil && *p.Limit != (api.Limit{}) {
+		return policy.CheckLimit(*p.Limit)
+	}
+	return nil
 }
 
 // bindSIM makes the card's side of a device's card true: the one it had is

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/ringwall/ringwall"
@@ -14,39 +15,92 @@ import (
 	"github.com/ringwall/ringwall/internal/sqlstore"
 )
 
-// Gateways lists gateways.
+// Gateways lists gateways, newest first.
 func (s *service) Gateways(ctx context.Context, a audit.Actor, p httpapi.Paging) (page api.Page[api.Gateway], err error) {
 	err = s.view(ctx, a, audit.GatewayRead, on("gateway", ""), func(tx *sqlstore.Tx, scope audit.Scope) (err error) {
-		page, err = tx.Gateways(scope, paging(p))
-		return err
+		if page, err = tx.Gateways(scope, paging(p)); err != nil {
+			return err
+		}
+		return showGateways(tx, scope, page.Items, s.now())
 	})
 	return page, err
+}
+
+// FindGateways lists those gateways that a filter means, by name: all of them,
+// since what is filtered by is worked out of each.
+func (s *service) FindGateways(ctx context.Context, a audit.Actor, f httpapi.GatewayFilter) (out []api.Gateway, err error) {
+	if f.Flag != "" && !slices.Contains(api.GatewayFlags(), f.Flag) {
+		return nil, ringwall.Errorf(ringwall.Invalid, "no gateway has a flag %.40q", f.Flag)
+	}
+	err = s.view(ctx, a, audit.GatewayRead, on("gateway", ""), func(tx *sqlstore.Tx, scope audit.Scope) error {
+		all, err := tx.AllGateways(scope)
+		if err != nil {
+			return err
+		}
+		if err := showGateways(tx, scope, all, s.now()); err != nil {
+			return err
+		}
+		for _, g := range all {
+			if wanted(g, f.Flag, f.Template, f.Text) {
+				out = append(out, g)
+			}
+		}
+		slices.SortFunc(out, byName)
+		return nil
+	})
+	return orNone(out), err
 }
 
 // Gateway answers one gateway.
 func (s *service) Gateway(ctx context.Context, a audit.Actor, id ringwall.GatewayID) (g api.Gateway, err error) {
 	err = s.view(ctx, a, audit.GatewayRead, on("gateway", string(id)), func(tx *sqlstore.Tx, scope audit.Scope) (err error) {
-		g, err = tx.Gateway(scope, id)
+		if g, err = tx.Gateway(scope, id); err != nil {
+			return err
+		}
+		one := []api.Gateway{g}
+		if err := showGateways(tx, scope, one, s.now()); err != nil {
+			return err
+		}
+		g = one[0]
+		g.Notices, err = tx.Notices(scope, id, shownNotices)
 		return err
 	})
 	return g, err
 }
+
+// shownNotices is how many notices are shown with a gateway.
+const shownNotices = 50
 
 // PatchGateway changes what a gateway is told.
 func (s *service) PatchGateway(ctx context.Context, a audit.Actor, id ringwall.GatewayID, p api.GatewayPatch) (g api.Gateway, err error) {
 	if err := checkGateway(p); err != nil {
 		return g, err
 	}
+	site := api.Site{
+		Arrival: p.Arrival, Resolver: p.Resolver, LocalNets: p.LocalNets, Remediate: p.Remediate, Controllers: p.Controllers, Groups: p.Groups,
+		Terms: p.Terms, Use: p.Use, ReflexLimit: p.ReflexLimit, MaxAge: p.MaxAge, Confirm: p.Confirm,
+	}
+	if err := checkSite(site); err != nil {
+		return g, err
+	}
 	err = s.change(ctx, a, audit.GatewayWrite, on("gateway", string(id)), func(t *turn, scope audit.Scope) error {
-		if err := t.knownDevices(p.Remediate); err != nil {
+		if _, err := t.tx.Gateway(scope, id); err != nil {
 			return err
+		}
+		if err := t.knownSite(scope, site); err != nil {
+			return err
+		}
+		if p.Template != nil && *p.Template != "" {
+			if err := t.giveTemplate(scope, id, *p.Template, 0); err != nil {
+				return err
+			}
 		}
 		g, err = t.tx.UpdateGateway(scope, id, func(g *api.Gateway) error {
 			set(&g.Name, p.Name)
-			set(&g.Arrival, p.Arrival)
-			set(&g.Resolver, p.Resolver)
-			set(&g.LocalNets, p.LocalNets)
-			set(&g.Remediate, p.Remediate)
+			setSite(g, site)
+			if p.Template != nil && *p.Template == "" {
+				g.Template, g.TemplateVersion = "", 0
+			}
 			return nil
 		})
 		if err != nil {
@@ -204,13 +258,31 @@ func (s *service) Enrol(ctx context.Context, req api.EnrolRequest) (api.EnrolAns
 		if err != nil {
 			return err
 		}
-		if err := t.tx.UseEnrolToken(scope, claim.ID, gw, t.at); err != nil {
+		line, listed, err := t.claimLine(scope, claim.ID, req, gw)
+		if err != nil {
 			return refusedToken(err)
 		}
-		if err := t.tx.CreateGateway(scope, api.Gateway{
+		g := api.Gateway{
 			ID: gw, Org: claim.Org, Name: name, Enrolled: t.at, Arrival: ringwall.Learn, CertExpiry: cert.Expires,
-			LocalNets: []netip.Prefix{}, Remediate: []api.Term{},
-		}, cert.Serial); err != nil {
+			LocalNets: []netip.Prefix{}, Remediate: []api.Term{}, Serial: clip(strings.TrimSpace(req.Serial), maxName),
+		}
+		if listed {
+			g.Name, name = line.Name, line.Name
+			if line.Template != "" {
+				tpl, err := t.tx.Template(scope, line.Template, 0)
+				if err != nil {
+					return err
+				}
+				setSite(&g, tpl.Site)
+				g.Template, g.TemplateVersion = tpl.ID, tpl.Version
+			}
+			for _, id := range line.Groups {
+				if !slices.Contains(g.Groups, id) {
+					g.Groups = append(slices.Clone(g.Groups), id)
+				}
+			}
+		}
+		if err := t.tx.CreateGateway(scope, g, cert.Serial); err != nil {
 			return err
 		}
 		t.compose(gw)

@@ -88,12 +88,20 @@ func (r *running) settle(name string, n int) (ids []string, token string) {
 	asked, err := svc.CreateResponse(t.Context(), who, api.ResponseCreate{Kind: "cutoff", Target: subject, Incident: in.ID, Reason: "of " + name})
 	must(err)
 
+	text := func(s string) *string { return &s }
+	group, err := svc.CreateGroup(t.Context(), who, api.GroupPatch{Name: text("group of " + name), Members: &[]ringwall.DeviceID{dev.ID}})
+	must(err)
+	template, err := svc.PutTemplate(t.Context(), who, "", api.TemplatePut{Name: "template of " + name, Site: api.Site{Groups: &[]ringwall.GroupID{group.ID}}})
+	must(err)
+	rollout, err := svc.StartRollout(t.Context(), who, api.RolloutStart{Change: api.RolloutChange{Group: group.ID, Terms: &[]api.Term{}}, Soak: api.Duration(time.Hour)})
+	must(err)
+
 	way, err := svc.AskTunnel(t.Context(), who, dev.ID, api.TunnelAsk{Port: 80, Minutes: 5, Reason: "of " + name})
 	must(err)
 
 	// Everything that the organisation has by now, events included.
 	ids = []string{string(org), who.ID, string(spare.ID), string(enrol.ID), string(answer.Gateway), string(dev.ID), string(sim.ID), string(assessed.ID),
-		string(in.ID), string(alert.ID), string(hold.ID), string(asked.ID), string(way.ID)}
+		string(in.ID), string(alert.ID), string(hold.ID), string(asked.ID), string(way.ID), string(group.ID), string(template.ID), string(rollout.ID)}
 	line, err := svc.Timeline(t.Context(), who, subject, time.Time{}, 100)
 	must(err)
 	for _, e := range line {

@@ -18,13 +18,19 @@ func (tx *Tx) CreateGateway(scope audit.Scope, g api.Gateway, serial string) err
 		return err
 	}
 	g.Org = ringwall.OrgID(org)
-	doc, err := encode(g)
+	doc, err := encodeGateway(g)
 	if err != nil {
 		return err
 	}
 	_, err = tx.exec(`INSERT INTO gateways (org, id, name, seen, online, serial, next_mark, doc) VALUES ($1, $2, $3, $4, $5, $6, 1, $7)`,
 		org, string(g.ID), g.Name, micros(g.Seen), flag(g.Online), serial, doc)
 	return err
+}
+
+// encodeGateway leaves out what is worked out when a gateway is shown.
+func encodeGateway(g api.Gateway) (string, error) {
+	g.Drift, g.Flags, g.Notices = nil, nil, nil
+	return encode(g)
 }
 
 const gatewayColumns = `g.doc, g.seen, g.online, COALESCE(d.generation, 0), (SELECT COUNT(*) FROM devices v WHERE v.org = g.org AND v.gateway = g.id)`
@@ -93,7 +99,7 @@ func (tx *Tx) UpdateGateway(scope audit.Scope, id ringwall.GatewayID, f func(*ap
 		return api.Gateway{}, err
 	}
 	g.ID, g.Org = id, ringwall.OrgID(org)
-	doc, err := encode(g)
+	doc, err := encodeGateway(g)
 	if err != nil {
 		return api.Gateway{}, err
 	}

@@ -206,6 +206,7 @@ func (w *world) fill(org ringwall.OrgID) things {
 		must(tx.CreateRollout(groupWrite, api.Rollout{ID: th.rollout, Org: org, Name: "rollout " + mark, Status: api.RolloutRunning, Made: clock()}))
 		must(tx.PutTemplate(templateWrite, api.Template{ID: th.template, Org: org, Name: "template " + mark, Version: 1}))
 		must(tx.PutEnrolLines(enrol, th.enrol, true, []sqlstore.EnrolLine{{Name: "line " + mark, Serial: "AP-01"}}))
+		must(tx.PutSIMProfile(simWrite, th.sim, api.SIMProfile{Version: 1, By: "profile " + mark, Made: clock()}))
 		_, err = tx.PutNotice(project, th.gateway, api.Notice{Kind: api.NoticeRogue, Device: th.device, Text: "notice " + mark}, clock(), time.Hour)
 		must(err, tx.PutMUD(project, api.MUDState{Device: th.device, URL: "https://mud.example/" + tail, Next: clock(), Error: "mud " + mark}, []byte("file "+mark)))
 		data, _ := json.Marshal(sqlstore.Telling{Key: "k", Text: "event " + mark})

@@ -73,6 +73,7 @@ type holdings struct {
 	flows          map[ringwall.DeviceID][]api.FlowRow
 	audit          []api.AuditEntry // newest first
 	demo           *api.DemoState
+	fleet          fleet
 }
 
 var _ httpapi.Service = (*Mem)(nil)
@@ -115,6 +116,7 @@ func (m *Mem) org(id ringwall.OrgID) *holdings {
 			answers: map[ringwall.DeviceID]map[string]string{}, revisions: map[ringwall.DeviceID]uint64{},
 			settings: api.AssessSettings{Ranges: api.Ranges{Prefixes: []netip.Prefix{}}, Laboratories: []api.Laboratory{}},
 		}
+		h.fleet = newFleet()
 		m.orgs[id] = h
 	}
 	return h

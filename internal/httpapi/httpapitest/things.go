@@ -179,6 +179,17 @@ func (m *Mem) PatchDevice(_ context.Context, a audit.Actor, id ringwall.DeviceID
 	if version != 0 && version != d.Version {
 		return d, ringwall.Errorf(ringwall.Conflict, "the device has changed since you read it")
 	}
+	if p.Leaves != nil {
+		for _, l := range *p.Leaves {
+			if _, err := find(h.devices, "device", l.Device); err != nil {
+				return d, err
+			}
+		}
+		d.Leaves = *p.Leaves
+	}
+	if p.Tags != nil {
+		d.Tags = *p.Tags
+	}
 	if p.SIM != nil && *p.SIM != "" {
 		if _, err := find(h.sims, "SIM", *p.SIM); err != nil {
 			return d, err
@@ -356,6 +367,25 @@ func (m *Mem) PatchGateway(_ context.Context, a audit.Actor, id ringwall.Gateway
 			}
 		}
 		g.Remediate = *p.Remediate
+	}
+	if err := h.knowsSite(api.Site{Groups: p.Groups, Terms: p.Terms, Controllers: p.Controllers}); err != nil {
+		return g, err
+	}
+	if p.Groups != nil {
+		g.Groups = *p.Groups
+	}
+	if p.Terms != nil {
+		g.Terms = *p.Terms
+	}
+	if p.Controllers != nil {
+		g.Controllers = *p.Controllers
+	}
+	if p.Template != nil && *p.Template != "" {
+		versions, err := find(h.fleet.templates, "template", *p.Template)
+		if err != nil {
+			return g, err
+		}
+		g.Template, g.TemplateVersion = *p.Template, len(versions)
 	}
 	if p.Name != nil {
 		g.Name = *p.Name

@@ -61,6 +61,8 @@ func NewWorld(now func() time.Time) *World {
 	defer w.mu.Unlock()
 	w.furnish(w.org(house), house, t)
 	w.abroad(w.org(foreign), foreign, t)
+	w.fillFleet(house, t, w.GoodCamera, w.House)
+	w.fillFleet(foreign, t, "", "")
 	w.fillTunnels(house, t, w.GoodCamera, w.BadCamera, w.House)
 	w.fillTunnels(foreign, t, "", "", "")
 	w.IDs = IDs{Own: w.idsOf(house), Foreign: w.idsOf(foreign)}
@@ -87,6 +89,15 @@ func (m *Mem) idsOf(org ringwall.OrgID) []string {
 		ids = append(ids, string(k))
 	}
 	for k := range h.assessments {
+		ids = append(ids, string(k))
+	}
+	for k := range h.fleet.groups {
+		ids = append(ids, string(k))
+	}
+	for k := range h.fleet.rollouts {
+		ids = append(ids, string(k))
+	}
+	for k := range h.fleet.templates {
 		ids = append(ids, string(k))
 	}
 	for k := range h.tunnels {
