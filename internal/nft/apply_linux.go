@@ -262,6 +262,8 @@ func (f *Firewall) acknowledge(next *force, c *change) (string, error) {
 // towards returns what is in force once old has become p, and what that takes.
 func (f *Firewall) towards(old *force, p policy.Plan) (*force, change, func(*change, map[uint32]bool)) {
 	next := &force{plan: p, standby: old.standby, macs: old.macs, sums: old.sums, pending: map[uint32]standing{}, counted: map[policy.MAC]int{}}
+	next.at = f.cfg.Now()
+	then, cur := f.cfg.at(old.at), f.cfg.at(next.at)
 	var c change
 	del, add := f.noting(&c.del), f.noting(&c.add)
 	if old.sums.n == 0 {
@@ -299,19 +301,19 @@ func (f *Firewall) towards(old *force, p policy.Plan) (*force, change, func(*cha
 		}
 		switch {
 		case b == nil:
-			f.cfg.device(del, a)
+			then.device(del, a)
 			f.cfg.stand(del, a, old.standby[a.Mark])
 			next.gone, next.names = append(next.gone, a.Mark), true
 		case a == nil:
 			s := standing{state: b.State, token: f.firstVersion()<<versionShift | b.Mark, names: namesID(b.Names)}
-			f.cfg.device(add, b)
+			cur.device(add, b)
 			f.cfg.stand(add, b, s)
 			next.pending[b.Mark] = s
 			next.fresh = append(next.fresh, b.Mark)
 		default:
 			was, is := items{}, items{}
-			f.cfg.device(f.take(was), a)
-			f.cfg.device(f.take(is), b)
+			then.device(f.take(was), a)
+			cur.device(f.take(is), b)
 			var own change
 			own.between(was, is)
 			lost := len(own.takes()) > 0 || namesLost(a, b)
@@ -329,6 +331,7 @@ func (f *Firewall) towards(old *force, p policy.Plan) (*force, change, func(*cha
 		}
 	}
 	next.names = next.names || !slices.EqualFunc(old.plan.RemediationNames, p.RemediationNames, sameName)
+	f.rolled(old, next, &c)
 	stand := func(c *change, lost map[uint32]bool) {
 		same := func(m uint32, lost bool) {
 			a, ok1 := old.plan.Device(m)
@@ -372,11 +375,12 @@ func (f *Firewall) adopt(p policy.Plan) (*force, change, func(*change, map[uint3
 	if err != nil {
 		return nil, change{}, nil, err
 	}
-	next := &force{plan: p, standby: map[uint32]standing{}, pending: map[uint32]standing{}, names: true}
+	next := &force{plan: p, standby: map[uint32]standing{}, pending: map[uint32]standing{}, names: true, at: f.cfg.Now()}
+	cur := f.cfg.at(next.at)
 	want := items{}
 	take := f.take(want)
 	for i := range p.Devices {
-		f.cfg.device(take, &p.Devices[i])
+		cur.device(take, &p.Devices[i])
 		if !p.Devices[i].Subscribed {
 			f.cfg.mac(take, p.Devices[i].MAC)
 		}
@@ -399,6 +403,7 @@ func (f *Firewall) adopt(p policy.Plan) (*force, change, func(*change, map[uint3
 		}
 	}
 	c.between(nowPolicy, wantPolicy)
+	f.rolled(nil, next, &c)
 	taken := c.takes()
 	stand := func(c *change, lost map[uint32]bool) {
 		token := f.sets[setID{ipv4, setToken}]

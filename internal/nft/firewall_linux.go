@@ -47,6 +47,7 @@ type Firewall struct {
 	rules   []byte // hash of the rules as they were last read
 	hash    string // of the last Apply
 	restore []Consumption
+	rolls   time.Time         // when the first quota starts anew
 	past    map[uint32]Counts // of tokens that have ended
 	conn    *nftables.Conn    // for chains and sets
 	wire    *wire             // for elements

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -173,6 +174,13 @@ func familiesOf(d *policy.Device) []family {
 		return []family{ipv4, ipv6}
 	}
 	return []family{ipv4}
+}
+
+// at is the site at a moment: the periods of quotas depend on it.
+func (c *site) at(t time.Time) *site {
+	out := *c
+	out.Now = func() time.Time { return t }
+	return &out
 }
 
 // device puts what the sets hold for a device, but for its MAC and its tokens.

@@ -21,6 +21,7 @@ func sink(t testing.TB, ns *netns.NS, addr string) *atomic.Int64 {
 	c, err := ns.ListenPacket(context.Background(), "udp", addr)
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
+	must(t, c.(*net.UDPConn).SetReadBuffer(4<<20)) // what is lost here says nothing
 	var n atomic.Int64
 	go func() {
 		buf := make([]byte, 64)

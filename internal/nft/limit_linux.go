@@ -55,22 +55,25 @@ type bound1 struct {
 	expr expr.Any
 }
 
-// Bursts: a rate is of a second, and what comes at once within a quarter of one
-// is not over it.
-const burstShare = 4
+// Bursts: a rate of packets is of a second, and what comes at once within a
+// quarter of one is not over it. Of octets the kernel lets pass what belongs to a
+// whole second at once; only a packet that is larger than that needs more.
+const (
+	burstShare = 4
+	fullPacket = 1600
+)
 
 // bounds returns the expressions that match what is over a limit.
 func bounds(l *api.Limit) []bound1 {
 	var out []bound1
-	rate := func(set string, n uint64, typ expr.LimitType, least uint64) {
+	rate := func(set string, n uint64, typ expr.LimitType, burst uint64) {
 		if n > 0 {
-			n = min(n, math.MaxUint32)
-			out = append(out, bound1{set, &expr.Limit{Type: typ, Rate: n, Over: true, Unit: expr.LimitTimeSecond, Burst: uint32(max(n/burstShare, least))}})
+			out = append(out, bound1{set, &expr.Limit{Type: typ, Rate: min(n, math.MaxUint32), Over: true, Unit: expr.LimitTimeSecond, Burst: uint32(min(burst, math.MaxUint32))}})
 		}
 	}
-	rate(setOverPackets, l.PacketRate, expr.LimitTypePkts, 1)
-	rate(setOverBytes, l.ByteRate, expr.LimitTypePktBytes, 1600) // one packet, or nothing would ever pass
-	rate(setOverNew, l.NewFlows, expr.LimitTypePkts, 1)
+	rate(setOverPackets, l.PacketRate, expr.LimitTypePkts, max(l.PacketRate/burstShare, 1))
+	rate(setOverBytes, l.ByteRate, expr.LimitTypePktBytes, max(l.ByteRate, fullPacket)-l.ByteRate)
+	rate(setOverNew, l.NewFlows, expr.LimitTypePkts, max(l.NewFlows/burstShare, 1))
 	if l.Flows > 0 {
 		out = append(out, bound1{setOverFlows, &expr.Connlimit{Count: uint32(min(l.Flows, math.MaxUint32)), Flags: expr.NFT_CONNLIMIT_F_INV}})
 	}
@@ -177,6 +180,58 @@ func (f *Firewall) Restore(list []Consumption) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.restore = append([]Consumption(nil), list...)
+}
+
+// Roll starts the quotas anew whose period is over. Apply does so as well. It
+// answers at once where none is, so that it may be called every few seconds.
+func (f *Firewall) Roll(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if f.in == nil || f.rolls.IsZero() || f.cfg.Now().Before(f.rolls) {
+		return nil
+	}
+	_, err := f.apply(f.in.plan)
+	return err
+}
+
+// rolled notes when the first of the quotas of a plan is to start anew, and
+// changes those whose period is another than when they were put there.
+func (f *Firewall) rolled(old, next *force, c *change) {
+	p := &next.plan
+	f.rolls = time.Time{}
+	for i := range p.Devices {
+		d := &p.Devices[i]
+		for j := range d.Limits {
+			l := &d.Limits[j]
+			if l.Limit.Quota == 0 {
+				continue
+			}
+			if at := periodEnd(l.Limit.Per, next.at); !at.IsZero() && (f.rolls.IsZero() || at.Before(f.rolls)) {
+				f.rolls = at
+			}
+		}
+	}
+	if old == nil || old.at.IsZero() {
+		return
+	}
+	then, cur := f.cfg.at(old.at), f.cfg.at(next.at)
+	for i := range old.plan.Devices {
+		a := &old.plan.Devices[i]
+		if len(a.Limits) == 0 {
+			continue
+		}
+		b, ok := p.Device(a.Mark)
+		if !ok || !sameDevice(a, &b) {
+			continue // towards has it
+		}
+		before, after := items{}, items{}
+		then.limits(f.take(before), a)
+		cur.limits(f.take(after), &b)
+		c.between(before, after)
+	}
 }
 
 // carry fills in what quotas that are about to be put anew have consumed.

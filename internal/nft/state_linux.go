@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/ringwall/ringwall/internal/policy"
 )
@@ -15,6 +16,7 @@ type force struct {
 	plan    policy.Plan
 	standby map[uint32]standing
 	macs    map[policy.MAC]int // how many devices have it
+	at      time.Time          // when it was put there, which quotas depend on
 	sums    ledger
 	// gen is the last transaction of the namespace after which the rules were as
 	// they should be; 0 = others have made some since.
@@ -239,11 +241,12 @@ func namesMatter(a, b *policy.Device) bool {
 // sum makes the digests of a whole plan, and its counts of MACs.
 func (f *Firewall) sum(h *force) {
 	h.sums = ledger{}
+	cur := f.cfg.at(h.at)
 	note := func(set string, fam family, e element) { h.sums.add(f.sets[setID{fam, set}], &e) }
 	h.macs = map[policy.MAC]int{}
 	for i := range h.plan.Devices {
 		d := &h.plan.Devices[i]
-		f.cfg.device(note, d)
+		cur.device(note, d)
 		f.cfg.stand(note, d, h.standby[d.Mark])
 		if !d.Subscribed {
 			h.macs[d.MAC]++
