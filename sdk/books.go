@@ -23,6 +23,7 @@ type books struct {
 	acked atomic.Uint64
 
 	bytesUp, bytesDown atomic.Uint64
+	leaves             leafBooks
 
 	mu       sync.Mutex
 	from     time.Time // of the minute
@@ -213,6 +214,7 @@ func (b *books) flush(last bool) {
 		b.saw = now
 	}
 	b.mu.Unlock()
+	b.flushLeaves(features.From)
 	for _, one := range repeats {
 		if one.more == 0 {
 			continue

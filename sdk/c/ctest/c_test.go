@@ -484,3 +484,58 @@ func TestClient_againstTheDoor(t *testing.T) {
 		})
 	}
 }
+
+// TestClient_malformedPlatform gives the client what no platform should say: it
+// ends the connection, says so, and does not fall over.
+func TestClient_malformedPlatform(t *testing.T) {
+	bin := harness(t)
+	connack := "\x20\x02\x00\x00"
+	suback := "\x90\x05\x00\x01\x00\x00\x00"
+	for name, say := range map[string]string{
+		"nothing":                    "",
+		"garbage":                    "HTTP/1.1 400 Bad Request\r\n\r\n",
+		"a refusal":                  "\x20\x02\x00\x05",
+		"a CONNACK too short":        "\x20\x01\x00",
+		"a length that never ends":   "\x20\xff\xff\xff\xff\xff",
+		"a packet over the buffer":   "\x30\xff\xff\xff\x7f",
+		"a SUBACK first":             suback,
+		"a SUBACK of another packet": connack + "\x90\x05\x00\x09\x00\x00\x00",
+		"a subscription refused":     connack + "\x90\x05\x00\x01\x00\x80\x00",
+		"a SUBACK with two answers":  connack + "\x90\x04\x00\x01\x00\x00",
+		"a second CONNACK":           connack + suback + connack,
+		"a topic over the packet":    connack + suback + "\x30\x03\xff\xff\x00",
+		"QoS 2":                      connack + suback + "\x34\x05\x00\x01a\x00\x01",
+		"QoS 1 without its id":       connack + suback + "\x32\x03\x00\x01a",
+		"a reserved packet":          connack + suback + "\xf0\x00",
+		"a goodbye":                  connack + suback + "\xe0\x00",
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, say)
+			_ = c.(*net.TCPConn).CloseWrite()
+			_, _ = io.Copy(io.Discard, c)
+			c.Close()
+		}()
+		host, port, _ := net.SplitHostPort(l.Addr().String())
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		out, err := exec.CommandContext(ctx, bin, "client", host, port, "org_x", "gw_x", "4", "1", filepath.Join(t.TempDir(), "p")).CombinedOutput()
+		cancel()
+		l.Close()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		if strings.Contains(string(out), "changed") {
+			t.Errorf("%s: a policy came of it: %s", name, out)
+		}
+		if !strings.Contains(string(out), "connected -") && !strings.Contains(string(out), "poll -") {
+			t.Errorf("%s: the client did not notice: %s", name, out)
+		}
+	}
+}
