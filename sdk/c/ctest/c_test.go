@@ -291,6 +291,8 @@ func newSite(t *testing.T) *site {
 			go func() { _, _ = io.Copy(in, out); in.Close() }()
 		}
 	}()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.doc = api.Desired{
 		Version: api.Version, Org: s.org, Gateway: s.gw, Generation: 1, Issued: time.Now(),
 		Devices: []api.DevicePolicy{{
