@@ -175,7 +175,7 @@ func (x *exchanges) enter(ctx context.Context, e ends, d ruling) *exchange {
 	} else if d.target != nil {
 		mark = d.target.mark
 	}
-	far, err := dial(ctx, x.in.cfg.NS, "udp", e.src.Addr(), e.dst, mark)
+	far, err := dial(ctx, x.in.cfg.NS, "udp", e.src, e.dst, mark)
 	if err != nil {
 		x.in.limits.leave(d.limits)
 		return nil

@@ -326,7 +326,7 @@ func (s *session) call(ctx context.Context, d ruling) bool {
 	} else if p := d.target; p != nil {
 		mark = p.mark
 	}
-	c, err := dial(ctx, s.in.cfg.NS, "tcp", s.src.Addr(), s.dst, mark)
+	c, err := dial(ctx, s.in.cfg.NS, "tcp", s.src, s.dst, mark)
 	if err != nil {
 		return false // the client is told by a reset, as the other end would
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"syscall"
@@ -14,12 +15,13 @@ import (
 	"github.com/ringwall/ringwall/internal/policy"
 )
 
-// ipLocalPortRange narrows the ports of one socket (Linux 6.3). Those of the
-// inspector towards the world stay out of the range from which devices take
-// theirs: the two legs of a flow differ by that port alone.
-const ipLocalPortRange = 51
-
+// Ports of sockets towards the world. The two legs of a flow differ by that port
+// alone, and connection tracking must not take one for the other: so they stay out
+// of the range from which most devices take theirs (32768 and up), and are drawn.
 const portsFrom, portsTo = 10240, 32767
+
+// maxPorts is how many ports are tried: one may be in use with the same end.
+const maxPorts = 16
 
 // transparent lets a socket bear an address that is not the gateway's.
 func transparent(fd int, six bool) error {
@@ -94,32 +96,34 @@ func listenUDP(ctx context.Context, ns *netns.NS, port uint16, six bool) (c *net
 	return c, err
 }
 
-// dial calls dst with the address of src. mark is the device's.
-func dial(ctx context.Context, ns *netns.NS, network string, src netip.Addr, dst netip.AddrPort, mark uint32) (c net.Conn, err error) {
+// dial calls dst with the address of src, and another port. mark is the device's.
+func dial(ctx context.Context, ns *netns.NS, network string, src, dst netip.AddrPort, mark uint32) (c net.Conn, err error) {
 	six := dst.Addr().Is6()
+	v, _ := anyAddr(six)
 	d := net.Dialer{FallbackDelay: -1, Control: control(func(fd int) error {
 		if err := transparent(fd, six); err != nil {
 			return err
 		}
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(policy.InspectMark|mark)); err != nil {
-			return err
-		}
-		// The port is chosen when it connects, among all that are free for that end.
-		// Older kernels know neither; then it is chosen earlier, from all.
-		_ = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-		_ = unix.SetsockoptInt(fd, unix.SOL_IP, ipLocalPortRange, portsTo<<16|portsFrom)
-		return nil
+		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(policy.InspectMark|mark))
 	})}
-	if network == "udp" {
-		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(src, 0))
-	} else {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(src, 0))
+	for range maxPorts {
+		port := uint16(portsFrom + rand.IntN(portsTo-portsFrom+1))
+		if port == src.Port() {
+			continue
+		}
+		from := netip.AddrPortFrom(src.Addr(), port)
+		d.LocalAddr = net.TCPAddrFromAddrPort(from)
+		if network == "udp" {
+			d.LocalAddr = net.UDPAddrFromAddrPort(from)
+		}
+		err = within(ns, func() error {
+			c, err = d.DialContext(ctx, network+v, dst.String())
+			return err
+		})
+		if !errors.Is(err, unix.EADDRINUSE) && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			break
+		}
 	}
-	v, _ := anyAddr(six)
-	err = within(ns, func() error {
-		c, err = d.DialContext(ctx, network+v, dst.String())
-		return err
-	})
 	return c, err
 }
 
