@@ -67,7 +67,7 @@ func (a *Agent) accept(ctx context.Context, signed api.Signed) error {
 		return err
 	}
 	a.reported = ""
-	a.log.Info("desired state is in force; it waits for its confirmation", "generation", d.Generation, "devices", len(d.Devices), "ahead", a.keeper.Ahead())
+	a.log.Info("desired state is in force", "phase", a.keeper.View().Phase, "generation", d.Generation, "devices", len(d.Devices), "ahead", a.keeper.Ahead())
 	a.noteCleared(lifted)
 	a.noteView()
 	a.reportLifted(lifted)
@@ -141,11 +141,7 @@ func (a *Agent) keepApplied(ctx context.Context, ready func()) error {
 			timer.Stop()
 			return nil
 		case <-timer.C:
-			a.expire(ctx)
-			a.inTime(ctx)
-			a.turnTo(ctx)
 		case <-a.turn:
-			a.turnTo(ctx)
 		case <-a.again:
 			select {
 			case <-ctx.Done():
@@ -157,30 +153,40 @@ func (a *Agent) keepApplied(ctx context.Context, ready func()) error {
 			a.checkDrift(ctx)
 		}
 		timer.Stop()
+		// Whatever has woken us, what is due is done: others may wake us more often
+		// than the timer ever ends.
+		a.expire(ctx)
+		a.inTime(ctx)
+		a.tellAge()
+		a.turnTo(ctx)
 	}
 }
 
-// inTime applies the plan anew when the time asks for it, and reports a document
-// that has become too old.
+// inTime applies the plan anew when the time asks for it.
 func (a *Agent) inTime(ctx context.Context) {
 	why := a.control.timely()
 	if why == "" {
 		return
 	}
-	before := a.control.aged()
 	a.reapply(ctx)
 	a.noteView()
 	a.log.Info("policy is looked at again", "why", why)
-	after := a.control.aged()
-	if before.Any() == after.Any() {
+}
+
+// tellAge reports, once, that the document has become too old, and that it is no
+// longer.
+func (a *Agent) tellAge() {
+	old, changed := a.control.toldAge()
+	if !changed {
 		return
 	}
 	n := api.Notice{Kind: api.NoticeExpired, Text: "the platform is heard again", Detail: map[string]string{
-		"generation": decimal(a.keeper.View().Desired.Generation), "open": strconv.Itoa(len(after.Open)), "closed": strconv.Itoa(len(after.Closed)),
+		"generation": decimal(a.keeper.View().Desired.Generation), "open": strconv.Itoa(len(old.Open)), "closed": strconv.Itoa(len(old.Closed)),
 	}}
-	if after.Any() {
+	if old.Any() {
 		n.Text = "the document is older than it may be without word from the platform"
 	}
+	a.log.Warn(n.Text, "open", len(old.Open), "closed", len(old.Closed))
 	a.notice(n)
 	a.health()
 }

@@ -31,6 +31,7 @@ type control struct {
 	old     enforce.Old   // to whom the end of MaxAge has come
 	until   time.Time     // when the plan is to be compiled anew; zero = not for its own sake
 	aging   bool          // MaxAge counted when the plan was compiled
+	told    bool          // it was reported that the document is too old
 	leapt   bool          // the clock has leapt since the plan was compiled
 
 	// Of the document that is on trial:
@@ -162,6 +163,15 @@ func (c *control) aged() enforce.Old {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.old
+}
+
+// toldAge returns the same, and whether it has to be reported, which it notes.
+func (c *control) toldAge() (old enforce.Old, changed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	changed = c.old.Any() != c.told
+	c.told = c.old.Any()
+	return c.old, changed
 }
 
 // timely reports whether the plan is to be compiled anew for the time's sake: a

@@ -11,7 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,6 +20,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/httpone"
 )
 
 // EnrolConfig says where to enrol.
@@ -137,12 +138,7 @@ func post(ctx context.Context, conf *tls.Config, address string, in api.EnrolReq
 		return out, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	tr := &http.Transport{TLSClientConfig: conf, DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}
-	defer tr.CloseIdleConnections()
-	client := &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return errors.New("the platform redirects, and a token follows nobody")
-	}}
-	resp, err := client.Do(req)
+	b, status, err := exchange(ctx, conf, req)
 	if err != nil {
 		if e, ok := errors.AsType[*ringwall.Error](err); ok {
 			return out, e
@@ -152,21 +148,31 @@ func post(ctx context.Context, conf *tls.Config, address string, in api.EnrolReq
 		}
 		return out, ringwall.Errorf(ringwall.Unavailable, "enrolling: %w", err)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err != nil {
-		return out, ringwall.Errorf(ringwall.Unavailable, "reading the platform's answer: %w", err)
+	if status >= 300 && status < 400 {
+		return out, ringwall.Errorf(ringwall.Unavailable, "enrolling: the platform redirects, and a token follows nobody")
 	}
-	if len(b) > maxAnswer {
-		return out, ringwall.Errorf(ringwall.Invalid, "the platform's answer is over %d bytes", maxAnswer)
-	}
-	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
-		return out, refusal(resp.StatusCode, b)
+	if status != http.StatusOK && status != http.StatusCreated {
+		return out, refusal(status, b)
 	}
 	if err := json.Unmarshal(b, &out); err != nil {
 		return out, ringwall.Errorf(ringwall.Invalid, "reading the platform's answer: %w", err)
 	}
 	return out, nil
+}
+
+// exchange makes one request over TLS. A redirect is an answer like others: a token
+// follows nobody.
+func exchange(ctx context.Context, conf *tls.Config, req *http.Request) (body []byte, status int, err error) {
+	port := req.URL.Port()
+	if port == "" {
+		port = "443"
+	}
+	d := tls.Dialer{Config: conf}
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(req.URL.Hostname(), port))
+	if err != nil {
+		return nil, 0, err
+	}
+	return httpone.Do(ctx, conn, req, maxAnswer)
 }
 
 // refusal turns a problem (RFC 9457) into an error.

@@ -55,7 +55,6 @@ func (a *Agent) mappings(ctx context.Context, ready func()) error {
 
 func (a *Agent) askRouter(ctx context.Context, router netip.Addr, told *once[portmap.Mapping], speaks *once[string]) {
 	c := portmap.New(portmap.Config{Router: router, Dial: a.cfg.dial})
-	defer c.Close()
 	found, err := c.List(ctx)
 	if err != nil && ctx.Err() == nil {
 		a.log.Debug("router upstream was not wholly asked for its port mappings", "router", router, "err", err)

@@ -20,6 +20,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -46,13 +48,48 @@ const (
 	phone = ringwall.DeviceID("dev_phone")
 )
 
-// TestMain runs this program as the agent, or as its DNS guard, when it is
+// TestMain runs this program as the agent, or as one of its processes, when it is
 // started with their commands.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "run" || os.Args[1] == "dns") {
-		os.Exit(agent.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+	if len(os.Args) > 1 && slices.Contains([]string{"run", "dns", "inspect", "close", "version"}, os.Args[1]) {
+		base := agent.Config{}
+		if file := os.Getenv(clockEnv); file != "" {
+			start := time.Now()
+			base.Now = func() time.Time { wall, _ := offsets(file); return time.Now().Add(wall) }
+			base.Mono = func() time.Duration { _, mono := offsets(file); return time.Since(start) + mono }
+		}
+		os.Exit(agent.MainWith(context.Background(), base, os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
+}
+
+// clockEnv names the file that says by how much the clocks of a started agent are
+// off: that of the wall and the one that never jumps.
+const clockEnv = "RINGWALL_TEST_CLOCK"
+
+func offsets(file string) (wall, mono time.Duration) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		panic(err)
+	}
+	w, m, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	if wall, err = time.ParseDuration(w); err == nil {
+		mono, err = time.ParseDuration(m)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return wall, mono
+}
+
+// clocks sets the clocks of the agents that are started from now on, and of those
+// that run.
+func (r *rig) clocks(wall, mono time.Duration) {
+	r.Helper()
+	r.clockFile = filepath.Join(r.dir, "clock")
+	tmp := r.clockFile + ".new"
+	must(r, os.WriteFile(tmp, fmt.Appendf(nil, "%s %s", wall, mono), 0o600))
+	must(r, os.Rename(tmp, r.clockFile))
 }
 
 func must(t testing.TB, err error) {
@@ -78,16 +115,24 @@ type rig struct {
 	clock    atomic.Int64 // by how much the authority's clock is ahead
 	relay    net.Listener
 
-	mu     sync.Mutex
-	signed *api.Signed // what the platform answers
+	site      *netns.NS // where the platform stands
+	spine     string    // and its address
+	clockFile string
+	mute      atomic.Bool   // the platform answers nothing
+	muteAt    atomic.Uint64 // from when it has handed out this generation on
+	vouch     atomic.Bool   // its answers bear its time
+
+	mu         sync.Mutex
+	signed     *api.Signed // what the platform answers
+	generation uint64
 }
 
 // newRig makes the namespaces and the platform:
 //
 //	cam 10.77.0.10, phone 10.77.0.30 - br-lan 10.77.0.1 gateway 198.51.100.1 - internet 198.51.100.10 (platform), .20, .66
-func newRig(t testing.TB) *rig {
+func newRig(t testing.TB, change ...func(*rig)) *rig {
 	t.Helper()
-	r := &rig{TB: t, gw: netnstest.New(t, "gateway"), cam: netnstest.New(t, "cam"), phone: netnstest.New(t, "phone"), inet: netnstest.New(t, "internet")}
+	r := &rig{spine: "198.51.100.10:4222", TB: t, gw: netnstest.New(t, "gateway"), cam: netnstest.New(t, "cam"), phone: netnstest.New(t, "phone"), inet: netnstest.New(t, "internet")}
 	mac := func(last byte) net.HardwareAddr { return net.HardwareAddr{2, 0, 0, 0, 0, last} }
 	must(t, netns.Cable(r.cam, "eth0", mac(10), r.gw, "p-cam", nil))
 	must(t, netns.Cable(r.phone, "eth0", mac(30), r.gw, "p-phone", nil))
@@ -105,6 +150,10 @@ func newRig(t testing.TB) *rig {
 	// The bridge is there as an installer would have made it.
 	must(t, r.gw.Do(func() error { return makeBridge("br-lan", "10.77.0.1/24") }))
 
+	r.site = r.inet
+	for _, c := range change {
+		c(r)
+	}
 	r.dir = t.TempDir()
 	r.state, r.program = filepath.Join(r.dir, "gateway"), os.Args[0]
 	var err error
@@ -136,7 +185,7 @@ func (r *rig) enrol() {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	must(r, err)
 	id, err := json.Marshal(agent.Identity{
-		Org: org, Gateway: gw, Spine: []string{"tls://198.51.100.10:4222"}, Enrolled: time.Now(),
+		Org: org, Gateway: gw, Spine: []string{"tls://" + r.spine}, Enrolled: time.Now(),
 		SigningKeys: map[string][]byte{"k1": r.key.Public().(ed25519.PublicKey)},
 	})
 	must(r, err)
@@ -171,6 +220,12 @@ func (r *rig) startPlatform() {
 		if json.Unmarshal(data, &b) == nil {
 			ack, _ = r.store.Ingest(ctx, org, gw, b)
 		}
+		if r.mute.Load() {
+			return nil
+		}
+		if r.vouch.Load() {
+			ack.Time = time.Now()
+		}
 		out, _ := json.Marshal(ack)
 		return out
 	})
@@ -179,20 +234,29 @@ func (r *rig) startPlatform() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		var in api.DesiredRequest
+		if r.mute.Load() {
+			return nil
+		}
 		answer := api.DesiredAnswer{Signed: r.signed}
 		if json.Unmarshal(data, &in) == nil && in.CSR != "" {
 			if cert, err := r.ca.SignGateway(org, gw, []byte(in.CSR)); err == nil {
 				answer.Renewed = &api.EnrolAnswer{
 					Org: org, Gateway: gw, Certificate: string(cert.PEM), CA: string(r.ca.Certificate()),
-					Spine: []string{"tls://198.51.100.10:4222"}, SigningKeys: map[string][]byte{"k1": r.key.Public().(ed25519.PublicKey)},
+					Spine: []string{"tls://" + r.spine}, SigningKeys: map[string][]byte{"k1": r.key.Public().(ed25519.PublicKey)},
 				}
 			}
+		}
+		if r.vouch.Load() {
+			answer.Time = time.Now()
+		}
+		if at := r.muteAt.Load(); at > 0 && r.generation == at {
+			r.mute.Store(true) // this is its last word
 		}
 		out, _ := json.Marshal(answer)
 		return out
 	})
 	must(r, err)
-	l, err := r.inet.Listen(context.Background(), "tcp", "198.51.100.10:4222")
+	l, err := r.site.Listen(context.Background(), "tcp", r.spine)
 	must(r, err)
 	r.relay = l
 	to := r.broker.Addr().String()
@@ -265,6 +329,10 @@ func (r *rig) publishSigned(s api.Signed) {
 	r.Helper()
 	r.mu.Lock()
 	r.signed = &s
+	var d api.Desired
+	if json.Unmarshal(s.Payload, &d) == nil {
+		r.generation = d.Generation
+	}
 	r.mu.Unlock()
 	must(r, r.platform.Publish(api.PokeSubject(org, gw), []byte("1")))
 }
@@ -272,11 +340,19 @@ func (r *rig) publishSigned(s api.Signed) {
 // start starts the agent in the gateway's namespace.
 func (r *rig) start(extra ...string) *process {
 	r.Helper()
-	p := &process{rig: r}
-	args := append([]string{
+	return r.startAs(append([]string{
 		"run", "-state", r.state, "-bridge", "br-lan", "-ports", "p-cam,p-phone", "-uplink", "up0", "-drift", "500ms", "-poll", "2s",
-	}, extra...)
+	}, extra...)...)
+}
+
+// startAs starts the agent with these arguments.
+func (r *rig) startAs(args ...string) *process {
+	r.Helper()
+	p := &process{rig: r}
 	p.cmd = exec.Command(r.program, args...)
+	if r.clockFile != "" {
+		p.cmd.Env = append(os.Environ(), clockEnv+"="+r.clockFile)
+	}
 	// A pipe of our own: the DNS guard keeps it open after the agent has ended,
 	// and Wait must not wait for that.
 	out, in, err := os.Pipe()

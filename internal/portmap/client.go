@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -62,12 +61,9 @@ type Found struct {
 }
 
 // Client asks one router.
-type Client struct {
-	c    Config
-	http *http.Client
-}
+type Client struct{ c Config }
 
-// New returns a client. Close gives its connections back.
+// New returns a client.
 func New(c Config) *Client {
 	if c.Dial == nil {
 		var d net.Dialer
@@ -79,17 +75,8 @@ func New(c Config) *Client {
 	if c.NATPMP == 0 {
 		c.NATPMP = natpmpPort
 	}
-	tr := &http.Transport{
-		DialContext: c.Dial, DisableKeepAlives: true, ResponseHeaderTimeout: httpWait, MaxResponseHeaderBytes: 16 << 10, DisableCompression: true,
-	}
-	return &Client{c: c, http: &http.Client{
-		Transport: tr, Timeout: httpWait,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("the router redirects") },
-	}}
+	return &Client{c}
 }
-
-// Close gives the client's connections back.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // List asks the router for all it can be asked for. A router that speaks none of
 // the protocols is no error; what one that does could not be asked is in the

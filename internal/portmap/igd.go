@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/internal/httpone"
 )
 
 // service is one service of an IGD that maps ports.
@@ -128,19 +128,17 @@ func (c *Client) describe(ctx context.Context, at string) ([]service, error) {
 }
 
 func (c *Client) do(req *http.Request) (body []byte, status int, err error) {
-	resp, err := c.http.Do(req)
+	ctx, cancel := context.WithTimeout(req.Context(), httpWait)
+	defer cancel()
+	host := req.URL.Host
+	if req.URL.Port() == "" {
+		host = net.JoinHostPort(req.URL.Hostname(), "80")
+	}
+	conn, err := c.c.Dial(ctx, "tcp", host)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err != nil {
-		return nil, 0, err
-	}
-	if len(b) > maxBody {
-		return nil, 0, ringwall.Errorf(ringwall.Invalid, "the answer is over %d bytes", maxBody)
-	}
-	return b, resp.StatusCode, nil
+	return httpone.Do(ctx, conn, req, maxBody)
 }
 
 // services returns the services of a description that map ports and that are on

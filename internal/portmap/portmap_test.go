@@ -38,7 +38,6 @@ func serve(t *testing.T, r *portmaptest.Router) *portmap.Client {
 	t.Cleanup(func() { l.Close() })
 	r.Serve(l, ssdp, natpmp)
 	c := portmap.New(portmap.Config{Router: router, SSDP: ssdpPort, NATPMP: natpmpPort})
-	t.Cleanup(c.Close)
 	return c
 }
 
@@ -112,7 +111,6 @@ func TestClient_followsNobodyElse(t *testing.T) {
 
 func TestClient_nobodyThere(t *testing.T) {
 	c := portmap.New(portmap.Config{Router: router, SSDP: 1, NATPMP: 1})
-	defer c.Close()
 	found, err := c.List(context.Background())
 	if err != nil || len(found.Speaks) != 0 {
 		t.Errorf("found %+v, %v", found, err)

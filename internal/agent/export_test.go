@@ -1,0 +1,19 @@
+package agent
+
+import (
+	"context"
+	"io"
+)
+
+// MainWith is Main with clocks that tests set.
+func MainWith(ctx context.Context, base Config, args []string, stdout, stderr io.Writer) int {
+	return mainWith(ctx, base, Parts{}, nil, args, stdout, stderr)
+}
+
+// Parsers of what devices and the kernel say.
+var (
+	DHCPMUD  = dhcpMUD
+	LLDPMUD  = lldpMUD
+	MUDURL   = mudURL
+	RouterOf = routerOf
+)
