@@ -191,6 +191,15 @@ func (f *Firewall) put(next *force, c *change, pruned []dynChange) error {
 			offer[m] = now
 		}
 	}
+	// A device that sits elsewhere now has kept its token: its flows must not go
+	// the faster way from where it was.
+	for j := range c.del {
+		switch c.del[j].set.name {
+		case setBind, setBindAny, setBindSub, setBindIP:
+			revoked = append(revoked, u32(string(c.del[j].e.val)))
+		}
+	}
+	revoked = slices.Compact(slices.Sorted(slices.Values(revoked)))
 	if err := f.forget(next.fresh); err != nil {
 		return err
 	}

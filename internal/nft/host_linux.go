@@ -55,19 +55,24 @@ func hostChains(c site, v ipv) []chainDef {
 		in1 = append(in1, control(134), control(135), control(136))
 	}
 	// What a policy let pass keeps the mark that its sender gave it.
-	judged := func(first, back string, counted exprs) []exprs {
+	passed := func(counted exprs) []exprs {
 		return []exprs{
-			rule(untracked(), count(), drop()),
-			rule(direction(original), jumpTo(first)),
-			rule(direction(replied), jumpTo(back)),
-			ours(),
-			rule(v.self(r0), setMark(r0), in(setLimited, r0), jumpTo("host_limits")),
+			rule(v.self(r0), setMark(r0)),
+			rule(mark(r0), in(setLimited, r0), jumpTo("host_limits")),
 			counted,
 			accept(),
 		}
 	}
+	judged := func(first, back string, counted exprs) []exprs {
+		return append([]exprs{
+			rule(untracked(), count(), drop()),
+			rule(direction(original), jumpTo(first)),
+			rule(direction(replied), jumpTo(back)),
+			ours(),
+		}, passed(counted)...)
+	}
 	counted := func(set string) exprs { return rule(imm(r0, make([]byte, v.words*4)), in(set, r0)) }
-	return []chainDef{
+	return append(programPass(c, v, passed(counted(setUp))), []chainDef{
 		{family: v.family, name: "host_limits", rules: []exprs{
 			rule(v.self(r0), setMark(r0), jumpTo("limit_from")),
 			rule(v.self(r0), setMark(r0), jumpTo("limit_to_ends")),
@@ -75,7 +80,7 @@ func hostChains(c site, v ipv) []chainDef {
 		{family: v.family, name: "forward", hook: nftables.ChainHookForward, rules: one(count())},
 		{family: v.family, name: "output", hook: nftables.ChainHookOutput, rules: concat(out, judged("opener", "target", counted(setUp)))},
 		{family: v.family, name: "input", hook: nftables.ChainHookInput, rules: concat(in1, judged("target", "opener", counted(setDown)))},
-	}
+	}...)
 }
 
 func socketCgroup(level, reg uint32) exprs {
@@ -84,34 +89,41 @@ func socketCgroup(level, reg uint32) exprs {
 
 // programChains look at which program of the machine a flow is of: first by its
 // user, then by each of the cgroups that it is in. A program is to the sets what
-// a device is, with a mark of its own. What no program's terms decide goes to rest.
+// a device is, with a mark of its own. What no program's terms decide goes to
+// rest. Only what the machine sends is of a program here.
 func programChains(c site, v ipv, name, rest string, denied exprs) []chainDef {
-	var out []chainDef
-	key, p, allowed := v.openerKey(), v.protoReg(), goTo("allowed")
-	for i := cgroupLevels; i >= 0; i-- {
-		stage, of := stageName(name, i), stageName(name, i)+"_of"
+	key, p, allowed := v.openerKey(), v.protoReg(), goTo("program_allowed")
+	if name == "o_shadow" {
+		denied = goTo("program_would")
+	}
+	var stages []exprs
+	for i := range cgroupLevels + 1 {
 		load := rule(meta(expr.MetaKeySKUID, r0), get(setProgUID, r0, r0))
 		if i > 0 {
 			load = rule(socketCgroup(uint32(i), r0), get(setProgCgroup, r0, r0))
 		}
-		next := rest
-		if i < cgroupLevels {
-			next = stageName(name, i+1)
-		}
-		out = append(out,
-			chainDef{family: v.family, name: of, rules: concat(
-				one(rule(key, in(setDenyI, r0), denied)),
-				exact(key, setAllow, p, allowed),
-				one(rule(key, in(setAllowI, r0), allowed)),
-				exact(key, setDyn, p, allowed),
-				[]exprs{rule(v.self(r0), setMark(r0)), goTo(next)},
-			)},
-			chainDef{family: v.family, name: stage, rules: []exprs{rule(load, setMark(r0), goTo(of)), goTo(next)}})
+		stages = append(stages, rule(load, setMark(r0), jumpTo(name+"_program")))
 	}
-	return out
+	stages = append(stages, rule(v.self(r0), setMark(r0)), goTo(rest))
+	return []chainDef{
+		{family: v.family, name: name + "_program", rules: concat(
+			one(rule(key, in(setDenyI, r0), denied)),
+			exact(key, setAllow, p, allowed),
+			one(rule(key, in(setAllowI, r0), allowed)),
+			exact(key, setDyn, p, allowed),
+		)},
+		{family: v.family, name: name + "_stages", rules: stages},
+	}
 }
 
-func stageName(name string, i int) string { return name + "_program" + string(rune('0'+i)) }
+// programPass are the ends of what a program may send.
+func programPass(c site, v ipv, passed []exprs) []chainDef {
+	self := rule(v.self(r0), setMark(r0))
+	return []chainDef{
+		{family: v.family, name: "program_allowed", rules: concat([]exprs{ctMarkBits(flowPending, 0), self}, passed)},
+		{family: v.family, name: "program_would", rules: concat([]exprs{self, rule(mark(r0), in(setWould, r0))}, sample(c, "would:"+policy.ReasonDeny), []exprs{ours()}, passed)},
+	}
+}
 
 // ProgramMark is the mark under which bindings for the i-th program of a device
 // are made.

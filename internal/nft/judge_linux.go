@@ -41,7 +41,7 @@ func openerChains(c site, v ipv, name string, inspected bool, denied, refused ex
 	if c.Host {
 		rest = name + "_rest"
 		out = programChains(c, v, name, rest, denied)
-		out = append(out, chainDef{family: v.family, name: name + "_ends", rules: []exprs{rule(key, in(setDenyI, r0), denied), goTo(stageName(name, 0))}})
+		out = append(out, chainDef{family: v.family, name: name + "_ends", rules: []exprs{rule(key, in(setDenyI, r0), denied), goTo(name + "_stages")}})
 	}
 	return append(out, []chainDef{
 		{family: v.family, name: rest, rules: append(ends, refused)},

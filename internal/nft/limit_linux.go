@@ -358,9 +358,9 @@ func limitChains(c site, v ipv) []chainDef {
 	side("limit_from", from, v.openerKey(), setLimit, setLimitI, setLimitDyn)
 	side("limit_to", to, v.targetKey(), setInLimit, setInLimitI)
 	if !c.Host {
-		add("limits",
-			rule(from, in(setLimited, r0), from, setMark(r0), jumpTo("limit_from")),
-			rule(to, in(setLimited, r0), to, setMark(r0), jumpTo("limit_to")))
+		add("limits", concat(
+			owner(v.origSrc), one(rule(mark(r0), in(setLimited, r0), jumpTo("limit_from"))),
+			owner(v.origDst), one(rule(mark(r0), in(setLimited, r0), jumpTo("limit_to"))))...)
 	}
 	return out
 }
