@@ -99,6 +99,8 @@ func TestGuard_twoDevicesShareAnAnswer(t *testing.T) {
 	}
 	f.now += 40 * time.Second
 	ttl(cam)
+	f.up.mu.Lock()
+	defer f.up.mu.Unlock()
 	if len(f.up.seen) != 2 {
 		t.Errorf("the resolver was asked %d times, want 2: once, and once when the TTL was over", len(f.up.seen))
 	}

@@ -64,20 +64,28 @@ func TestLimits(t *testing.T) {
 	now, up := time.Date(2026, 1, 31, 23, 0, 0, 0, time.UTC), time.Duration(0)
 	l := limits{now: func() time.Time { return now }, uptime: func() time.Duration { return up }}
 	of := func(x api.Limit) []bound { return []bound{{"dev_a", "t", x}} }
+	// room counts how many flows may be opened at once.
+	room := func(list []bound) (n int) {
+		for l.enter(list) {
+			n++
+		}
+		return n
+	}
 	flows := of(api.Limit{Flows: 2})
-	if !l.enter(flows) || !l.enter(flows) || l.enter(flows) {
-		t.Error("two flows at once are not two")
+	if n := room(flows); n != 2 {
+		t.Errorf("%d flows at once, want 2", n)
 	}
 	l.leave(flows)
 	if !l.enter(flows) {
 		t.Error("a flow that ended is still counted")
 	}
 	fresh := []bound{{"dev_b", "t", api.Limit{NewFlows: 2}}}
-	if !l.enter(fresh) || !l.enter(fresh) || l.enter(fresh) {
-		t.Error("two new flows a second are not two")
+	if n := room(fresh); n != 2 {
+		t.Errorf("%d new flows, want 2", n)
 	}
-	if up += 500 * time.Millisecond; !l.enter(fresh) || l.enter(fresh) {
-		t.Error("half a second later there is room for one")
+	up += 500 * time.Millisecond
+	if n := room(fresh); n != 1 {
+		t.Errorf("%d new flows half a second later, want 1", n)
 	}
 	quota := []bound{{"dev_c", "t", api.Limit{Quota: 1000, Per: "month"}}}
 	if _, over := l.count(quota, 1000); over {
