@@ -22,6 +22,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/flow"
+	"github.com/ringwall/ringwall/internal/identity"
 	"github.com/ringwall/ringwall/sdk"
 )
 
@@ -659,4 +660,49 @@ func killed(t *testing.T, dir string) {
 		}
 		_, _ = os.Stdout.WriteString("durable " + name + "\n")
 	}
+}
+
+func TestCertificate_isRenewedInTime(t *testing.T) {
+	s := newSite(t, loopback)
+	dir := t.TempDir()
+	s.open(dir, nil).Close()
+	before, err := os.ReadFile(filepath.Join(dir, "client.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(identity.GatewayLife/3*2 + time.Hour)
+	c := s.open(dir, func(cfg *sdk.Config) { cfg.Now = func() time.Time { return later } })
+	await(t, "another certificate is kept", func() bool {
+		now, err := os.ReadFile(filepath.Join(dir, "client.pem"))
+		return err == nil && !bytes.Equal(now, before)
+	})
+	c.Close()
+	c = s.open(dir, nil) // and it is good
+	await(t, "the renewed certificate is let in", func() bool { return c.Status().Connected })
+}
+
+func TestLearn_passesAndReportsWhatWasNeeded(t *testing.T) {
+	l := echo(t)
+	s := newSite(t)
+	s.doc.Devices[0].Mode = ringwall.Learn
+	dir := t.TempDir()
+	c := s.open(dir, nil)
+	for range 2 {
+		conn, err := c.Dialer().DialContext(t.Context(), "tcp", "cam.example:"+strings.Split(l.Addr().String(), ":")[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+	c.Close()
+	s.open(dir, nil)
+	await(t, "the need is reported", func() bool {
+		for _, r := range s.records(api.RecordPeers) {
+			var p api.PeersSeen
+			if json.Unmarshal(r.Data, &p) == nil && len(p.Peers) == 1 && p.Peers[0].Domain == "cam.example" && p.Peers[0].Count == 2 && p.Device == s.doc.Devices[0].Device {
+				return true
+			}
+		}
+		return false
+	})
 }

@@ -149,11 +149,23 @@ func (s *site) Desired(_ context.Context, _ ringwall.OrgID, _ ringwall.GatewayID
 	if s.signed != nil {
 		return api.DesiredAnswer{Signed: s.signed}, nil
 	}
+	var out api.DesiredAnswer
+	if req.CSR != "" {
+		cert, err := s.auth.SignGateway(s.org, s.doc.Gateway, []byte(req.CSR))
+		if err != nil {
+			return out, err
+		}
+		out.Renewed = &api.EnrolAnswer{
+			Org: s.org, Gateway: s.doc.Gateway, Certificate: string(cert.PEM), CA: string(s.auth.Certificate()), MQTT: []string{"mqtts://" + s.addr},
+			SigningKeys: map[string][]byte{"k": s.key.Public().(ed25519.PublicKey)},
+		}
+	}
 	if s.doc.Generation == 0 || s.doc.Generation == req.Have {
-		return api.DesiredAnswer{}, nil
+		return out, nil
 	}
 	signed, err := api.Sign(s.doc, "k", s.key)
-	return api.DesiredAnswer{Signed: &signed}, err
+	out.Signed = &signed
+	return out, err
 }
 
 func (s *site) Terminal(context.Context, ringwall.OrgID, ringwall.GatewayID, uint64) (*api.SignedTerminal, error) {
