@@ -28,7 +28,8 @@ func seenRequest(proto string, r *peek.Request, remote netip.Addr) *seen {
 // of it is passed on.
 func (s *session) http(ctx context.Context) *seen {
 	what := &seen{Seen: policy.Seen{Proto: "http"}}
-	st := newStream(s.client, s.first)
+	st := s.in.stream(s.client, s.first)
+	defer st.release()
 	s.first = nil
 	var back chan struct{} // closed when the other end has said all
 	wait := headWait
@@ -185,7 +186,7 @@ func (s *session) upgrade(ctx context.Context, d ruling, st *stream, r *peek.Req
 		return
 	}
 	if s.send(st.buf) {
-		st.buf, st.mem = nil, nil
+		st.release()
 		s.splice()
 	}
 }

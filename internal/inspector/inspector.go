@@ -59,6 +59,7 @@ type Inspector struct {
 	limits  limits
 	own     atomic.Pointer[map[netip.Addr]bool]
 	open    sync.WaitGroup // connections
+	blocks  sync.Pool      // of *block
 
 	mu   sync.Mutex // guards what follows
 	live map[*session]struct{}

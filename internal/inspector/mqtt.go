@@ -25,7 +25,8 @@ func mqttSeen(method, topic string) *seen {
 // it is held against what it may subscribe to: a session may be older than the
 // policy.
 func (s *session) mqtt(ctx context.Context) *seen {
-	st := newStream(s.client, s.first)
+	st := s.in.stream(s.client, s.first)
+	defer st.release()
 	s.first = nil
 	var in peek.MQTTReader
 	var back *talk

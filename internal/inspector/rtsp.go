@@ -40,7 +40,8 @@ func (s *session) begin(size func(b []byte) (head int, rest int64, err error)) *
 	t := &talk{s: s, done: make(chan struct{})}
 	go func() {
 		defer close(t.done)
-		st := newStream(s.server, nil)
+		st := s.in.stream(s.server, nil)
+		defer st.release()
 		var err error
 		for err == nil {
 			var head int
@@ -126,7 +127,8 @@ func rtspSize(b []byte) (head int, rest int64, err error) {
 // and answers pass.
 func (s *session) rtsp(ctx context.Context) *seen {
 	last := &seen{Seen: policy.Seen{Proto: "rtsp"}}
-	st := newStream(s.client, s.first)
+	st := s.in.stream(s.client, s.first)
+	defer st.release()
 	s.first = nil
 	var back *talk
 	refused := 0

@@ -126,7 +126,7 @@ func (s *session) sniff(quiet bool) (peek.Kind, error) {
 		wait = quietWait
 	}
 	_ = s.client.SetReadDeadline(time.Now().Add(wait))
-	buf := make([]byte, peek.MaxHead)
+	buf := make([]byte, 2048) // a hello of today, and most heads
 	n := 0
 	for {
 		kind, err := peek.Sniff(buf[:n])
@@ -135,8 +135,11 @@ func (s *session) sniff(quiet bool) (peek.Kind, error) {
 			return kind, nil
 		}
 		if n == len(buf) {
-			s.first = buf
-			return peek.Unknown, nil
+			if n >= peek.MaxHead {
+				s.first = buf
+				return peek.Unknown, nil
+			}
+			buf = append(buf, make([]byte, len(buf))...)
 		}
 		k, err := s.client.Read(buf[n:])
 		if k == 0 && err != nil {

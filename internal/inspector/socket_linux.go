@@ -142,6 +142,20 @@ func answerFrom(ctx context.Context, ns *netns.NS, as, to netip.AddrPort) (c *ne
 	return c, err
 }
 
+// readable waits until there is something to be read, or the end.
+func readable(c *net.TCPConn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var one [1]byte
+	// What it is, the read to come tells.
+	return raw.Read(func(fd uintptr) bool {
+		_, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return err != unix.EAGAIN && err != unix.EINTR
+	})
+}
+
 // originalDst reads whom a datagram was for.
 func originalDst(oob []byte) (netip.AddrPort, bool) {
 	for len(oob) > 0 {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,17 +14,44 @@ import (
 	"github.com/ringwall/ringwall/internal/policy"
 )
 
-// stream is one direction of a connection that is read head by head.
+// stream is one direction of a connection that is read head by head. While
+// nothing is there to be read it holds no memory: a thousand connections are idle
+// for one that speaks.
 type stream struct {
 	from *net.TCPConn
-	buf  []byte // len is what has come and is not used up
-	mem  []byte
+	pool *sync.Pool // of *block
+	mem  *block     // nil = none
+	buf  []byte     // what has come and is not used up, in mem
 }
 
-func newStream(from *net.TCPConn, first []byte) *stream {
-	st := &stream{from: from, mem: make([]byte, 2*peek.MaxHead)}
-	st.buf = st.mem[:copy(st.mem, first)]
+// block is room for a head and for what comes with it.
+type block [2 * peek.MaxHead]byte
+
+func (in *Inspector) stream(from *net.TCPConn, first []byte) *stream {
+	st := &stream{from: from, pool: &in.blocks}
+	if len(first) > 0 {
+		st.hold()
+		st.buf = st.mem[:copy(st.mem[:], first)]
+	}
 	return st
+}
+
+func (st *stream) hold() {
+	if st.mem == nil {
+		st.mem, _ = st.pool.Get().(*block)
+		if st.mem == nil {
+			st.mem = new(block)
+		}
+	}
+}
+
+// release gives the memory back. What had come is gone then.
+func (st *stream) release() {
+	st.buf = nil
+	if st.mem != nil {
+		st.pool.Put(st.mem)
+		st.mem = nil
+	}
 }
 
 // use takes n bytes out.
@@ -31,8 +59,15 @@ func (st *stream) use(n int) { st.buf = st.buf[n:] }
 
 // more reads more. At the end it answers io.EOF.
 func (st *stream) more() error {
-	if len(st.buf) == 0 || cap(st.buf)-len(st.buf) < peek.MaxHead {
-		st.buf = st.mem[:copy(st.mem, st.buf)]
+	if len(st.buf) == 0 {
+		st.release()
+		if err := readable(st.from); err != nil {
+			return err
+		}
+		st.hold()
+		st.buf = st.mem[:0]
+	} else if cap(st.buf)-len(st.buf) < peek.MaxHead {
+		st.buf = st.mem[:copy(st.mem[:], st.buf)]
 	}
 	n, err := st.from.Read(st.buf[len(st.buf):cap(st.buf)])
 	st.buf = st.buf[:len(st.buf)+n]
