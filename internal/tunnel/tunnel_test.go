@@ -37,7 +37,7 @@ const (
 	device1 = ringwall.DeviceID("dev_1")
 )
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{gone: make(chan struct{}, 16)}
 	var err error
@@ -110,14 +110,14 @@ func (r *rig) said(state string) []api.TunnelReport {
 	return out
 }
 
-func dial(t *testing.T, h *Hub, id ringwall.TunnelID, within time.Duration) (net.Conn, error) {
+func dial(t testing.TB, h *Hub, id ringwall.TunnelID, within time.Duration) (net.Conn, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	return h.Dial(ctx, gateway, id)
 }
 
-func hello(t *testing.T, c net.Conn) error {
+func hello(t testing.TB, c net.Conn) error {
 	t.Helper()
 	c.SetDeadline(time.Now().Add(5 * time.Second))
 	b := make([]byte, 7)
@@ -304,5 +304,31 @@ func TestLoadKey_staysTheSame(t *testing.T) {
 	}
 	if s := fmt.Sprintf("%v %+v %#v %s", a, a, a, a); strings.Contains(s, a.hex()) || strings.Count(s, "not shown") != 4 {
 		t.Errorf("a key prints as %q", s)
+	}
+}
+
+// BenchmarkTunnel carries bytes through both ends and back, all in one process.
+func BenchmarkTunnel(b *testing.B) {
+	r := newRig(b)
+	if err := r.hub.Allow(gateway, r.key.Public()); err != nil {
+		b.Fatal(err)
+	}
+	r.spoke.Set([]api.Tunnel{r.tunnel("tun_a", time.Hour)})
+	c, err := dial(b, r.hub, "tun_a", 15*time.Second)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	if err := hello(b, c); err != nil {
+		b.Fatal(err)
+	}
+	c.SetDeadline(time.Time{})
+	chunk := make([]byte, 256<<10)
+	b.SetBytes(int64(len(chunk)))
+	for b.Loop() {
+		go c.Write(chunk)
+		if _, err := io.ReadFull(c, make([]byte, len(chunk))); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
