@@ -32,6 +32,19 @@ func frames(t testing.TB, ns *netns.NS, iface string) func(frame []byte) {
 	return func(b []byte) { must(t, unix.Sendto(fd, b, 0, &unix.SockaddrLinklayer{Ifindex: index, Halen: 6})) }
 }
 
+// macOf is the MAC of an interface.
+func macOf(t testing.TB, ns *netns.NS, iface string) (mac string) {
+	t.Helper()
+	must(t, ns.Do(func() error {
+		i, err := net.InterfaceByName(iface)
+		if err == nil {
+			mac = i.HardwareAddr.String()
+		}
+		return err
+	}))
+	return mac
+}
+
 func hw(s string) []byte { m, _ := net.ParseMAC(s); return m }
 
 // ether is a frame to everybody.

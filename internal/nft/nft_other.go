@@ -26,6 +26,12 @@ func Open(Config) (*Firewall, error) { return nil, unavailable() }
 // Prepare fails with code Unavailable.
 func Prepare(context.Context, *netns.NS, string, []string) error { return unavailable() }
 
+// PrepareIPv6 fails with code Unavailable.
+func PrepareIPv6(context.Context, *netns.NS, string) error { return unavailable() }
+
+func (*Firewall) Restore([]Consumption)                               {}
+func (*Firewall) Roll(context.Context) error                          { return unavailable() }
+func (*Firewall) Consumed(context.Context) ([]Consumption, error)     { return nil, unavailable() }
 func (*Firewall) LiveToken(uint32) (uint32, bool)                     { return 0, false }
 func (*Firewall) Close() error                                        { return nil }
 func (*Firewall) Tier() string                                        { return "" }

@@ -65,3 +65,29 @@ func Prepare(ctx context.Context, ns *netns.NS, bridge string, ports []string) e
 	}
 	return nil
 }
+
+// PrepareIPv6 makes a bridge that Prepare has made ready carry IPv6 to the devices
+// to which a plan opens it. The gateway itself listens to no router there.
+func PrepareIPv6(ctx context.Context, ns *netns.NS, bridge string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if ns == nil {
+		here, err := netns.Current()
+		if err != nil {
+			return err
+		}
+		defer here.Close()
+		ns = here
+	}
+	conf := "ipv6/conf/" + bridge + "/"
+	for _, s := range [][2]string{
+		{conf + "accept_ra", "0"}, {conf + "accept_redirects", "0"}, {conf + "accept_source_route", "-1"},
+		{"ipv6/conf/all/forwarding", "1"}, {conf + "disable_ipv6", "0"},
+	} {
+		if err := ns.Sysctl(s[0], s[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

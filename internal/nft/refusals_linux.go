@@ -71,28 +71,41 @@ func (f *Firewall) refusal(a nflog.Attribute) (Refusal, bool) {
 		return r, false
 	}
 	r.Would, r.Reason = kind == "would", reason
-	if a.Mark != nil {
-		r.Mark = *a.Mark
+	if a.Mark != nil && *a.Mark&markBits != 0 {
+		r.Mark = *a.Mark & markBits
 	}
 	return r, r.parse(*a.Payload)
 }
 
-// parse reads the IPv4 header (RFC 791 section 3.1) and the ports behind it.
+// parse reads the IPv4 header (RFC 791 section 3.1) or the one of IPv6 (RFC 8200
+// section 3), and the ports behind it.
 func (r *Refusal) parse(b []byte) bool {
-	if len(b) < 20 || b[0]>>4 != 4 {
+	if len(b) < 20 {
 		return false
 	}
-	head := int(b[0]&0x0f) * 4
-	if head < 20 || len(b) < head {
+	var head int
+	var src, dst netip.Addr
+	switch b[0] >> 4 {
+	case 4:
+		if head = int(b[0]&0x0f) * 4; head < 20 || len(b) < head {
+			return false
+		}
+		r.Length, r.Proto = binary.BigEndian.Uint16(b[2:]), b[9]
+		src, dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
+	case 6:
+		if head = 40; len(b) < head {
+			return false
+		}
+		// The length is that of what is behind the header; a jumbogram is none of a device.
+		r.Length, r.Proto = binary.BigEndian.Uint16(b[4:])+40, b[6]
+		src, dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+	default:
 		return false
 	}
-	r.Length = binary.BigEndian.Uint16(b[2:])
-	r.Proto = b[9]
 	var sport, dport uint16
 	if (r.Proto == policy.ProtoTCP || r.Proto == policy.ProtoUDP) && len(b) >= head+4 {
 		sport, dport = binary.BigEndian.Uint16(b[head:]), binary.BigEndian.Uint16(b[head+2:])
 	}
-	r.Src = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[12:16])), sport)
-	r.Dst = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[16:20])), dport)
+	r.Src, r.Dst = netip.AddrPortFrom(src, sport), netip.AddrPortFrom(dst, dport)
 	return true
 }
