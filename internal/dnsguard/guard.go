@@ -41,10 +41,14 @@ type Config struct {
 	// Listen is where devices ask, such as "10.77.0.1:53" or "[fd00::1]:53"; UDP and
 	// TCP.
 	Listen string
-	// Firewall binds addresses before they are answered.
+	// Also are further such addresses. One guard answers on all: there is one file of
+	// names, and one cache.
+	Also []string
+	// Firewall binds addresses before they are answered. It must know of the inspector
+	// (nft.Config.Inspect), or names that only that may judge open nothing.
 	Firewall Binder
-	// Flows tells which addresses are in use, so that they are renewed; nil = nobody
-	// knows.
+	// Flows tells which addresses are in use, so that they are renewed; nil asks the
+	// connection tracking of NS.
 	Flows Flows
 	// Report is called with what was decided, each kind of decision once with its
 	// count, every ReportEvery (0 = 10 s) and at the end. It must not wait.
@@ -124,6 +128,9 @@ func New(c Config) (*Guard, error) {
 			c.Dial = c.NS.DialContext
 		}
 	}
+	if c.Flows == nil {
+		c.Flows = NewFlows(c.NS)
+	}
 	b, err := openBook(c.Names)
 	if err != nil {
 		return nil, err
@@ -150,43 +157,48 @@ func (g *Guard) Run(ctx context.Context) error {
 	defer cancel()
 	defer g.book.close()
 	defer g.lines.close()
-	pc, l, err := g.listen(ctx)
+	packets, streams, err := g.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("listening for names on %q: %w", g.cfg.Listen, err)
+		return fmt.Errorf("listening for names: %w", err)
 	}
-	up := make(chan struct{})
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) { g.serveTCP(ctx, w, req) })
-	tcp := &dns.Server{Listener: limit(l), Handler: handler, ReadTimeout: tcpIdle, WriteTimeout: tcpIdle, IdleTimeout: func() time.Duration { return tcpIdle }, MaxTCPQueries: 64, NotifyStartedFunc: func() { close(up) }}
-	failed := make(chan error, 2)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := tcp.ActivateAndServe(); err != nil {
-			failed <- err
-		}
-	})
-	wg.Go(func() {
-		if err := g.serveUDP(ctx, pc); err != nil {
-			failed <- err
-		}
-	})
+	failed := make(chan error, len(packets)+len(streams))
+	var wg, up sync.WaitGroup
+	var servers []*dns.Server
+	for _, l := range streams {
+		up.Add(1)
+		srv := &dns.Server{Listener: limit(l), Handler: handler, ReadTimeout: tcpIdle, WriteTimeout: tcpIdle, IdleTimeout: func() time.Duration { return tcpIdle }, MaxTCPQueries: 64, NotifyStartedFunc: up.Done}
+		servers = append(servers, srv)
+		wg.Go(func() {
+			if err := srv.ActivateAndServe(); err != nil {
+				failed <- err
+			}
+		})
+	}
+	for _, pc := range packets {
+		wg.Go(func() {
+			if err := g.serveUDP(ctx, pc); err != nil {
+				failed <- err
+			}
+		})
+	}
 	wg.Go(func() { g.every(ctx, g.cfg.ReportEvery, func() { g.reports.flush() }) })
 	wg.Go(func() { g.every(ctx, g.cfg.RenewEvery, func() { g.renew(ctx) }) })
+	up.Wait() // each has its socket: they cannot fail before
+	close(g.ready)
 	select {
-	case <-up:
-		close(g.ready)
-		select {
-		case <-ctx.Done():
-			err = nil
-		case err = <-failed:
-		}
+	case <-ctx.Done():
+		err = nil
 	case err = <-failed:
-	}
-	if err != nil {
 		err = fmt.Errorf("answering names: %w", err)
 	}
 	cancel()
-	_ = tcp.Shutdown()
-	pc.Close()
+	for _, srv := range servers {
+		_ = srv.Shutdown()
+	}
+	for _, pc := range packets {
+		pc.Close()
+	}
 	wg.Wait()
 	g.reports.flush()
 	return err
@@ -205,24 +217,35 @@ func (g *Guard) every(ctx context.Context, d time.Duration, f func()) {
 	}
 }
 
-func (g *Guard) listen(ctx context.Context) (net.PacketConn, net.Listener, error) {
-	six := "4"
-	if a, err := netip.ParseAddrPort(g.cfg.Listen); err == nil && a.Addr().Is6() {
-		six = "6"
-	}
+// listen opens a socket of each kind on every address.
+func (g *Guard) listen(ctx context.Context) (packets []net.PacketConn, streams []net.Listener, err error) {
 	conf := net.ListenConfig{}
 	listenPacket, listen := conf.ListenPacket, conf.Listen
 	if g.cfg.NS != nil {
 		listenPacket, listen = g.cfg.NS.ListenPacket, g.cfg.NS.Listen
 	}
-	pc, err := listenPacket(ctx, "udp"+six, g.cfg.Listen)
-	if err != nil {
-		return nil, nil, err
+	for _, addr := range append([]string{g.cfg.Listen}, g.cfg.Also...) {
+		six := "4"
+		if a, err := netip.ParseAddrPort(addr); err == nil && a.Addr().Is6() {
+			six = "6"
+		}
+		var pc net.PacketConn
+		var l net.Listener
+		if pc, err = listenPacket(ctx, "udp"+six, addr); err == nil {
+			packets = append(packets, pc)
+			if l, err = listen(ctx, "tcp"+six, addr); err == nil {
+				streams = append(streams, l)
+			}
+		}
+		if err != nil {
+			for _, pc := range packets {
+				pc.Close()
+			}
+			for _, l := range streams {
+				l.Close()
+			}
+			return nil, nil, fmt.Errorf("on %q: %w", addr, err)
+		}
 	}
-	l, err := listen(ctx, "tcp"+six, g.cfg.Listen)
-	if err != nil {
-		pc.Close()
-		return nil, nil, err
-	}
-	return pc, l, nil
+	return packets, streams, nil
 }

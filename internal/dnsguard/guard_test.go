@@ -518,7 +518,7 @@ func TestGuard_runServesAndReports(t *testing.T) {
 	pc.Close()
 	l.Close()
 	var reports []api.DNSReport
-	g, err := dnsguard.New(dnsguard.Config{PolicyFile: path, Listen: addr, Firewall: &memBinder{}, Report: func(r api.DNSReport) { reports = append(reports, r) }, ReportEvery: time.Hour})
+	g, err := dnsguard.New(dnsguard.Config{PolicyFile: path, Listen: "127.0.0.1:0", Also: []string{addr}, Firewall: &memBinder{}, Report: func(r api.DNSReport) { reports = append(reports, r) }, ReportEvery: time.Hour})
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
