@@ -281,6 +281,27 @@ func (b *book) due(now time.Duration, keep func(*hold) bool) []due {
 	return out
 }
 
+// holds answers what of these devices holds now.
+func (b *book) holds(now time.Duration, devices map[uint64]bool) []due {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []due
+	for key := range devices {
+		h := b.by[key]
+		if h == nil {
+			continue
+		}
+		for _, n := range h.names {
+			for _, x := range n.addrs {
+				if x.Until > now {
+					out = append(out, due{key: x.Key, mark: x.Mark, name: x.Name, addr: x.Addr, life: x.Until - now})
+				}
+			}
+		}
+	}
+	return out
+}
+
 // renewed writes down that a hold was bound anew.
 func (b *book) renewed(d due, who asker, now time.Duration) error {
 	b.mu.Lock()

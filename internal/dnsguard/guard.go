@@ -87,6 +87,9 @@ type Guard struct {
 	book    *book
 	slots   chan struct{}
 	dropped atomic.Uint64
+	// followed is the policy that bindings were brought to last; of the one goroutine
+	// that does it.
+	followed *table
 
 	mu      sync.Mutex // guards what follows
 	resting map[netip.AddrPort]time.Duration
@@ -162,7 +165,7 @@ func (g *Guard) Run(ctx context.Context) error {
 		return fmt.Errorf("listening for names: %w", err)
 	}
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) { g.serveTCP(ctx, w, req) })
-	failed := make(chan error, len(packets)+len(streams))
+	failed := make(chan error, len(packets)+len(streams)+1)
 	var wg, up sync.WaitGroup
 	var servers []*dns.Server
 	for _, l := range streams {
@@ -182,6 +185,11 @@ func (g *Guard) Run(ctx context.Context) error {
 			}
 		})
 	}
+	wg.Go(func() {
+		if err := rulefile.Watch(ctx, g.cfg.PolicyFile, func() { g.follow(ctx) }); err != nil {
+			failed <- err
+		}
+	})
 	wg.Go(func() { g.every(ctx, g.cfg.ReportEvery, func() { g.reports.flush() }) })
 	wg.Go(func() { g.every(ctx, g.cfg.RenewEvery, func() { g.renew(ctx) }) })
 	up.Wait() // each has its socket: they cannot fail before

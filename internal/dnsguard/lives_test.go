@@ -244,6 +244,26 @@ func TestGuard_theNextGoesOn(t *testing.T) {
 	}
 }
 
+func TestGuard_followsThePolicy(t *testing.T) {
+	f, _ := withNames(t, zoneOf(t, "cloud.example. 600 IN A 198.51.100.20"), nil, nil)
+	f.Follow(t.Context())
+	f.ask(t, cam, "cloud.example", dns.TypeA)
+	n := len(f.binder.list)
+	f.now += 100 * time.Second
+	f.Follow(t.Context())
+	if len(f.binder.list) != n {
+		t.Error("bound anew though nothing has changed")
+	}
+	p := testPolicy(f.up.addr)
+	p.Devices[0].Names[0].Ports = append(p.Devices[0].Names[0].Ports, api.PortRange{First: 8443, Last: 8443})
+	must(t, dnsguard.WritePolicy(f.path, p, nil))
+	f.Follow(t.Context())
+	more := f.binder.list[n:]
+	if len(more) != 1 || more[0].Life != 530*time.Second || len(more[0].Services[0].Ports) != 2 {
+		t.Errorf("another port of a name that was looked up: bound %+v", more)
+	}
+}
+
 func TestGuard_denied(t *testing.T) {
 	f, names := withNames(t, zoneOf(t,
 		"bad.cdn.example. 300 IN A 198.51.100.66", "evil.cdn.example. 300 IN CNAME bad.cdn.example.", "part.example. 300 IN A 198.51.100.67",

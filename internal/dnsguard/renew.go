@@ -3,6 +3,7 @@ package dnsguard
 import (
 	"context"
 	"net/netip"
+	"reflect"
 	"time"
 
 	"github.com/ringwall/ringwall/internal/nft"
@@ -107,6 +108,47 @@ func (g *Guard) renew(ctx context.Context) {
 		}
 	}
 	flush()
+}
+
+// follow binds anew, for what is left of their lives, the addresses of devices
+// whose names mean something else since the last time: one that may be reached on
+// another port now is reached there by who still keeps the answer. What they do
+// not open any more the packet filter has taken away already.
+func (g *Guard) follow(ctx context.Context) {
+	unlock, err := rulefile.Share(rulefile.LockOf(g.cfg.PolicyFile))
+	if err != nil {
+		return
+	}
+	defer unlock()
+	tab, err := g.policy.Load()
+	if err != nil || tab == g.followed {
+		return
+	}
+	changed := map[uint64]bool{}
+	for key, d := range tab.byKey {
+		var was *Device
+		if g.followed != nil {
+			was = g.followed.byKey[key]
+		}
+		if was == nil || was.Mark != d.Mark || was.State != d.State || !reflect.DeepEqual(was.Names, d.Names) {
+			changed[key] = true
+		}
+	}
+	g.followed = tab
+	var batch []nft.Binding
+	for _, x := range g.book.holds(g.cfg.Uptime(), changed) {
+		who := askerOf(tab.byKey[x.key])
+		if gr := tab.grant(who, x.name); gr.resolve && who.mark == x.mark {
+			batch = append(batch, g.bindings(tab, who, gr, x.name, x.addr, x.life)...)
+		}
+		if len(batch) >= renewBatch {
+			if g.cfg.Firewall.BindAll(ctx, batch) != nil {
+				return // the next lookup binds them
+			}
+			batch = batch[:0]
+		}
+	}
+	_ = g.cfg.Firewall.BindAll(ctx, batch)
 }
 
 // bindings returns what opens and closes one address of a name.
