@@ -1,4 +1,4 @@
-// Command bench measures Ringwall beside others who do the same, in the same run
+// Command bench puts Ringwall beside others who do the same, in the same run
 // on the same machine. It is a module of its own, so that no peer ever comes into
 // the program.
 //
@@ -8,6 +8,11 @@
 // and, where they are installed, with unsquashfs and binwalk, and tells what each
 // read and the processor time that it took. Scans are compared with nmap by
 // "ringwall bench ports".
+//
+//	go run -C bench . gateway [flags]
+//
+// is "ringwall bench gateway" with linear iptables rules, an ipset and NFQUEUE
+// beside our gateway (root on Linux; Debian's iptables and ipset).
 package main
 
 import (
@@ -16,12 +21,20 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 || os.Args[1] != "squashfs" {
-		fmt.Fprintln(os.Stderr, "usage: go run -C bench . squashfs FILE")
-		os.Exit(2)
-	}
-	if err := squashfs(os.Args[2]); err != nil {
+	if err := do(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+func do(args []string) error {
+	switch {
+	case len(args) == 2 && args[0] == "squashfs":
+		return squashfs(args[1])
+	case len(args) >= 1 && args[0] == "gateway":
+		return gateway(args[1:])
+	}
+	fmt.Fprintln(os.Stderr, "usage: go run -C bench . squashfs FILE | gateway [flags]")
+	os.Exit(2)
+	return nil
 }

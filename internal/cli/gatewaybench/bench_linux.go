@@ -108,20 +108,27 @@ func (o *Options) defaults() {
 		o.Slot = 200 * time.Millisecond
 	}
 	if len(o.Workloads) == 0 {
-		o.Workloads = []string{Small, Large, Flows, Stream}
+		o.Workloads = []string{Small, SmallAll, Large, Flows, Stream}
 	}
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
 }
 
-// Workloads.
+// Workloads. Whatever the number of devices in the policy, talkers of their flows
+// are going on at once in Small and Large; in SmallAll all of them are: each
+// device's with each of its destinations, one packet after the other, so that
+// no cache of a processor helps anybody.
 const (
-	Small  = "64 B"
-	Large  = "1400 B"
-	Flows  = "new flows"
-	Stream = "TCP"
+	Small    = "64 B"
+	SmallAll = "64 B, all flows at once"
+	Large    = "1400 B"
+	Flows    = "new flows"
+	Stream   = "TCP"
 )
+
+// talkers is how many flows go on at once, spread over the devices.
+const talkers = 1000
 
 // Run measures. It answers what it has when ctx ends.
 func Run(ctx context.Context, o Options) (Report, error) {

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/netns"
 )
 
 // mmsghdr is struct mmsghdr of sendmmsg(2).
@@ -39,19 +41,60 @@ type blaster struct {
 	msgs  [batch]mmsghdr
 }
 
-// newBlaster makes one for a rig. The pairs come in turn, all devices' first
-// destination first, so that no cache holds more than it would in life.
-func newBlaster(r *Rig) (*blaster, error) {
-	b := &blaster{fd: -1, pad: make([]byte, largeFrame), ports: 1024}
-	for j := range Destinations {
-		for i := range r.Devices {
-			b.heads = append(b.heads, head(DeviceMAC(i), netip.AddrPortFrom(DeviceIP(i), 5000), netip.AddrPortFrom(Destination(i, j), UDPPort), 0)...)
-		}
+// pairs lists up to n devices with a destination each, spread over all of both;
+// all of them for n = 0.
+func pairs(devices, n int) (out [][2]int) {
+	total := devices * Destinations
+	if n == 0 || n > total {
+		n = total
 	}
-	var err error
-	b.fd, err = packetSocket(r, "eth0")
+	for k := range n {
+		at := k * total / n
+		out = append(out, [2]int{at % devices, (at/devices + k) % Destinations})
+	}
+	return out
+}
+
+// newBlaster makes one for a rig, with this many flows.
+func newBlaster(r *Rig, flows int) (*blaster, error) {
+	b := &blaster{fd: -1, pad: make([]byte, largeFrame), ports: 1024}
+	for _, p := range pairs(r.Devices, flows) {
+		b.heads = append(b.heads, head(DeviceMAC(p[0]), netip.AddrPortFrom(DeviceIP(p[0]), 5000), netip.AddrPortFrom(Destination(p[0], p[1]), UDPPort), 0)...)
+	}
+	return b, b.open(r.Dev, "eth0")
+}
+
+// newReplier makes one that answers from the world, once for each flow. Its
+// packets end at the gateway, since their TTL does, but tracking has seen them:
+// the flows are those of talks that go on, as most are.
+func newReplier(r *Rig, flows int) (*blaster, error) {
+	all, err := r.Gateway.Interfaces()
 	if err != nil {
 		return nil, err
+	}
+	b := &blaster{fd: -1, pad: make([]byte, largeFrame)}
+	for _, i := range all {
+		if i.Name != Uplink {
+			continue
+		}
+		for _, p := range pairs(r.Devices, flows) {
+			h := head(nobodyMAC, netip.AddrPortFrom(Destination(p[0], p[1]), UDPPort), netip.AddrPortFrom(DeviceIP(p[0]), 5000), 0)
+			copy(h, i.MAC)
+			h[22] = 1
+			b.heads = append(b.heads, h...)
+		}
+	}
+	if err := b.open(r.Outside, "inet0"); err != nil {
+		return nil, err
+	}
+	b.resize(smallFrame)
+	return b, nil
+}
+
+// open opens the socket and ties the messages together.
+func (b *blaster) open(ns *netns.NS, iface string) (err error) {
+	if b.fd, err = packetSocket(ns, iface); err != nil {
+		return err
 	}
 	for i := range b.msgs {
 		m := &b.msgs[i]
@@ -59,12 +102,12 @@ func newBlaster(r *Rig) (*blaster, error) {
 		m.hdr.Iov = &b.iov[i][0]
 		m.hdr.Iovlen = 2
 	}
-	return b, nil
+	return nil
 }
 
-func packetSocket(r *Rig, iface string) (fd int, err error) {
+func packetSocket(ns *netns.NS, iface string) (fd int, err error) {
 	fd = -1
-	err = r.Dev.Do(func() error {
+	err = ns.Do(func() error {
 		i, err := net.InterfaceByName(iface)
 		if err != nil {
 			return err
@@ -196,4 +239,17 @@ func (b *blaster) push(n int) (sent uint64, err error) {
 		}
 	}
 	return sent, nil
+}
+
+// all sends every pair once, or a little more.
+func (b *blaster) all() error {
+	return onPacketCPU(func() error {
+		b.at = 0
+		for n := 0; n < len(b.heads)/headers; n += batch {
+			if _, err := b.one(false); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -203,7 +203,7 @@ func reloadOne(ctx context.Context, n int, fast bool, how func(*Rig, *gateway, p
 			return f, err
 		}
 	}
-	b, err := newBlaster(r)
+	b, err := newBlaster(r, 0)
 	if err != nil {
 		return f, err
 	}
@@ -272,7 +272,7 @@ func quarantines(ctx context.Context, fast bool) (list []float64, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, g.stop()) }()
-	b, err := newBlaster(r)
+	b, err := newBlaster(r, 0)
 	if err != nil {
 		return nil, err
 	}

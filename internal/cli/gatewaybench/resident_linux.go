@@ -102,7 +102,7 @@ func resident(ctx context.Context, o Options) (out []Figure, err error) {
 			return nil, fmt.Errorf("the agent does not get the policy in force: %v\n%s", err, said.tail())
 		}
 	}
-	b, err := newBlaster(r)
+	b, err := newBlaster(r, 0)
 	if err != nil {
 		return nil, err
 	}

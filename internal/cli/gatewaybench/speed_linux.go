@@ -53,12 +53,12 @@ func speed(ctx context.Context, o Options, devices int) (rows []Row, err error) 
 			}
 			continue
 		}
-		if l.blast, err = newBlaster(l.rig); err != nil {
-			return nil, err
-		}
-		fmt.Fprintf(o.Log, "%s, %d devices: ready in %v\n", c.Name, devices, time.Since(began).Round(time.Millisecond))
+			fmt.Fprintf(o.Log, "%s, %d devices: ready in %v\n", c.Name, devices, time.Since(began).Round(time.Millisecond))
 	}
 	for _, w := range o.Workloads {
+		if w == SmallAll && devices*Destinations <= talkers {
+			continue // they are all there in Small
+		}
 		for _, l := range lanes {
 			l.rates, l.loss, l.sent, l.seen, l.lost = nil, nil, 0, 0, 0
 		}
@@ -103,16 +103,56 @@ func (l *lane) close() error {
 	return errors.Join(errs...)
 }
 
+// introductions is how often every pair may send until all of them come
+// through.
+const introductions = 8
+
 // warmest is how long a contender may take to be ready.
 const warmest = 3 * time.Minute
 
-// warm lets every pair send before anything is counted: tracking knows the
-// flows, as it does of cameras that have streamed for hours.
-func (l *lane) warm(ctx context.Context, workload string) error {
+// warm lets every pair send and be answered before anything is counted:
+// tracking knows the flows, as it does of cameras that have streamed for hours.
+func (l *lane) warm(ctx context.Context, workload string) (err error) {
+	if l.blast != nil {
+		if err := l.blast.close(); err != nil {
+			return err
+		}
+	}
+	if l.blast, err = newBlaster(l.rig, flowsOf(workload)); err != nil {
+		return err
+	}
 	if workload == Flows {
 		return nil
 	}
 	l.blast.resize(frameOf(workload))
+	b, err := newReplier(l.rig, flowsOf(workload))
+	if err != nil {
+		return err
+	}
+	// A way that asks a program about each new flow takes several turns.
+	for range introductions {
+		before, err := l.rig.arrived()
+		if err == nil {
+			err = l.blast.all()
+		}
+		if err != nil {
+			return errors.Join(err, b.close())
+		}
+		time.Sleep(settle)
+		after, err := l.rig.arrived()
+		if err == nil {
+			err = b.all()
+		}
+		if err != nil {
+			return errors.Join(err, b.close())
+		}
+		if after-before >= uint64(len(l.blast.heads)/headers) {
+			break
+		}
+	}
+	if err := b.close(); err != nil {
+		return err
+	}
 	for until := time.Now().Add(warmest); ; {
 		if _, _, err := l.blast.send(300*time.Millisecond, false); err != nil {
 			return err
@@ -127,6 +167,14 @@ func (l *lane) warm(ctx context.Context, workload string) error {
 			return err
 		}
 	}
+}
+
+// flowsOf is how many flows go on at once; 0 = all.
+func flowsOf(workload string) int {
+	if workload == SmallAll || workload == Flows {
+		return 0
+	}
+	return talkers
 }
 
 func frameOf(workload string) int {
