@@ -172,6 +172,15 @@ func (in *Inspector) Run(ctx context.Context) error {
 			in.reports.flush()
 		})
 	})
+	if err := in.limits.load(in.quotaPath()); err != nil {
+		in.cfg.Log.Error("what was used of quotas is not known; they begin anew", "err", err)
+	}
+	save := func() {
+		if err := in.limits.save(in.quotaPath()); err != nil {
+			in.cfg.Log.Error("what is used of quotas cannot be written", "err", err)
+		}
+	}
+	wg.Go(func() { in.every(ctx, quotaEvery, save) })
 	close(in.ready)
 	var err error
 	select {
@@ -188,6 +197,7 @@ func (in *Inspector) Run(ctx context.Context) error {
 	}
 	in.mu.Unlock()
 	in.open.Wait()
+	save()
 	in.reports.flush()
 	return err
 }

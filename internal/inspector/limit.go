@@ -16,8 +16,9 @@ type limits struct {
 	now    func() time.Time
 	uptime func() time.Duration
 
-	mu sync.Mutex
-	by map[limitKey]*gauge
+	mu    sync.Mutex // guards what follows
+	by    map[limitKey]*gauge
+	saved []byte // the file as it was written or read last
 }
 
 const segment = 1448

@@ -3,6 +3,7 @@ package inspector
 import (
 	"encoding/json"
 	"net/netip"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -97,6 +98,18 @@ func TestLimits(t *testing.T) {
 	if now = now.Add(2 * time.Hour); !l.enter(quota) {
 		t.Error("in the next month the quota is still used up")
 	}
+	path := filepath.Join(t.TempDir(), "quota")
+	l.count(quota, 900)
+	if err := l.save(path); err != nil {
+		t.Fatal(err)
+	}
+	next := limits{now: l.now, uptime: l.uptime}
+	if err := next.load(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, over := next.count(quota, 100); over || next.enter(quota) {
+		t.Error("the next inspector does not go on from what was used")
+	}
 	rate := []bound{{"dev_d", "t", api.Limit{ByteRate: 1000}}}
 	if wait, _ := l.count(rate, 500); wait != 500*time.Millisecond {
 		t.Errorf("500 of 1000 bytes a second: wait %v", wait)
@@ -104,6 +117,17 @@ func TestLimits(t *testing.T) {
 	if wait, _ := l.count(rate, 500); wait != time.Second {
 		t.Errorf("and 500 more: wait %v", wait)
 	}
+}
+
+// FuzzUsage reads files of any content.
+func FuzzUsage(f *testing.F) {
+	f.Add([]byte(`[{"device":"dev_a","term":"t","period":"2026-01-01T00:00:00Z","used":5}]`))
+	f.Add([]byte(`[{"x":1}]`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := parseUsage(b); err != nil && ringwall.CodeOf(err) != ringwall.Invalid {
+			t.Fatalf("parseUsage = %v, want code invalid", err)
+		}
+	})
 }
 
 func TestShown(t *testing.T) {
