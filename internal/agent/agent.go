@@ -148,6 +148,9 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	a.control = newControl(a)
 	a.watch = newWatch(a)
 	a.guard = newDNSGuard(a)
+	if conf.Inspect != 0 {
+		a.inspector = newInspector(a)
+	}
 	a.up = &uplink{agent: a}
 	if a.cfg.Posture {
 		a.posture = newOnboard(a)
@@ -215,7 +218,13 @@ func (a *Agent) Tasks() []task.Task {
 		tasks = append(tasks, task.Func("radius", a.sims.listen))
 	}
 	if len(a.cfg.DNS) > 0 {
-		tasks = append(tasks, task.Func("dns reports", a.takeReports), task.Func("dns guard", a.guard.run))
+		tasks = append(tasks, task.Func("dns guard", a.guard.run))
+	}
+	if a.inspector != nil {
+		tasks = append(tasks, task.Func("inspector", a.inspector.run))
+	}
+	if len(a.cfg.DNS) > 0 || a.inspector != nil {
+		tasks = append(tasks, task.Func("reports of processes", a.takeReports))
 	}
 	return tasks
 }

@@ -11,7 +11,9 @@ import (
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/dnsguard"
 	"github.com/ringwall/ringwall/internal/enforce"
+	"github.com/ringwall/ringwall/internal/inspector"
 	"github.com/ringwall/ringwall/internal/policy"
+	"github.com/ringwall/ringwall/internal/rulefile"
 )
 
 // apply puts what is in force into the policies of the guards and the kernel.
@@ -21,7 +23,7 @@ func (a *Agent) apply(ctx context.Context) error {
 		if v.Newest == 0 {
 			return nil // closed
 		}
-		plan, err := a.control.compile(v)
+		plan, d, err := a.control.compile(v)
 		if err != nil {
 			return fmt.Errorf("compiling generation %d: %w", v.Desired.Generation, err)
 		}
@@ -30,7 +32,7 @@ func (a *Agent) apply(ctx context.Context) error {
 			a.kernel.Unlock()
 			continue // a hold came or went while the plan was compiled
 		}
-		if err = a.put(ctx, plan); err == nil {
+		if err = a.put(ctx, plan, d); err == nil {
 			a.control.inForce(plan, v)
 		}
 		a.kernel.Unlock()
@@ -38,14 +40,27 @@ func (a *Agent) apply(ctx context.Context) error {
 	}
 }
 
-// put puts a plan in force. The caller holds kernel, and the holds that the
-// plan was compiled from are still those in force.
-func (a *Agent) put(ctx context.Context, plan policy.Plan) error {
+// put puts a plan in force, in one step with the policies of the DNS guard and the
+// inspector. The caller holds kernel, and the holds that the plan was compiled
+// from, with d, are still those in force.
+func (a *Agent) put(ctx context.Context, plan policy.Plan, d api.Desired) error {
+	names, err := dnsguard.File(a.cfg.path(dnsPolicy), dnsguard.PolicyFor(d, plan))
+	if err != nil {
+		return err
+	}
+	files := []rulefile.File{names}
+	if a.inspector != nil {
+		inside, err := inspector.File(a.cfg.path(inspectPolicy), inspector.PolicyOf(d, plan))
+		if err != nil {
+			return err
+		}
+		files = append(files, inside)
+	}
 	var hash string
-	err := dnsguard.WritePolicy(a.cfg.path(dnsPolicy), dnsguard.PolicyOf(plan), func() (err error) {
+	err = rulefile.Replace(rulefile.LockOf(a.cfg.path(dnsPolicy)), func() (err error) {
 		hash, err = a.fence.Apply(ctx, plan)
 		return err
-	})
+	}, files...)
 	if err != nil {
 		return fmt.Errorf("putting generation %d in force: %w", plan.Generation, err)
 	}
@@ -92,7 +107,7 @@ func (a *Agent) take(ctx context.Context, signed api.Signed) (d api.Desired, lif
 	}
 	for {
 		then := a.keeper.After(signed, d)
-		plan, err := a.control.compile(then)
+		plan, now, err := a.control.compile(then)
 		if err != nil {
 			return d, nil, fmt.Errorf("compiling generation %d: %w", d.Generation, err)
 		}
@@ -101,15 +116,39 @@ func (a *Agent) take(ctx context.Context, signed api.Signed) (d api.Desired, lif
 			a.kernel.Unlock()
 			continue
 		}
+		a.hasten(ctx, d, then)
 		// The kernel first: what it refuses must not be what the next start finds
 		// on the disk.
-		if err = a.put(ctx, plan); err == nil {
+		if err = a.put(ctx, plan, now); err == nil {
 			if lifted, err = a.keeper.Accept(signed); err == nil {
 				a.control.inForce(plan, then)
 			}
 		}
 		a.kernel.Unlock()
 		return d, lifted, err
+	}
+}
+
+// hasten restricts at once whom a verified document restricts anew: one element
+// of the kernel each, while the whole plan takes its time. The caller holds kernel.
+func (a *Agent) hasten(ctx context.Context, d api.Desired, then enforce.View) {
+	want := map[ringwall.DeviceID]ringwall.Restriction{}
+	for _, h := range then.Holds {
+		want[h.Device] = max(want[h.Device], h.Do)
+	}
+	if len(want) == 0 {
+		return
+	}
+	have := a.keeper.InForce()
+	for i := range d.Devices {
+		p := &d.Devices[i]
+		if want[p.Device] <= have[p.Device] {
+			continue
+		}
+		// One that is not in the kernel yet comes with the plan.
+		if err := a.fence.Restrict(ctx, p.Mark, want[p.Device]); err != nil && ringwall.CodeOf(err) != ringwall.NotFound {
+			a.log.Warn("device is restricted with the whole plan only", "device", p.Device, "err", err)
+		}
 	}
 }
 

@@ -82,15 +82,17 @@ func (c *control) effective(v enforce.View) (d api.Desired, now time.Time) {
 	return d, now
 }
 
-// compile makes the plan of what v puts in force.
-func (c *control) compile(v enforce.View) (policy.Plan, error) {
+// compile makes the plan of what v puts in force, and returns the document as it
+// is at this moment.
+func (c *control) compile(v enforce.View) (policy.Plan, api.Desired, error) {
 	d, now := c.effective(v)
 	holds := make([]api.Hold, len(v.Holds))
 	for i, h := range v.Holds {
 		h.Expires = time.Time{}
 		holds[i] = h
 	}
-	return policy.Compile(d, holds, now)
+	plan, err := policy.Compile(d, holds, now)
+	return plan, d, err
 }
 
 // inForce notes that a plan is in force, and begins the trial of a document that
@@ -335,11 +337,11 @@ func (a *Agent) rollBack(ctx context.Context, was enforce.View, why string) {
 		if !ok {
 			return
 		}
-		plan, err := a.control.compile(v)
+		plan, d, err := a.control.compile(v)
 		if err != nil {
 			// Closed is within both.
 			a.log.Error("what both documents allow cannot be compiled; closing", "err", err)
-			plan = policy.Plan{Arrival: policy.StateEnforce}
+			plan, d = policy.Plan{Arrival: policy.StateEnforce}, api.Desired{}
 		}
 		a.kernel.Lock()
 		if a.keeper.View().Version != v.Version {
@@ -350,7 +352,7 @@ func (a *Agent) rollBack(ctx context.Context, was enforce.View, why string) {
 			a.kernel.Unlock()
 			return // it was confirmed meanwhile
 		}
-		err = a.put(ctx, plan)
+		err = a.put(ctx, plan, d)
 		if err == nil {
 			_, err = a.keeper.Rollback()
 			a.control.inForce(plan, a.keeper.View())

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/flow"
 	"github.com/ringwall/ringwall/internal/dnsguard"
 	"github.com/ringwall/ringwall/internal/nft"
 	"github.com/ringwall/ringwall/internal/task"
@@ -25,10 +26,17 @@ const reportQueue = 1024
 // maxReport bounds a datagram with one decision.
 const maxReport = 8 << 10
 
-// dnsReport is what the guard sends to the agent.
-type dnsReport struct {
-	api.DNSReport
-	Lost uint64 `json:"lost"` // decisions dropped before this one, since the guard began
+// report is what one of the agent's processes sends to it: one of the three.
+type report struct {
+	DNS    *api.DNSReport `json:"dns,omitempty"`
+	Notice *api.Notice    `json:"notice,omitempty"` // of the inspector
+	Flow   []byte         `json:"flow,omitempty"`   // of the inspector: a flow.Record
+	// Lost are those dropped before this one, since the process began.
+	Lost uint64 `json:"lost,omitempty"`
+	// From names the process, so that Lost is that of one.
+	From int `json:"from"`
+
+	count uint64
 }
 
 // RunDNS is the DNS guard: the program of its own that answers names. It locks
@@ -51,10 +59,16 @@ func RunDNS(ctx context.Context, c Config, wait bool) error {
 		return err
 	}
 	defer lock.Close()
-	out := &reporter{path: c.path(reportSocket), queue: make(chan api.DNSReport, reportQueue)}
+	out := &reporter{path: c.path(reportSocket), queue: make(chan report, reportQueue)}
 	tasks := []task.Task{task.Func("reports", out.run)}
-	for _, addr := range c.DNS {
-		conf := dnsguard.Config{PolicyFile: c.path(dnsPolicy), Listen: addr, Firewall: fw, Report: out.add, Now: c.Now}
+	for i, addr := range c.DNS {
+		conf := dnsguard.Config{PolicyFile: c.path(dnsPolicy), Listen: addr, Firewall: fw, Now: c.Now, Report: func(r api.DNSReport) { out.add(report{DNS: &r}, max(r.Count, 1)) }}
+		if i == 0 { // there is one book of names; what is asked elsewhere opens addresses, and no names
+			conf.Names = c.namesFile()
+		}
+		if flows, ok := any(fw).(dnsguard.Flows); ok {
+			conf.Flows = flows
+		}
 		if c.Host {
 			conf.Dial = c.dial
 		}
@@ -75,16 +89,17 @@ func writeAll(f *os.File, b []byte) error {
 // reporter sends decisions to the agent, if one listens.
 type reporter struct {
 	path  string
-	queue chan api.DNSReport
+	queue chan report
 	lost  atomic.Uint64
 }
 
 // add takes a decision and never waits.
-func (r *reporter) add(x api.DNSReport) {
+func (r *reporter) add(x report, count uint64) {
+	x.count = count
 	select {
 	case r.queue <- x:
 	default:
-		r.lost.Add(max(x.Count, 1))
+		r.lost.Add(count)
 	}
 }
 
@@ -101,13 +116,14 @@ func (r *reporter) run(ctx context.Context, ready func()) error {
 		case <-ctx.Done():
 			return nil
 		case x := <-r.queue:
-			b, err := json.Marshal(dnsReport{x, r.lost.Load()})
+			x.Lost, x.From = r.lost.Load(), os.Getpid()
+			b, err := json.Marshal(x)
 			if err != nil || len(b) > maxReport {
-				r.lost.Add(max(x.Count, 1))
+				r.lost.Add(x.count)
 				continue
 			}
 			if conn, err = r.send(conn, b); err != nil {
-				r.lost.Add(max(x.Count, 1))
+				r.lost.Add(x.count)
 			}
 		}
 	}
@@ -137,7 +153,7 @@ func (r *reporter) send(conn net.Conn, b []byte) (net.Conn, error) {
 	return nil, err
 }
 
-// takeReports takes the decisions of the DNS guard.
+// takeReports takes what our processes report.
 func (a *Agent) takeReports(ctx context.Context, ready func()) error {
 	path := a.cfg.path(reportSocket)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -145,7 +161,7 @@ func (a *Agent) takeReports(ctx context.Context, ready func()) error {
 	}
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
-		return fmt.Errorf("listening for the DNS guard's reports: %w", err)
+		return fmt.Errorf("listening for the reports of our processes: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
@@ -154,28 +170,48 @@ func (a *Agent) takeReports(ctx context.Context, ready func()) error {
 	}
 	ready()
 	buf := make([]byte, maxReport)
-	var lost uint64
+	lost := map[int]uint64{}
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
-			return fmt.Errorf("taking the DNS guard's reports: %w", err)
+			return fmt.Errorf("taking the reports of our processes: %w", err)
 		}
-		var r dnsReport
+		var r report
 		if err := json.Unmarshal(buf[:n], &r); err != nil {
-			a.log.Warn("report of the DNS guard cannot be read", "err", err)
+			a.log.Warn("report of one of our processes cannot be read", "err", err)
 			continue
 		}
-		if r.Lost != lost {
-			if r.Lost > lost {
-				a.log.Warn("reports of the DNS guard were dropped", "count", r.Lost-lost)
-				a.books.unwritten.Add(r.Lost - lost)
-			}
-			lost = r.Lost // less: another guard
+		if r.Lost > lost[r.From] {
+			a.log.Warn("reports of one of our processes were dropped", "process", r.From, "count", r.Lost-lost[r.From])
+			a.books.unwritten.Add(r.Lost - lost[r.From])
 		}
-		a.lookups.count(r.DNSReport)
-		a.books.note(api.RecordDNS, r.DNSReport)
+		if _, known := lost[r.From]; !known && len(lost) >= maxReporters {
+			clear(lost)
+		}
+		lost[r.From] = r.Lost
+		a.takeReport(r)
+	}
+}
+
+// maxReporters bounds the processes whose losses are followed.
+const maxReporters = 16
+
+func (a *Agent) takeReport(r report) {
+	switch {
+	case r.DNS != nil:
+		a.lookups.count(*r.DNS)
+		a.books.note(api.RecordDNS, *r.DNS)
+	case r.Notice != nil:
+		a.books.note(api.RecordNotice, *r.Notice)
+	case r.Flow != nil:
+		var f flow.Record
+		if err := f.UnmarshalBinary(r.Flow); err != nil {
+			a.log.Warn("flow report of the inspector cannot be read", "err", err)
+			return
+		}
+		a.books.note(api.RecordFlow, r.Flow)
 	}
 }

@@ -30,6 +30,7 @@ const usage = `ringwall-agent is the gateway of Ringwall.
   ringwall-agent close  (the flags of run)                                  load the closed rules and end: for the boot
   ringwall-agent upgrade                                                    have the program that lies in place now take over
   ringwall-agent dns                                                        the DNS guard; "run" starts it
+  ringwall-agent inspect                                                    looks inside flows; "run -inspect" starts it
   ringwall-agent status [-json]                                             what is in force
   ringwall-agent version
 
@@ -95,6 +96,8 @@ func dispatch(ctx context.Context, base Config, parts Parts, self, args []string
 		return mainPosture(ctx, rest, stderr)
 	case "dns":
 		return mainDNS(ctx, rest, stderr)
+	case "inspect":
+		return mainInspect(ctx, rest, stderr)
 	case "status":
 		return mainStatus(ctx, rest, stdout, stderr)
 	case "version":
@@ -255,6 +258,23 @@ func mainDNS(ctx context.Context, args []string, stderr io.Writer) error {
 	c.Log = logger(stderr, false, false)
 	debug.SetGCPercent(gcPercent)
 	return RunDNS(ctx, c, wait)
+}
+
+func mainInspect(ctx context.Context, args []string, stderr io.Writer) error {
+	var c Config
+	var stop, wait bool
+	fs := flags("inspect", &c, stderr)
+	fs.BoolVar(&wait, "wait", false, "take the place of the inspector that runs on this state when it ends")
+	fs.BoolVar(&stop, "stop", false, "end the inspector that runs on this state, and do nothing else")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	if stop {
+		return endGuard(ctx, c.path(inspectPID))
+	}
+	c.Log = logger(stderr, false, false)
+	debug.SetGCPercent(gcPercent)
+	return RunInspect(ctx, c, wait)
 }
 
 func mainStatus(ctx context.Context, args []string, stdout, stderr io.Writer) error {

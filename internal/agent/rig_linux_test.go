@@ -168,6 +168,7 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 	t.Cleanup(r.stopPlatform)
 	t.Cleanup(func() {
 		agent.Main(context.Background(), []string{"dns", "-stop", "-state", r.state}, io.Discard, io.Discard)
+		agent.Main(context.Background(), []string{"inspect", "-stop", "-state", r.state}, io.Discard, io.Discard)
 	})
 	return r
 }
