@@ -36,6 +36,8 @@ var commands = []func(Env) *cobra.Command{
 	newLab,
 	newWatch,
 	newUsage,
+	newPolicy,
+	newMUD,
 	newDevice,
 	newTask,
 	newTunnel,

@@ -34,19 +34,19 @@ type Flow struct {
 
 // Verdict is what is decided on one flow.
 type Verdict struct {
-	Pass bool
+	Pass bool `json:"pass"`
 	// Would is set when the flow passes only because the mode is shadow.
-	Would bool
+	Would bool `json:"would,omitempty"`
 	// Inspect is set when only a look inside can tell. Who cannot look takes Pass for
 	// the answer.
-	Inspect bool
+	Inspect bool `json:"inspect,omitempty"`
 	// Reason is one of the Reason constants.
-	Reason string
+	Reason string `json:"reason"`
 	// Term is the id of the term that decided, "" when none matched.
-	Term string
+	Term string `json:"term,omitempty"`
 	// Limit is that of the term which allows, nil when it has none. Whether it is
 	// used up is for whoever counts to say; DevicePolicy.Limit holds besides.
-	Limit *api.Limit
+	Limit *api.Limit `json:"limit,omitempty"`
 }
 
 // Reasons of a verdict.

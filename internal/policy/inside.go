@@ -12,28 +12,28 @@ import (
 type Seen struct {
 	// Proto is "tls", "http", "rtsp", "mqtt" or "coap": the innermost protocol that
 	// could be read; "" = none that is understood.
-	Proto string
+	Proto string `json:"proto"`
 	// Host is the name that the flow shows (SNI, Host header, host of the URI), without
 	// port; "" = none. An address in its place is no name: see ShownName.
-	Host string
+	Host string `json:"host,omitempty"`
 	// Path is of HTTP, RTSP and CoAP in canonical form (see CanonicalPath), of MQTT the
 	// topic, or the topic filter of a subscription.
-	Path   string
-	Method string // in capitals; of MQTT the name of the packet, such as "CONNECT"
+	Path   string `json:"path,omitempty"`
+	Method string `json:"method,omitempty"` // in capitals; of MQTT the name of the packet, such as "CONNECT"
 	// TLS is the best version that the ClientHello offers (0x0303 is 1.2; of DTLS the
 	// TLS version that it corresponds to); 0 = there is no TLS.
-	TLS uint16
+	TLS uint16 `json:"tls,omitempty"`
 	// ECH says that the hello hides its true name (extension 0xfe0d).
-	ECH bool
+	ECH bool `json:"ech,omitempty"`
 	// Complete says that no more will be known of this hello, request or packet.
 	// Without it terms about this protocol stay open.
-	Complete bool
+	Complete bool `json:"complete"`
 }
 
 // Process is a program of the device itself.
 type Process struct {
-	UID    uint32
-	Cgroup string // below /sys/fs/cgroup, without leading slash
+	UID    uint32 `json:"uid"`
+	Cgroup string `json:"cgroup,omitempty"` // below /sys/fs/cgroup, without leading slash
 }
 
 // answer of a term to a flow.
