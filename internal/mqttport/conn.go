@@ -3,10 +3,15 @@ package mqttport
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/listeners"
 
 	"github.com/ringwall/ringwall"
 )
@@ -21,6 +26,8 @@ const (
 	// maxKeepAlive is the longest that a terminal may be silent; longer wishes,
 	// and none, are cut to it.
 	maxKeepAlive = 20 * 60 // seconds
+	// retry is the pause after a connection could not be taken.
+	retry = 100 * time.Millisecond
 )
 
 // terminal is who a connection belongs to.
@@ -29,22 +36,64 @@ type terminal struct {
 	gw  ringwall.GatewayID
 }
 
-// doorway accepts connections while fewer than max wait at the door.
+// doorway accepts connections while fewer than MaxStrangers wait at the door. It
+// is the library's listener too, so that whatever a terminal sends that makes
+// the library panic ends that terminal's connection and not the platform.
 type doorway struct {
 	net.Listener
 	port *Port
 	// strangers counts connections that have not shown who they are.
 	strangers atomic.Int64
 	once      sync.Once
-	closed    error
 
 	mu   sync.Mutex
 	open map[*conn]struct{} // nil once closed
+
+	work sync.WaitGroup // one for each connection
 }
 
-// Accept returns the next connection; its handshake is made by whoever reads
+// ID, Address, Protocol and Init are what the library asks of a listener.
+func (d *doorway) ID() string              { return "mqtts" }
+func (d *doorway) Address() string         { return d.Addr().String() }
+func (d *doorway) Protocol() string        { return "tcp" }
+func (d *doorway) Init(*slog.Logger) error { return nil }
+
+// Serve hands connections to the library until the door closes.
+func (d *doorway) Serve(establish listeners.EstablishFn) {
+	for {
+		c, err := d.accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // out of descriptors, maybe: that passes
+			d.port.log.Error("no connection can be taken", "cause", err)
+			select {
+			case <-d.port.ctx.Done():
+				return
+			case <-time.After(retry):
+			}
+			continue
+		}
+		d.work.Go(func() { d.serve(c, establish) })
+	}
+}
+
+func (d *doorway) serve(c net.Conn, establish listeners.EstablishFn) {
+	defer func() {
+		if r := recover(); r != nil {
+			d.port.panics.Add(1)
+			d.port.log.Error("a terminal's packet made the MQTT library panic; its connection ends", "remote", c.RemoteAddr(), "panic", r, "stack", string(debug.Stack()))
+		}
+		_ = c.Close()
+	}()
+	if err := establish(d.ID(), c); err != nil {
+		d.port.log.Debug("connection ended", "remote", c.RemoteAddr(), "cause", err)
+	}
+}
+
+// accept returns the next connection; its handshake is made by whoever reads
 // from it first, so that a slow one keeps nobody from the door.
-func (d *doorway) Accept() (net.Conn, error) {
+func (d *doorway) accept() (net.Conn, error) {
 	for {
 		raw, err := d.Listener.Accept()
 		if err != nil {
@@ -72,10 +121,13 @@ func (d *doorway) Accept() (net.Conn, error) {
 	}
 }
 
-func (d *doorway) Close() error {
-	d.once.Do(func() { d.closed = d.Listener.Close() })
-	return d.closed
+// Close is the library's way to close: the door, then those it knows.
+func (d *doorway) Close(closeClients listeners.CloseFn) {
+	d.shut()
+	closeClients(d.ID())
 }
+
+func (d *doorway) shut() { d.once.Do(func() { _ = d.Listener.Close() }) }
 
 // hangUp ends all connections, also of those that the library does not know
 // yet.
@@ -140,7 +192,7 @@ func (c *conn) Write(b []byte) (int, error) {
 }
 
 // SetDeadline is of reading alone, and until CONNECT is good it is the one that
-// Accept has set.
+// accept has set.
 func (c *conn) SetDeadline(t time.Time) error {
 	if !c.known.Load() {
 		return nil

@@ -191,3 +191,50 @@ func FuzzReadBatch(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDoor sends a terminal's bytes, after a good CONNECT or without one, and
+// wants the door to stand.
+func FuzzDoor(f *testing.F) {
+	s := newSite(f, nil)
+	gw, _ := s.enrol()
+	topic := api.Topic(s.org, gw, api.TopicReport)
+	connect := func(version byte) []byte {
+		body := append(text("MQTT"), version, 2, 0, 60)
+		if version == 5 {
+			body = append(body, 0)
+		}
+		return packet(0x10, append(body, text(string(gw))...))
+	}
+	f.Add(byte(4), packet(0x32, append(binary.BigEndian.AppendUint16(text(topic), 1), "{}"...)))
+	f.Add(byte(5), packet(0x32, append(append(binary.BigEndian.AppendUint16(text(topic), 1), 0), "{}"...)))
+	f.Add(byte(5), packet(0x82, append([]byte{0, 1, 0}, append(text(topic), 0)...)))
+	f.Add(byte(5), packet(0x30, append(text(""), 3, 0x23, 0, 1)))
+	f.Add(byte(0), []byte{0x10, 0})
+	f.Add(byte(5), []byte{0xe0, 2, 0, 5})
+	f.Fuzz(func(t *testing.T, version byte, b []byte) {
+		if len(b) > 1<<16 {
+			return
+		}
+		theirs, ours := net.Pipe()
+		c := &conn{Conn: ours, raw: ours, door: s.port.door}
+		c.shake.Do(func() { c.who = terminal{s.org, gw} }) // as if it had shown its certificate
+		s.port.door.strangers.Add(1)
+		s.port.door.work.Add(1)
+		go func() {
+			defer s.port.door.work.Done()
+			s.port.door.serve(c, s.port.srv.EstablishConnection)
+		}()
+		done := make(chan struct{})
+		go func() { defer close(done); _, _ = io.Copy(io.Discard, theirs) }()
+		_ = theirs.SetDeadline(time.Now().Add(5 * time.Second))
+		if version == 4 || version == 5 {
+			_, _ = theirs.Write(connect(version))
+		}
+		_, _ = theirs.Write(b)
+		theirs.Close()
+		<-done
+		if n := s.port.Stats().Panics; n > 0 {
+			t.Fatalf("the library panicked on % x", b)
+		}
+	})
+}

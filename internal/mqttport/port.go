@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/ringwall/ringwall"
@@ -70,7 +69,7 @@ type Port struct {
 	cancel context.CancelFunc
 	closed sync.Once
 
-	refused, reports, rejected atomic.Uint64
+	refused, reports, rejected, panics atomic.Uint64
 }
 
 // New serves at cfg.Listener until Close.
@@ -110,7 +109,7 @@ func New(cfg Config) (*Port, error) {
 		p.cancel()
 		return nil, ringwall.Errorf(ringwall.Internal, "setting up the MQTT door: %w", err)
 	}
-	if err := p.srv.AddListener(listeners.NewNet("mqtts", p.door)); err != nil {
+	if err := p.srv.AddListener(p.door); err != nil {
 		p.cancel()
 		return nil, ringwall.Errorf(ringwall.Internal, "setting up the MQTT door: %w", err)
 	}
@@ -135,10 +134,11 @@ func (p *Port) Run(ctx context.Context, ready func()) error {
 // Close ends all connections and waits for the work under way.
 func (p *Port) Close() {
 	p.closed.Do(func() {
-		_ = p.door.Close()
+		p.door.shut()
 		p.door.hangUp()
 		_ = p.srv.Close()
 		p.cancel()
+		p.door.work.Wait()
 	})
 }
 
@@ -163,11 +163,13 @@ type Stats struct {
 	Reports   uint64 // batches acknowledged
 	Rejected  uint64 // batches and requests that were not taken
 	Refused   uint64 // connections that were not let in
+	Panics    uint64 // of the library, each of which ended one connection
 }
 
 // Stats returns figures.
 func (p *Port) Stats() Stats {
 	return Stats{
 		Terminals: int(atomic.LoadInt64(&p.srv.Info.ClientsConnected)), Reports: p.reports.Load(), Rejected: p.rejected.Load(), Refused: p.refused.Load(),
+		Panics: p.panics.Load(),
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 
 	"github.com/ringwall/ringwall"
@@ -150,7 +151,7 @@ func (s *site) dial(gw ringwall.GatewayID, conf *tls.Config) (*paho.Client, <-ch
 		s.t.Fatal(err)
 	}
 	got := make(chan *paho.Publish, 64)
-	c := paho.NewClient(paho.ClientConfig{Conn: conn, OnPublishReceived: []func(paho.PublishReceived) (bool, error){
+	c := paho.NewClient(paho.ClientConfig{Conn: packets.NewThreadSafeConn(conn), OnPublishReceived: []func(paho.PublishReceived) (bool, error){
 		func(p paho.PublishReceived) (bool, error) { got <- p.Packet; return true, nil },
 	}})
 	ack, err := c.Connect(s.t.Context(), &paho.Connect{ClientID: string(gw), KeepAlive: 30, CleanStart: true})
@@ -265,6 +266,36 @@ func TestReport_isNotAcknowledged_whenNotStored(t *testing.T) {
 	}
 }
 
+// fragile panics as a defect would.
+type fragile struct{ *site }
+
+func (fragile) Report(context.Context, ringwall.OrgID, ringwall.GatewayID, api.Batch) (api.BatchAck, error) {
+	panic("a defect")
+}
+
+func TestPanic_endsOneConnection(t *testing.T) {
+	s := newSite(t, nil)
+	witness, witnessConf := s.enrol()
+	w, got := s.dial(witness, witnessConf)
+	s.port.cfg.Desk = fragile{s}
+	gw, conf := s.enrol()
+	o := dialOld(t, s, gw, conf)
+	o.publish(t, 1, api.Topic(s.org, gw, api.TopicReport), marshal(batch(1, 1, 1)))
+	if kind, _, err := o.read(); err == nil {
+		t.Errorf("packet of type %d after a panic", kind)
+	}
+	for until := time.Now().Add(20 * time.Second); s.port.Stats().Panics != 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("%d panics are counted", s.port.Stats().Panics)
+		}
+	}
+	s.port.Poke(s.org, witness, 7)
+	if p := next(t, got); string(p.Payload) != "7" {
+		t.Errorf("the witness hears %q", p.Payload)
+	}
+	_ = w
+}
+
 func TestTerminal_reachesOnlyItsOwnTopics(t *testing.T) {
 	s := newSite(t, nil)
 	gw, conf := s.enrol()
@@ -316,7 +347,7 @@ func TestTerminal_withoutCertificate_orWithAnotherName_isRefused(t *testing.T) {
 			return err
 		}
 		defer conn.Close()
-		c := paho.NewClient(paho.ClientConfig{Conn: conn})
+		c := paho.NewClient(paho.ClientConfig{Conn: packets.NewThreadSafeConn(conn)})
 		cp := &paho.Connect{ClientID: id, KeepAlive: 30, CleanStart: true}
 		if will {
 			cp.WillMessage = &paho.WillMessage{Topic: api.Topic(s.org, gw, api.TopicReport), Payload: []byte("x")}
