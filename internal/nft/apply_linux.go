@@ -415,9 +415,9 @@ func (f *Firewall) adopt(p policy.Plan) (*force, change, func(*change, map[uint3
 	f.rolled(nil, next, &c)
 	taken := c.takes()
 	stand := func(c *change, lost map[uint32]bool) {
-		token := f.sets[setID{ipv4, setToken}]
 		for i := range p.Devices {
 			d := &p.Devices[i]
+			token := f.sets[setID{familiesOf(d)[0], setToken}]
 			old, had := now[item{set: token, key: string(num(d.Mark))}]
 			s := standing{state: d.State, token: u32(old.val) &^ flowPending, names: namesID(d.Names)}
 			switch {

@@ -75,11 +75,17 @@ func (f *Firewall) bindOne(b *batch, x *Binding) error {
 		return nil
 	}
 	switch {
+	case x.Denied && x.Remediation:
+		return put(setRemDenied, widened(x.Services))
 	case x.Denied:
 		if err := b.renewed(f.sets[setID{fam, setDeniedAddr}], &element{key: prefix.bytes(), life: x.Life, comment: x.Name}); err != nil {
 			return err
 		}
-		return put(setDenied, widened(x.Services))
+		plain, look := split(widened(x.Services))
+		if err := put(setDenied, plain); err != nil {
+			return err
+		}
+		return put(setDeniedLook, look)
 	case x.Remediation:
 		return put(setRemDyn, x.Services)
 	}
@@ -126,27 +132,33 @@ func widened(services []policy.Service) []policy.Service {
 
 // bindLimits puts a bound address under the limits that count its name.
 func (f *Firewall) bindLimits(b *batch, x *Binding, fam family, prefix []byte) error {
-	named, err := f.limitNames(fam)
+	keys := limitKeys(fam, x.Services)
+	if len(keys) == 0 {
+		return nil
+	}
+	ids, err := f.limitIDs(fam)
 	if err != nil {
 		return err
 	}
 	set := f.sets[setID{fam, setLimitDyn}]
-	for _, l := range named[x.Mark] {
-		for _, k := range serviceKeys(fam, l.services(x.Name)) {
-			e := element{key: slices.Concat(prefix, k), val: num(l.id), life: x.Life, comment: x.Name}
-			// It may be there with another limit, which cannot be added over.
-			missing, err := f.binder.lookup(set, []element{{key: e.key}}, func(*found) {})
-			if err != nil {
+	for _, k := range keys {
+		id, ok := ids[[2]uint32{x.Mark, k.limit}]
+		if !ok {
+			return ringwall.Errorf(ringwall.Conflict, "binding %s to mark %d: the limit that it is under is not in force", x.Addr, x.Mark)
+		}
+		e := element{key: slices.Concat(prefix, k.key), val: num(id), life: x.Life, comment: x.Name}
+		// It may be there with another limit, which cannot be added over.
+		missing, err := f.binder.lookup(set, []element{{key: e.key}}, func(*found) {})
+		if err != nil {
+			return err
+		}
+		if missing == 0 {
+			if err := b.deleteKey(set, &e); err != nil {
 				return err
 			}
-			if missing == 0 {
-				if err := b.deleteKey(set, &e); err != nil {
-					return err
-				}
-			}
-			if err := b.insert(set, &e); err != nil {
-				return err
-			}
+		}
+		if err := b.insert(set, &e); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -209,7 +221,7 @@ func (f *Firewall) prune(next *force) ([]dynChange, error) {
 	p := &next.plan
 	var out []dynChange
 	for _, fam := range routed() {
-		for _, sets := range [][]string{{setDyn, setDynInspect}, {setRemDyn}, {setDenied}, {setLimitDyn}} {
+		for _, sets := range [][]string{{setDyn, setDynInspect}, {setRemDyn}, {setDenied, setDeniedLook}, {setRemDenied}, {setLimitDyn}} {
 			have := map[dynEnd]map[item]time.Duration{}
 			vals := map[item]string{}
 			for _, name := range sets {
@@ -238,7 +250,7 @@ func (f *Firewall) prune(next *force) ([]dynChange, error) {
 				if skip {
 					continue
 				}
-				c := dynChange{mark: u32(end.mark), takes: sets[0] != setDenied && sets[0] != setLimitDyn}
+				c := dynChange{mark: u32(end.mark), takes: sets[0] == setDyn || sets[0] == setRemDyn}
 				var left time.Duration
 				for k, life := range els {
 					left = max(left, life)
@@ -285,35 +297,31 @@ func (f *Firewall) wanted(p *policy.Plan, set string, end dynEnd) (want map[item
 			return want, false
 		}
 	}
+	remedy, _ := policy.Resolve(p.RemediationNames, end.name)
+	open, resolved := policy.Resolve(names, end.name)
 	switch set {
 	case setRemDyn:
-		services, _ := policy.Lookup(p.RemediationNames, end.name)
-		add(setRemDyn, "", services)
+		add(setRemDyn, "", remedy.Allow)
+	case setRemDenied:
+		add(setRemDenied, "", widened(remedy.Deny))
 	case setDenied:
-		var services []policy.Service
-		for _, n := range names {
-			if n.Deny && policy.MatchName(n.Pattern, end.name) {
-				services = append(services, policy.Service{Proto: n.Proto, Ports: n.Ports})
-			}
-		}
-		add(setDenied, "", widened(services))
+		plain, look := split(widened(open.Deny))
+		add(setDenied, "", plain)
+		add(setDeniedLook, "", look)
 	case setLimitDyn:
-		for i := range dev.Limits {
-			l := &dev.Limits[i]
-			var services []policy.Service
-			for _, n := range l.Names {
-				if policy.MatchName(n.Pattern, end.name) {
-					services = append(services, policy.Service{Proto: n.Proto, Ports: n.Ports})
-				}
+		for _, k := range limitKeys(end.fam, open.Allow) {
+			if int(k.limit) <= len(dev.Limits) {
+				want[item{set: f.sets[setID{end.fam, setLimitDyn}], key: end.mark + end.addr + string(k.key)}] = string(num(dev.Limits[k.limit-1].ID))
 			}
-			add(setLimitDyn, string(num(l.ID)), services)
 		}
 	default:
 		if dev.Free == policy.StateLearn {
 			return nil, true
 		}
-		services, _ := policy.Lookup(names, end.name)
-		plain, inspected := split(services)
+		if !resolved {
+			return want, false
+		}
+		plain, inspected := split(open.Allow)
 		add(setDyn, "", plain)
 		if f.cfg.Inspect != 0 {
 			add(setDynInspect, "", inspected)

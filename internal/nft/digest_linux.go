@@ -132,7 +132,7 @@ func namesID(names []policy.Name) string {
 				flags += x.word
 			}
 		}
-		writeField(h, n.Pattern, flags, string(rune(n.Proto)))
+		writeField(h, n.Pattern, flags, string(rune(n.Proto)), string(rune(n.Limit)))
 		for _, r := range n.Ports {
 			writeField(h, string(be16(r.First)), string(be16(r.Last)))
 		}

@@ -54,7 +54,7 @@ type Firewall struct {
 
 	bindMu   sync.Mutex // guards what follows
 	binder   *wire
-	named    map[family]map[uint32][]namedLimit
+	named    map[family]map[[2]uint32]uint32
 	namedGen uint32
 	namedOK  bool
 }

@@ -55,7 +55,12 @@ func inspectChains(c site, v ipv) []chainDef {
 		}
 		return rules
 	}
-	add("steer_from", ends(v.daddr, []string{setInspect, setDynInspect}, setInspectI)...)
+	byName := rule(mark(r0), v.daddr(r0+1), meta(expr.MetaKeyL4PROTO, v.protoReg()), port)
+	add("steer_named", exact(byName, setDyn, v.protoReg(), steer)...)
+	add("steer_look", exact(byName, setDeniedLook, v.protoReg(), steer)...)
+	add("steer_from", append(ends(v.daddr, []string{setInspect, setDynInspect}, setInspectI),
+		rule(mark(r0), v.daddr(r0+1), in(setDeniedAddr, r0), jumpTo("steer_look")),
+		rule(byName, in(setInspectNamed, r0), jumpTo("steer_named")))...)
 	add("steer_to", ends(v.saddr, []string{setInInspect}, setInInspectI)...)
 	// Who is behind us and opens, then who is behind us and is opened to. The mark is
 	// put back for what is not steered: it is that of the binders.

@@ -153,10 +153,14 @@ type standing struct {
 // the one of its link that is made of its MAC; others of the link only if they
 // are named.
 func addresses(d *policy.Device) []netip.Addr {
-	if len(d.IP6) == 0 {
-		return []netip.Addr{d.IP}
+	var out []netip.Addr
+	if d.IP.IsValid() {
+		out = append(out, d.IP)
 	}
-	out := append([]netip.Addr{d.IP}, d.IP6...)
+	if len(d.IP6) == 0 {
+		return out
+	}
+	out = append(out, d.IP6...)
 	if l := linkLocal(d.MAC); !d.Subscribed && !slices.Contains(d.IP6, l) {
 		out = append(out, l)
 	}
@@ -170,10 +174,13 @@ func linkLocal(m policy.MAC) netip.Addr {
 
 // families of the addresses of a device.
 func familiesOf(d *policy.Device) []family {
-	if len(d.IP6) > 0 {
-		return []family{ipv4, ipv6}
+	switch {
+	case len(d.IP6) == 0:
+		return []family{ipv4}
+	case !d.IP.IsValid():
+		return []family{ipv6}
 	}
-	return []family{ipv4}
+	return []family{ipv4, ipv6}
 }
 
 // at is the site at a moment: the periods of quotas depend on it.
@@ -206,6 +213,7 @@ func (c *site) device(p put, d *policy.Device) {
 	p.boxes("", setDenyI, m, d.Deny, nil)
 	p.boxes(setInAllow, setInAllowI, m, d.InAllow, nil)
 	p.boxes("", setInDenyI, m, d.InDeny, nil)
+	p.boxes("", setInspectNamed, m, d.InspectNamed, nil)
 	if c.Inspect != 0 {
 		p.boxes(setInspect, setInspectI, m, d.Inspect, nil)
 		p.boxes(setInInspect, setInInspectI, m, d.InInspect, nil)
@@ -266,11 +274,7 @@ func (c *site) stand(p put, d *policy.Device, s standing) {
 	m := num(d.Mark)
 	for _, f := range familiesOf(d) {
 		p(setState, f, element{key: m, val: num(uint32(s.state))})
-		comment := ""
-		if f == ipv4 {
-			comment = s.names
-		}
-		p(setToken, f, element{key: m, val: num(s.token | flowPending), comment: comment})
+		p(setToken, f, element{key: m, val: num(s.token | flowPending), comment: s.names})
 		p(setLive, f, element{key: cat(m, num(s.token))})
 		p(setLive, f, element{key: cat(m, num(s.token|flowBoth))})
 		if s.fast(d) {
@@ -337,6 +341,19 @@ func unspecified(f family) netip.Addr {
 // services puts services of the gateway.
 func (p put) services(exact, ranges string, f family, m []byte, list []policy.Service) {
 	for _, s := range list {
+		if s.Proto == policy.ProtoOther {
+			for _, r := range protoRanges(f, s.Proto) {
+				var lo, hi key
+				lo.add(m...)
+				lo.add(r[0])
+				lo.port(0)
+				hi.add(m...)
+				hi.add(r[1])
+				hi.port(0xffff)
+				p(ranges, f, element{key: lo.bytes(), end: hi.bytes()})
+			}
+			continue
+		}
 		protos := []uint8{s.Proto}
 		if s.Proto == policy.ProtoAny && s.Ports != nil {
 			protos = []uint8{policy.ProtoTCP, policy.ProtoUDP}

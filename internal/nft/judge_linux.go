@@ -33,8 +33,15 @@ func openerChains(c site, v ipv, name string, inspected bool, denied, refused ex
 	ends = append(ends, exact(key, setAllow, p, allowed)...)
 	ends = append(ends, rule(key, in(setAllowI, r0), allowed))
 	ends = append(ends, rule(key, in(setDenyI, r0), denied))
+	if !inspected {
+		ends = append(ends, rule(key, in(setInspectNamed, r0), refused))
+	}
 	for _, s := range dns {
 		ends = append(ends, exact(key, s, p, allowed)...)
+	}
+	named := exact(key, setDenied, p, denied)
+	if !inspected {
+		named = append(named, exact(key, setDeniedLook, p, denied)...)
 	}
 	rest := name + "_ends"
 	var out []chainDef
@@ -46,7 +53,7 @@ func openerChains(c site, v ipv, name string, inspected bool, denied, refused ex
 	return append(out, []chainDef{
 		{family: v.family, name: rest, rules: append(ends, refused)},
 		// A name that a deny speaks of was seen to mean this address.
-		{family: v.family, name: name + "_named", rules: append(exact(key, setDenied, p, denied), goTo(name+"_ends"))},
+		{family: v.family, name: name + "_named", rules: append(named, goTo(name+"_ends"))},
 		{family: v.family, name: name, rules: []exprs{
 			rule(mark(r0), ct(expr.CtKeyMARK, r0+1), in(setLive, r0), ret()),
 			rule(mark(r0), get(setToken, r0, r0), setCtMark(r0)),
@@ -87,6 +94,7 @@ func judgeChains(c site, v ipv) []chainDef {
 	add("remedy", []exprs{ours(), ret()})
 	// A flow that mode shadow would refuse keeps no token: that of n_shadow is left
 	add("o_quarantine", concat(
+		exact(v.openerKey(), setRemDenied, v.protoReg(), goTo("r_quarantine")),
 		exact(v.remedyKey(), setRem, r0+v.words, goTo("remedy")),
 		one(rule(v.remedyKey(), in(setRemI, r0), goTo("remedy"))),
 		one(rule(v.remedyKey(), in(setRemNoI, r0), goTo("r_quarantine"))),

@@ -2,9 +2,10 @@ package nft
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/nftables/expr"
@@ -28,6 +29,9 @@ func (c *site) limits(p put, d *policy.Device) {
 	}
 	for i := range d.Limits {
 		l := &d.Limits[i]
+		if l.Inspect {
+			continue
+		}
 		id := num(l.ID)
 		for _, f := range familiesOf(d) {
 			p(setLimitOwner, f, element{key: id, val: m})
@@ -35,7 +39,7 @@ func (c *site) limits(p put, d *policy.Device) {
 				p(setDevLimit, f, element{key: m, val: id})
 			}
 			if len(l.Names) > 0 {
-				p(setLimitNames, f, element{key: cat(m, id), comment: namesComment(l.Names)})
+				p(setLimitNames, f, element{key: cat(m, id), comment: strconv.Itoa(i + 1)})
 			}
 			for _, b := range bounds(&l.Limit) {
 				comment := ""
@@ -109,30 +113,6 @@ func periodEnd(per string, t time.Time) time.Time {
 		return time.Date(t.Year(), t.Month()+1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	return time.Time{}
-}
-
-// limitName is one name that counts for a limit, as it is kept in the kernel:
-// the process that binds addresses knows no plan.
-type limitName struct {
-	Pattern string          `json:"n"`
-	Proto   uint8           `json:"p,omitempty"`
-	Ports   []api.PortRange `json:"o,omitempty"`
-}
-
-// namesComment is the names of a limit as far as the kernel keeps them with one
-// element.
-func namesComment(names []policy.Name) string {
-	var list []limitName
-	out := "[]"
-	for _, n := range names {
-		list = append(list, limitName{n.Pattern, n.Proto, n.Ports})
-		b, err := json.Marshal(list)
-		if err != nil || len(b) > maxComment {
-			break
-		}
-		out = string(b)
-	}
-	return out
 }
 
 // Consumed returns how many bytes of each quota are used, by the id of its limit
@@ -262,9 +242,10 @@ func (f *Firewall) carry(b *change) error {
 	return nil
 }
 
-// limitNames reads which limits count the names of which device. What was read
+// limitIDs reads which limits bound what names open, by the device and the place
+// among its limits: the process that binds addresses knows no plan. What was read
 // is good as long as nobody but this connection has changed anything.
-func (f *Firewall) limitNames(fam family) (map[uint32][]namedLimit, error) {
+func (f *Firewall) limitIDs(fam family) (map[[2]uint32]uint32, error) {
 	gen, err := f.binder.generation()
 	if err != nil {
 		return nil, err
@@ -272,19 +253,13 @@ func (f *Firewall) limitNames(fam family) (map[uint32][]namedLimit, error) {
 	if f.namedOK && gen == f.namedGen {
 		return f.named[fam], nil
 	}
-	named := map[family]map[uint32][]namedLimit{}
+	named := map[family]map[[2]uint32]uint32{}
 	for _, fam := range routed() {
-		named[fam] = map[uint32][]namedLimit{}
+		named[fam] = map[[2]uint32]uint32{}
 		whole, err := f.binder.dump(f.sets[setID{fam, setLimitNames}], func(e *found) {
-			if len(e.key) != 8 {
-				return
+			if at, err := strconv.ParseUint(e.comment(), 10, 32); err == nil && len(e.key) == 8 {
+				named[fam][[2]uint32{u32(string(e.key)), uint32(at)}] = u32(string(e.key[4:]))
 			}
-			var names []limitName
-			if json.Unmarshal([]byte(e.comment()), &names) != nil {
-				return
-			}
-			m := u32(string(e.key))
-			named[fam][m] = append(named[fam][m], namedLimit{u32(string(e.key[4:])), names})
 		})
 		if err != nil {
 			return nil, fmt.Errorf("reading the limits of names: %w", err)
@@ -297,20 +272,41 @@ func (f *Firewall) limitNames(fam family) (map[uint32][]namedLimit, error) {
 	return named[fam], nil
 }
 
-type namedLimit struct {
-	id    uint32
-	names []limitName
+// limitKey is what of an address is under a limit: its place among the limits of
+// the device.
+type limitKey struct {
+	key   []byte
+	limit uint32
 }
 
-// services returns what of an address with this name the limit counts.
-func (l namedLimit) services(name string) []policy.Service {
-	var out []policy.Service
-	for _, n := range l.names {
-		if policy.MatchName(n.Pattern, name) {
-			out = append(out, policy.Service{Proto: n.Proto, Ports: n.Ports})
+// limitKeys returns what of services is under which limit. They stand in order of
+// precedence: what an earlier one speaks of is not the later's.
+func limitKeys(fam family, services []policy.Service) []limitKey {
+	var out []limitKey
+	var before []policy.Service
+	for _, s := range services {
+		if s.Inspect {
+			continue
 		}
+		for _, k := range serviceKeys(fam, []policy.Service{s}) {
+			if s.Limit > 0 && !slices.ContainsFunc(before, func(b policy.Service) bool { return servesKey(fam, b, k) }) {
+				out = append(out, limitKey{k, s.Limit})
+			}
+		}
+		before = append(before, s)
 	}
 	return out
+}
+
+// servesKey reports whether a service speaks of all that a key does.
+func servesKey(fam family, s policy.Service, k []byte) bool {
+	for _, b := range serviceKeys(fam, []policy.Service{s}) {
+		proto, port := b[0] == 0 || b[0] == k[0], string(b[4:6]) == "\x00\x00" || string(b[4:6]) == string(k[4:6])
+		if proto && port {
+			return true
+		}
+	}
+	return false
 }
 
 // limitChains judge what is over a limit. Everything that gets here is allowed
@@ -335,6 +331,10 @@ func limitChains(c site, v ipv) []chainDef {
 		then := func(set string) exprs { return rule(get(set, r0, r0), setMark(r0), goTo("bounds")) }
 		var rules []exprs
 		for _, set := range append([]string{exactSet}, more...) {
+			if set != exactSet {
+				// An address that is allowed as such counts against no name's limit.
+				rules = append(rules, append(exact(key, setAllow, v.protoReg(), ret()), rule(key, in(setAllowI, r0), ret()))...)
+			}
 			rules = append(rules,
 				rule(key, then(set)),
 				rule(key, imm(v.portReg(), num(0)), then(set)),

@@ -162,7 +162,7 @@ func TestLimits_newFlows(t *testing.T) {
 // Bound addresses count for the limit of their name.
 func TestLimits_names(t *testing.T) {
 	w := up(t, 1)
-	name := policy.Name{Pattern: "a.example", Proto: policy.ProtoUDP}
+	name := policy.Name{Pattern: "a.example", Proto: policy.ProtoUDP, Limit: 1}
 	w.force(t, w.plan(t, w.desired(), func(p *policy.Plan) {
 		p.Devices[0].Names = []policy.Name{name, {Pattern: "b.example", Proto: policy.ProtoUDP}}
 		p.Devices[0].Limits = []policy.Limit{{ID: 9, Term: "a", Limit: api.Limit{Quota: 10_000, Per: "hour"}, Names: []policy.Name{name}}}
@@ -172,8 +172,9 @@ func TestLimits_names(t *testing.T) {
 	guard, err := nft.Open(cfg)
 	must(t, err)
 	defer guard.Close()
-	for name, addr := range map[string]string{"a.example": "198.51.100.20", "b.example": "198.51.100.66"} {
-		must(t, guard.BindAll(t.Context(), []nft.Binding{{Mark: 1, Addr: netip.MustParseAddr(addr), Name: name, Services: []policy.Service{{Proto: policy.ProtoUDP}}, Life: time.Minute}}))
+	for i, addr := range []string{"198.51.100.66", "198.51.100.20"} {
+		must(t, guard.BindAll(t.Context(), []nft.Binding{{Mark: 1, Addr: netip.MustParseAddr(addr), Name: []string{"b.example", "a.example"}[i],
+			Services: []policy.Service{{Proto: policy.ProtoUDP, Limit: uint32(i)}}, Life: time.Minute}}))
 	}
 	if n := w.blast(t, "198.51.100.66:9", 30, 972, 0); n != 30 {
 		t.Errorf("%d of 30 packets to the other name arrive", n)

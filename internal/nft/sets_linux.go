@@ -91,6 +91,9 @@ const (
 	setRem, setRemI              = "remedy", "remedy_range"
 	setRemNoI                    = "remedy_deny_range"
 	setDyn, setRemDyn            = "dns", "remedy_dns"
+	setInspectNamed              = "inspect_named_range" // ends where what names open is for the inspector
+	setDeniedLook                = "denied_look"         // closed, unless the inspector lets it pass
+	setRemDenied                 = "remedy_denied"
 	setDynInspect                = "dns_inspect"
 	setDeniedAddr, setDenied     = "denied_addr", "denied" // what a denied name was seen to mean
 	setGwAllow, setGwAllowI      = "gateway_allow", "gateway_allow_range"
@@ -100,7 +103,7 @@ const (
 	setLimit, setLimitI          = "limit", "limit_range"
 	setInLimit, setInLimitI      = "in_limit", "in_limit_range"
 	setLimitDyn                  = "limit_dns"
-	setLimitNames                = "limit_names" // mark . limit, with the names in its comment
+	setLimitNames                = "limit_names" // mark . limit, with its place among the limits of the device in its comment
 	setLimitOwner                = "limit_owner" // limit : mark
 	setOverPackets, setOverBytes = "over_packets", "over_bytes"
 	setOverNew, setOverFlows     = "over_new", "over_flows"
@@ -202,6 +205,9 @@ func setDefs(c Config) []setDef {
 		add(setDef{name: setRemDyn, key: end, role: dynamic})
 		add(setDef{name: setDeniedAddr, key: end[:2], role: dynamic})
 		add(setDef{name: setDenied, key: end, role: dynamic})
+		add(setDef{name: setDeniedLook, key: end, role: dynamic})
+		add(setDef{name: setRemDenied, key: end, role: dynamic})
+		add(setDef{name: setInspectNamed, key: end, interval: true})
 		add(setDef{name: setUp, key: list(ip), role: counter})
 		add(setDef{name: setDown, key: list(ip), role: counter})
 		add(setDef{name: setRefused, key: list(m), role: counter})

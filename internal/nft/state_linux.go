@@ -162,7 +162,7 @@ func differ(old, now []policy.Device, do func(a, b *policy.Device)) {
 func sameDevice(a, b *policy.Device) bool {
 	return a == b || a.Mark == b.Mark && a.Port == b.Port && a.MAC == b.MAC && a.IP == b.IP && a.State == b.State && a.Free == b.Free && a.Subscribed == b.Subscribed &&
 		sameList(a.Allow, b.Allow) && sameList(a.Deny, b.Deny) && sameList(a.InAllow, b.InAllow) && sameList(a.InDeny, b.InDeny) &&
-		sameList(a.Inspect, b.Inspect) && sameList(a.InInspect, b.InInspect) && sameList(a.IP6, b.IP6) &&
+		sameList(a.Inspect, b.Inspect) && sameList(a.InspectNamed, b.InspectNamed) && sameList(a.InInspect, b.InInspect) && sameList(a.IP6, b.IP6) &&
 		slices.EqualFunc(a.Names, b.Names, sameName) &&
 		slices.EqualFunc(a.GatewayAllow, b.GatewayAllow, sameService) && slices.EqualFunc(a.GatewayDeny, b.GatewayDeny, sameService) &&
 		slices.EqualFunc(a.Limits, b.Limits, sameLimit) && slices.EqualFunc(a.Programs, b.Programs, sameProgram)
@@ -173,15 +173,15 @@ func sameList[T comparable](a, b []T) bool {
 }
 
 func sameName(a, b policy.Name) bool {
-	return a.Pattern == b.Pattern && a.Deny == b.Deny && a.Proto == b.Proto && a.Inspect == b.Inspect && a.Private == b.Private && slices.Equal(a.Ports, b.Ports)
+	return a.Pattern == b.Pattern && a.Deny == b.Deny && a.Proto == b.Proto && a.Inspect == b.Inspect && a.Private == b.Private && a.Limit == b.Limit && slices.Equal(a.Ports, b.Ports)
 }
 
 func sameService(a, b policy.Service) bool {
-	return a.Proto == b.Proto && a.Inspect == b.Inspect && slices.Equal(a.Ports, b.Ports)
+	return a.Proto == b.Proto && a.Inspect == b.Inspect && a.Limit == b.Limit && slices.Equal(a.Ports, b.Ports)
 }
 
 func sameLimit(a, b policy.Limit) bool {
-	return a.ID == b.ID && a.Term == b.Term && a.Limit == b.Limit && sameList(a.Boxes, b.Boxes) && sameList(a.In, b.In) && slices.EqualFunc(a.Names, b.Names, sameName)
+	return a.ID == b.ID && a.Term == b.Term && a.Limit == b.Limit && a.Inspect == b.Inspect && sameList(a.Boxes, b.Boxes) && sameList(a.In, b.In) && slices.EqualFunc(a.Names, b.Names, sameName)
 }
 
 func sameProgram(a, b policy.Program) bool {
@@ -204,7 +204,7 @@ func (c *change) takes() map[uint32]bool {
 		}
 	}
 	for i := range c.add {
-		if c.add[i].set.name == setDenyI {
+		if c.add[i].set.name == setDenyI || c.add[i].set.name == setInspectNamed {
 			out[u32(string(c.add[i].e.key))] = true
 		}
 	}
