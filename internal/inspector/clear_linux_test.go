@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 )
 
@@ -114,6 +115,66 @@ func TestInspector_slowHeadsAndTooMany(t *testing.T) {
 	wait(t, func() bool { return h.in.Open() == 0 })
 	if got := say(h.dial(t, "tcp4", edge+":80"), "GET /api/a HTTP/1.1\r\nHost: cloud.example\r\n\r\n", "/api/a"); !strings.Contains(got, "200 OK") {
 		t.Errorf("after the crowd has gone: %q", got)
+	}
+}
+
+func TestInspector_slowHeads(t *testing.T) {
+	h := newHouse(t, allow("api", "cloud.example", "tcp", 80, &api.Inside{Proto: "http", Paths: []string{"/api/*"}}))
+	h.stop()
+	h.headWait = 200 * time.Millisecond
+	h.inspect(t)
+	srv := web(t, h)
+	h.resolve(t, "cloud.example")
+	for name, first := range map[string]string{
+		"nothing": "", "a letter": "G", "a hello begun": "\x16\x03", "a head begun": "GET /api/a HTTP/1.1\r\nHost: clo",
+		"a second head begun": "GET /api/a HTTP/1.1\r\nHost: cloud.example\r\n\r\nGET /api/b",
+	} {
+		c := h.dial(t, "tcp4", edge+":80")
+		io.WriteString(c, first)
+		drip := time.AfterFunc(100*time.Millisecond, func() { c.Write([]byte("x")) })
+		began := time.Now()
+		io.Copy(io.Discard, c)
+		drip.Stop()
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("%s: a connection may dawdle for %v", name, took)
+		}
+	}
+	if strings.Contains(srv.text(), "/api/b") {
+		t.Error("half a head reaches the server")
+	}
+	if told := h.told(); !slices.ContainsFunc(told, func(s string) bool { return strings.HasPrefix(s, "refused slow") }) {
+		t.Errorf("not reported: %q", told)
+	}
+}
+
+// Mode shadow refuses nothing, however strange, and says what it would refuse.
+func TestInspector_shadowPassesWhatCannotBeRead(t *testing.T) {
+	h := newHouse(t, allow("api", "cloud.example", "tcp", 80, &api.Inside{Proto: "http", Paths: []string{"/api/*"}}))
+	h.desired.Devices[0].Mode = ringwall.Shadow
+	h.apply(t)
+	h.serve(t, "0.0.0.0:80", func(c net.Conn) { io.Copy(c, c) })
+	h.resolve(t, "cloud.example")
+	for _, send := range []string{
+		"POST /api/a HTTP/1.1\r\nHost: cloud.example\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n<end>",
+		"GET /api/a HTTP/1.1\r\nHost: cloud.example\r\n\r\nGET  /bad HTTP/1.1\r\n\r\n<end>",
+		"GET /other HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 5\r\n\r\n<end>",
+		"SSH-2.0-x\r\n<end>",
+		"\x16\x03\x01\x00\x05\x02\x00\x00\x01\x00<end>",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n<end>",
+		"\x10\x04\x00\x04MQxx<end>",
+	} {
+		if got := say(h.dial(t, "tcp4", edge+":80"), send, "<end>"); got != send {
+			t.Errorf("sent %q, came back %q", send, got)
+		}
+	}
+	told := h.told()
+	for _, s := range told {
+		if !strings.HasPrefix(s, "would-refuse") {
+			t.Errorf("mode shadow refuses: %q", s)
+		}
+	}
+	if len(told) < 4 {
+		t.Errorf("it does not say what it would refuse: %q", told)
 	}
 }
 

@@ -24,7 +24,7 @@
 // It is a process of its own (ringwall-agent inspect): when it dies, its
 // connections die, and nothing that it had to judge passes until the next one
 // runs. It trusts nothing that comes from a device: heads are bounded
-// (peek.MaxHello, peek.MaxHead) and must come whole within headWait, each device
+// (peek.MaxHello, peek.MaxHead) and must come whole within Config.HeadWait, each device
 // has a share of the connections (Config.MaxEach), and what waits for a slow
 // reader waits in the kernel.
 //

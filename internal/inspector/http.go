@@ -32,7 +32,7 @@ func (s *session) http(ctx context.Context) *seen {
 	defer st.release()
 	s.first = nil
 	var back chan struct{} // closed when the other end has said all
-	wait := headWait
+	wait := s.in.cfg.HeadWait
 	for {
 		var r peek.Request
 		err := st.until(wait, func(b []byte) (err error) {

@@ -41,6 +41,9 @@ type Config struct {
 	// MaxConns bounds the connections that are open at once (0 = 4096), MaxEach those
 	// of one device (0 = 256). What comes on top is refused.
 	MaxConns, MaxEach int
+	// HeadWait is how long the first byte of a connection may take, and any head from
+	// its first byte to its last (0 = 10 s).
+	HeadWait time.Duration
 	// Now is the clock of windows and reports; nil is the system's.
 	Now func() time.Time
 	// Uptime is the clock of lives and rates, which nobody sets; nil is the boot clock.
@@ -93,6 +96,9 @@ func New(c Config) (*Inspector, error) {
 	}
 	if c.MaxEach == 0 {
 		c.MaxEach = defaultMaxEach
+	}
+	if c.HeadWait == 0 {
+		c.HeadWait = headWait
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -31,7 +31,7 @@ func (s *session) mqtt(ctx context.Context) *seen {
 	var in peek.MQTTReader
 	var back *talk
 	last := mqttSeen("", "")
-	wait := headWait
+	wait := s.in.cfg.HeadWait
 	for {
 		var p peek.Packet
 		err := st.until(wait, func(b []byte) (err error) {

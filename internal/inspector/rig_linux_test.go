@@ -44,6 +44,7 @@ type house struct {
 	dir          string
 	in           *inspector.Inspector
 	stop         func()
+	headWait     time.Duration
 
 	mu      sync.Mutex
 	notices []api.Notice
@@ -178,7 +179,7 @@ func (h *house) guard(t testing.TB) {
 func (h *house) inspect(t testing.TB) {
 	t.Helper()
 	in, err := inspector.New(inspector.Config{
-		PolicyFile: filepath.Join(h.dir, "inspect.json"), Names: filepath.Join(h.dir, "names"), Port: inspectPort, NS: h.gw,
+		PolicyFile: filepath.Join(h.dir, "inspect.json"), Names: filepath.Join(h.dir, "names"), Port: inspectPort, NS: h.gw, HeadWait: h.headWait,
 		Report: func(n api.Notice) { h.mu.Lock(); h.notices = append(h.notices, n); h.mu.Unlock() },
 		Flow:   func(r flow.Record) { h.mu.Lock(); h.flows = append(h.flows, r); h.mu.Unlock() },
 	})

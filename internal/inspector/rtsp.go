@@ -132,7 +132,7 @@ func (s *session) rtsp(ctx context.Context) *seen {
 	s.first = nil
 	var back *talk
 	refused := 0
-	wait := headWait
+	wait := s.in.cfg.HeadWait
 	for {
 		var r peek.Request
 		frame := 0
@@ -204,7 +204,7 @@ func (s *session) deny(back *talk, text []byte) bool {
 
 // discard takes n bytes that nobody gets.
 func (s *session) discard(st *stream, n int64) error {
-	_ = st.from.SetReadDeadline(time.Now().Add(headWait))
+	_ = st.from.SetReadDeadline(time.Now().Add(s.in.cfg.HeadWait))
 	for n > 0 {
 		if len(st.buf) == 0 {
 			if err := st.more(); err != nil {

@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	// headWait is how long a head may take from its first byte to its last, and the
-	// first byte from the beginning of the connection.
+	// headWait is Config.HeadWait where nothing else is said.
 	headWait = 10 * time.Second
 	// quietWait is how long a client that may speak any protocol is waited for before
 	// the other end is let speak first.
@@ -121,7 +120,7 @@ func (s *session) speak(ctx context.Context, kind peek.Kind) *seen {
 
 // sniff reads until it is known what the client speaks.
 func (s *session) sniff(quiet bool) (peek.Kind, error) {
-	wait := headWait
+	wait := s.in.cfg.HeadWait
 	if quiet {
 		wait = quietWait
 	}
@@ -147,7 +146,7 @@ func (s *session) sniff(quiet bool) (peek.Kind, error) {
 			return 0, err
 		}
 		if n == 0 {
-			_ = s.client.SetReadDeadline(time.Now().Add(headWait))
+			_ = s.client.SetReadDeadline(time.Now().Add(s.in.cfg.HeadWait))
 		}
 		n += k
 	}
@@ -200,7 +199,7 @@ func (s *session) quiet(ctx context.Context, d ruling) *seen {
 
 // sniffOn is sniff with a first byte that has come already.
 func (s *session) sniffOn() (peek.Kind, error) {
-	_ = s.client.SetReadDeadline(time.Now().Add(headWait))
+	_ = s.client.SetReadDeadline(time.Now().Add(s.in.cfg.HeadWait))
 	for {
 		kind, err := peek.Sniff(s.first)
 		if err == nil || len(s.first) >= peek.MaxHead {

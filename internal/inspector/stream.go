@@ -19,16 +19,17 @@ import (
 // for one that speaks.
 type stream struct {
 	from *net.TCPConn
-	pool *sync.Pool // of *block
-	mem  *block     // nil = none
-	buf  []byte     // what has come and is not used up, in mem
+	head time.Duration // Config.HeadWait
+	pool *sync.Pool    // of *block
+	mem  *block        // nil = none
+	buf  []byte        // what has come and is not used up, in mem
 }
 
 // block is room for a head and for what comes with it.
 type block [2 * peek.MaxHead]byte
 
 func (in *Inspector) stream(from *net.TCPConn, first []byte) *stream {
-	st := &stream{from: from, pool: &in.blocks}
+	st := &stream{from: from, head: in.cfg.HeadWait, pool: &in.blocks}
 	if len(first) > 0 {
 		st.hold()
 		st.buf = st.mem[:copy(st.mem[:], first)]
@@ -78,11 +79,11 @@ func (st *stream) more() error {
 }
 
 // until reads until f does not answer peek.ErrShort any more. The first byte may
-// take wait, the rest of the head headWait.
+// take wait, the rest of the head Config.HeadWait.
 func (st *stream) until(wait time.Duration, f func([]byte) error) error {
 	begun := len(st.buf) > 0
 	if begun {
-		wait = headWait
+		wait = st.head
 	}
 	_ = st.from.SetReadDeadline(time.Now().Add(wait))
 	for {
@@ -92,7 +93,7 @@ func (st *stream) until(wait time.Duration, f func([]byte) error) error {
 			}
 			if !begun {
 				begun = true
-				_ = st.from.SetReadDeadline(time.Now().Add(headWait))
+				_ = st.from.SetReadDeadline(time.Now().Add(st.head))
 			}
 			if len(st.buf) >= 2*peek.MaxHead {
 				return &peek.Malformed{What: "a head that does not end"}

@@ -60,7 +60,7 @@ func (s *session) tls(ctx context.Context) *seen {
 // hello reads a ClientHello and keeps all that came in kept. With skip, records
 // ahead of it are kept that belong to an abandoned attempt.
 func (s *session) hello(kept *[]byte, skip func([]byte) (int, error)) (peek.Hello, error) {
-	_ = s.client.SetReadDeadline(time.Now().Add(headWait))
+	_ = s.client.SetReadDeadline(time.Now().Add(s.in.cfg.HeadWait))
 	var r peek.HelloReader
 	fed, ahead := 0, skip != nil
 	buf := make([]byte, 4096)
