@@ -23,11 +23,14 @@ func newConn(raw net.Conn, l *live) *conn { return &conn{Conn: raw, live: l} }
 
 // Read reads, as fast as the limits let it.
 func (c *conn) Read(b []byte) (int, error) {
-	if r := c.cause.Load(); r != nil {
-		return 0, r
+	if err := c.refused(); err != nil {
+		return 0, err
 	}
 	n, err := c.Conn.Read(b)
 	if n > 0 {
+		if rerr := c.refused(); rerr != nil { // it came while the policy changed
+			return 0, rerr
+		}
 		c.got(n)
 		if werr := c.use(n, c.readBy.Load()); werr != nil {
 			return n, c.err(werr)
@@ -42,8 +45,8 @@ func (c *conn) Read(b []byte) (int, error) {
 // Write writes, as fast as the limits let it.
 func (c *conn) Write(b []byte) (n int, err error) {
 	for first := true; first || n < len(b); first = false {
-		if r := c.cause.Load(); r != nil {
-			return n, r
+		if err := c.refused(); err != nil {
+			return n, err
 		}
 		part := b[n:]
 		if most := c.piece(); len(part) > most {

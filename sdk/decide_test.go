@@ -23,7 +23,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 	d := api.Desired{Generation: 1, Devices: []api.DevicePolicy{dev}}
 	c := &Client{cfg: Config{Now: time.Now}}
-	f := &inForce{generation: 1, device: &dev, site: policy.SiteOf(&d), desired: &d}
+	f := &inForce{generation: 1, device: &dev, site: policy.SiteOf(&d), judge: policy.NewJudge(dev, policy.SiteOf(&d)), desired: &d}
 	seen := &policy.Seen{Proto: "http", Host: "h19.vendor.example", Path: "/v1/state", Method: "GET", TLS: 0x0304, Complete: true}
 	flow := policy.Flow{Direction: api.FromDevice, Proto: "tcp", Remote: netip.MustParseAddrPort("203.0.113.5:443"), Names: []string{"h19.vendor.example"}, Inside: seen}
 	b.ReportAllocs()

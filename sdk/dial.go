@@ -104,8 +104,8 @@ type tlsConn struct {
 
 // Write fails with the refusal once the flow was cut.
 func (t *tlsConn) Write(b []byte) (int, error) {
-	if r := t.plain.cause.Load(); r != nil {
-		return 0, r
+	if err := t.plain.refused(); err != nil {
+		return 0, err
 	}
 	n, err := t.Conn.Write(b)
 	return n, t.plain.live.err(err)

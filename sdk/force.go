@@ -24,6 +24,7 @@ const (
 type inForce struct {
 	generation uint64
 	device     *api.DevicePolicy // nil = none that is this client's
+	judge      *policy.Judge
 	restrict   ringwall.Restriction
 	site       policy.Site
 	local      []netip.Prefix
@@ -44,11 +45,13 @@ func (c *Client) apply() {
 		f.byAddr[d.Binding.IP] = d.Device
 	}
 	if own, ok := v.Desired.Own(); ok && v.Desired.Generation > 0 {
-		f.device, f.restrict = &own, f.restricted[own.Device]
+		f.device, f.restrict, f.judge = &own, f.restricted[own.Device], policy.NewJudge(own, f.site)
+	}
+	if f.device != nil {
+		delete(f.byAddr, f.device.Binding.IP) // who calls from the own address is no other device
 	}
 	old := c.force.Swap(f)
 	if f.device != nil {
-		delete(f.byAddr, f.device.Binding.IP) // who calls from the own address is no other device
 		c.once.Do(func() { close(c.first) })
 	}
 	c.tellHolds(old, f)
@@ -128,13 +131,13 @@ func (c *Client) decide(f *inForce, flow *policy.Flow) policy.Verdict {
 	if flow.RemoteDevice == "" {
 		flow.RemoteDevice = f.byAddr[flow.Remote.Addr()]
 	}
-	v := f.site.Decide(f.device, f.restrict, flow)
+	v := f.judge.Decide(f.restrict, *flow)
 	if v.Pass && len(flow.Names) > 0 && (v.Reason == policy.ReasonAllow || v.Reason == policy.ReasonRemediation) && f.pointsInside(flow.Remote.Addr()) && !f.wantsInside(flow.Names) {
 		// The name may be allowed, but what it points to is not the world's: let it
 		// pass only where the address is allowed for its own sake.
 		bare := *flow
 		bare.Names = nil
-		if w := f.site.Decide(f.device, f.restrict, &bare); !w.Pass || w.Would {
+		if w := f.judge.Decide(f.restrict, bare); !w.Pass || w.Would {
 			return policy.Verdict{Pass: f.device.Mode == ringwall.Shadow, Would: f.device.Mode == ringwall.Shadow, Reason: reasonRebind, Term: v.Term}
 		}
 	}
@@ -180,7 +183,7 @@ func (f *inForce) mayLookup(name string) policy.Verdict {
 	probe := policy.Flow{Direction: api.FromDevice, Proto: "icmp", Remote: netip.AddrPortFrom(netip.IPv4Unspecified(), 0)}
 	// What holds whatever the terms say.
 	terms, quarantined := f.device.Terms, false
-	switch v := f.site.Decide(f.device, f.restrict, &probe); v.Reason {
+	switch v := f.judge.Decide(f.restrict, probe); v.Reason {
 	case policy.ReasonCutoff, policy.ReasonLearn:
 		return v
 	case policy.ReasonQuarantine, policy.ReasonRemediation:

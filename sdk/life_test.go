@@ -9,6 +9,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -140,6 +142,62 @@ func TestQuarantine_cutsWhatIsOpen_andLastsUntilReleased(t *testing.T) {
 	}
 	if !told {
 		t.Error("that the hold was lifted is not reported")
+	}
+}
+
+// A download through Transport and a flow of datagrams end with the hold, too.
+func TestQuarantine_cutsDownloadsAndDatagrams(t *testing.T) {
+	stop := make(chan struct{})
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for {
+			if _, err := w.Write([]byte("frame")); err != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+			select {
+			case <-stop:
+				return
+			case <-r.Context().Done():
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}))
+	defer web.Close()
+	defer close(stop)
+	peer, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	s := newSite(t, loopback)
+	c := s.open(t.TempDir(), nil)
+	resp, err := (&http.Client{Transport: c.Transport(nil)}).Get(web.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.ReadFull(resp.Body, make([]byte, 50)); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc := c.PacketConn(raw)
+	defer pc.Close()
+	if _, err := pc.WriteTo([]byte("x"), peer.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	s.hold(ringwall.Quarantine)
+	_, err = io.Copy(io.Discard, resp.Body)
+	if r, ok := sdk.AsRefusal(err); !ok || r.Reason != "quarantine" {
+		t.Errorf("the download ended with %v", err)
+	}
+	s.inForce(c)
+	_, err = pc.WriteTo([]byte("x"), peer.LocalAddr())
+	if r, ok := sdk.AsRefusal(err); !ok || r.Reason != "quarantine" {
+		t.Errorf("the datagram: %v", err)
 	}
 }
 

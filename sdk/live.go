@@ -28,6 +28,7 @@ type live struct {
 
 	up, down, packetsUp, packetsDown atomic.Uint64
 
+	under atomic.Pointer[inForce] // by which it was judged last
 	cause atomic.Pointer[Refusal] // why it was cut
 	ended sync.Once
 }
@@ -71,20 +72,37 @@ func (f *flows) end(error) {
 func (f *flows) judge(c *Client) {
 	now := c.force.Load()
 	for _, l := range f.list() {
-		l.mu.Lock()
-		fl := l.flow
-		fl.RemoteDevice = ""
-		v := c.decide(now, &fl)
-		ok := v.Pass
-		if ok {
-			l.verdict, l.force = v, now
-			l.settle(c.meters.of(now, v))
-		}
-		l.mu.Unlock()
-		if !ok {
-			l.cut(now.refusal(v, &fl))
-		}
+		l.judge(now)
 	}
+}
+
+// judge judges the flow anew, and cuts it if it may not be any more.
+func (l *live) judge(now *inForce) {
+	l.mu.Lock()
+	fl := l.flow
+	fl.RemoteDevice = ""
+	v := l.c.decide(now, &fl)
+	if v.Pass {
+		l.verdict, l.force = v, now
+		l.under.Store(now)
+		l.settle(l.c.meters.of(now, v))
+	}
+	l.mu.Unlock()
+	if !v.Pass {
+		l.cut(now.refusal(v, &fl))
+	}
+}
+
+// refused returns why the flow may not go on, nil if it may: from the moment in
+// which a policy is in force, nothing is sent or handed out against it.
+func (l *live) refused() error {
+	if now := l.c.force.Load(); l.under.Load() != now {
+		l.judge(now)
+	}
+	if r := l.cause.Load(); r != nil {
+		return r
+	}
+	return nil
 }
 
 // settle moves the flow to other meters. The caller holds l.mu.
@@ -124,6 +142,7 @@ func (c *Client) open(fl policy.Flow, release func()) (*live, error) {
 		}
 	}
 	l := &live{c: c, start: c.cfg.Now(), release: release, gone: make(chan struct{}), flow: fl, verdict: v, force: f, meters: meters}
+	l.under.Store(f)
 	if fl.Inside != nil {
 		l.seen = *fl.Inside
 		l.flow.Inside = &l.seen
@@ -173,6 +192,7 @@ func (l *live) admit(seen policy.Seen) error {
 	if v.Pass {
 		l.seen = seen
 		l.flow.Inside, l.verdict, l.force = &l.seen, v, f
+		l.under.Store(f)
 		l.settle(l.c.meters.of(f, v))
 		l.mu.Unlock()
 		if v.Would {

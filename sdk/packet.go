@@ -190,8 +190,8 @@ func (l *live) opened() api.Direction {
 // spend takes a datagram from the limits. Over a rate it is refused: nobody
 // waits for datagrams.
 func (l *live) spend(n int) error {
-	if r := l.cause.Load(); r != nil {
-		return r
+	if err := l.refused(); err != nil {
+		return err
 	}
 	l.mu.Lock()
 	meters, fl, f := l.meters, l.flow, l.force
