@@ -75,10 +75,13 @@ func bindRules(c site, b binder, v ipv) []exprs {
 		rules = append(rules, rule(payload(expr.PayloadBaseNetworkHeader, 0, 1, r0), neq(r0, []byte{0x45}), count(), drop()))
 	} else {
 		next := rule(payload(expr.PayloadBaseNetworkHeader, 6, 1, r0))
-		rules = append(rules,
-			rule(next, eq(r0, []byte{icmp6}), goTo("discovery")),
-			// No extension headers, fragments and tunnels (RFC 8200 section 4).
-			rule(next, neq(r0, []byte{unix.IPPROTO_TCP}), neq(r0, []byte{unix.IPPROTO_UDP}), count(), drop()))
+		rules = append(rules, rule(next, eq(r0, []byte{icmp6}), goTo("discovery")))
+		// No extension headers, fragments among them (RFC 8200 section 4, RFC 7045
+		// section 4): hop-by-hop options, routing, fragment, authentication, none,
+		// destination options, mobility, HIP, shim6, experiments.
+		for _, h := range []byte{0, 43, 44, 51, 59, 60, 135, 139, 140, 253, 254} {
+			rules = append(rules, rule(next, neq(r0, []byte{unix.IPPROTO_TCP}), neq(r0, []byte{unix.IPPROTO_UDP}), eq(r0, []byte{h}), count(), drop()))
+		}
 	}
 	known := goTo("known" + b.suffix)
 	ways := b.bindKeys(v.saddr)

@@ -17,6 +17,7 @@ import (
 // An address that a denied name was seen to mean is refused, whatever else
 // allows it.
 func TestBindAll_deniedNames(t *testing.T) {
+	t.Parallel()
 	w := up(t, 2)
 	for _, a := range []string{"198.51.100.20:443", "198.51.100.20:80", "198.51.100.66:443"} {
 		echo(t, w.net, a)
@@ -52,6 +53,7 @@ func TestBindAll_deniedNames(t *testing.T) {
 
 // Terms that speak of the gateway itself.
 func TestFirewall_gatewayTerms(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	for _, a := range []string{"10.77.0.1:53", "10.77.0.1:123", "10.77.0.1:8080", "10.77.0.1:3000"} {
 		echo(t, w.gw, a)
@@ -78,6 +80,7 @@ func TestFirewall_gatewayTerms(t *testing.T) {
 
 // A device that is bound by the address that its SIM got has no MAC.
 func TestFirewall_subscribed(t *testing.T) {
+	t.Parallel()
 	gw, dev, out := netnsNew(t, "gw"), netnsNew(t, "dev"), netnsNew(t, "net")
 	must(t, netns.Cable(gw, "apn0", nil, dev, "eth0", nil))
 	must(t, netns.Cable(gw, "wan0", nil, out, "inet0", nil))
@@ -125,6 +128,7 @@ func TestFirewall_subscribed(t *testing.T) {
 
 // The nft program prints all that we put into the kernel: operators look there.
 func TestSkeleton_isPrinted(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("nft"); err != nil {
 		t.Skip("SKIPPED, NOT TESTED: printing rules needs the nft program")
 	}

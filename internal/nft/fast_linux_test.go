@@ -35,6 +35,7 @@ func (s *shortcut) LiveTokens(tokens map[uint32]uint32)      { maps.Copy(s.token
 func (s *shortcut) Counters() (map[uint32]nft.Counts, error) { return s.counts, nil }
 
 func TestFast(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	echo(t, w.net, "198.51.100.20:443")
 	echo(t, w.net, "198.51.100.66:443")
@@ -107,6 +108,7 @@ func TestFast(t *testing.T) {
 
 // What passed by a token that has ended is still counted.
 func TestCounters_survivePlans(t *testing.T) {
+	t.Parallel()
 	w := up(t, 1)
 	echo(t, w.net, "198.51.100.20:443")
 	all := w.desired(allowOut("a", "198.51.100.20/32", "tcp", p443), allowOut("b", "198.51.100.66/32", "tcp", p443))

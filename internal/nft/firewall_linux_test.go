@@ -30,6 +30,7 @@ func up(t testing.TB, devices int) *world {
 }
 
 func TestFirewall_closedBaseThenPolicy(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	echo(t, w.net, "198.51.100.20:443")
 	echo(t, w.net, "198.51.100.20:80")
@@ -60,6 +61,7 @@ func TestFirewall_closedBaseThenPolicy(t *testing.T) {
 }
 
 func TestFirewall_baseIsLoadedBeforeInterfaces(t *testing.T) {
+	t.Parallel()
 	w := &world{gw: netnsNew(t, "gw")}
 	fw, err := nft.Open(w.config()) // neither br0 nor wan0 exist
 	must(t, err)
@@ -71,6 +73,7 @@ func TestFirewall_baseIsLoadedBeforeInterfaces(t *testing.T) {
 }
 
 func TestFirewall_forgedSourcesAreDropped(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	echo(t, w.net, "198.51.100.20:443")
 	d1, d2 := w.dev[0], w.dev[1]
@@ -145,6 +148,7 @@ func run(t testing.TB, ns *netns.NS, name string, args ...string) {
 }
 
 func TestFirewall_devicesAmongThemselves(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3)
 	for i, d := range w.dev {
 		echo(t, d, w.addr(i+1).String()+":554")
@@ -171,6 +175,7 @@ func TestFirewall_devicesAmongThemselves(t *testing.T) {
 }
 
 func TestFirewall_fromOutside(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	echo(t, w.dev[0], "10.77.0.11:80")
 	echo(t, w.dev[0], "10.77.0.11:554")
@@ -213,6 +218,7 @@ func (s stream) echoes(within time.Duration) bool {
 }
 
 func TestFirewall_quarantineCutsEstablishedFlows(t *testing.T) {
+	t.Parallel()
 	w := up(t, 3)
 	echo(t, w.net, "198.51.100.20:443")
 	echo(t, w.net, "198.51.100.90:443")
@@ -256,6 +262,7 @@ func TestFirewall_quarantineCutsEstablishedFlows(t *testing.T) {
 }
 
 func TestFirewall_whatIsTakenAwayEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	w := up(t, 2)
 	for _, a := range []string{"198.51.100.20:443", "198.51.100.66:443"} {
 		echo(t, w.net, a)
@@ -285,6 +292,7 @@ func TestFirewall_whatIsTakenAwayEndsAtOnce(t *testing.T) {
 
 // A mark that comes back has nothing of its former life.
 func TestFirewall_aMarkThatComesBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	at := time.Unix(127*1000, 0) // the same token every time
 	cfg := w.config()
@@ -328,6 +336,7 @@ func (w *world) counts(t *testing.T) map[uint32]nft.Counts {
 }
 
 func TestFirewall_modes(t *testing.T) {
+	t.Parallel()
 	w := up(t, 3)
 	echo(t, w.net, "198.51.100.66:23")
 	d := w.desired()
@@ -355,6 +364,7 @@ func TestFirewall_modes(t *testing.T) {
 }
 
 func TestFirewall_strangers(t *testing.T) {
+	t.Parallel()
 	w := up(t, 2)
 	echo(t, w.net, "198.51.100.20:443")
 	echo(t, w.gw, "10.77.0.1:53")
@@ -383,6 +393,7 @@ func TestFirewall_strangers(t *testing.T) {
 }
 
 func TestFirewall_aHeldDeviceCannotBecomeAStranger(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("SKIPPED, NOT TESTED: changing addresses needs the ip program")
 	}
@@ -407,6 +418,7 @@ func TestFirewall_aHeldDeviceCannotBecomeAStranger(t *testing.T) {
 }
 
 func TestFirewall_input(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	cfg := w.config()
 	cfg.EnrolPorts = []uint16{8443}
@@ -440,6 +452,7 @@ func TestFirewall_input(t *testing.T) {
 }
 
 func TestFirewall_staysAfterTheProgram(t *testing.T) {
+	t.Parallel()
 	w := up(t, 1)
 	echo(t, w.net, "198.51.100.20:443")
 	echo(t, w.net, "198.51.100.66:443")
@@ -466,6 +479,7 @@ func TestFirewall_staysAfterTheProgram(t *testing.T) {
 }
 
 func TestFirewall_driftIsSeenAndPutRight(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("nft"); err != nil {
 		t.Skip("SKIPPED, NOT TESTED: changing our rules from outside needs the nft program")
 	}
@@ -502,6 +516,7 @@ func TestFirewall_driftIsSeenAndPutRight(t *testing.T) {
 }
 
 func TestFirewall_plainInterface(t *testing.T) {
+	t.Parallel()
 	gw, dev, out := netnsNew(t, "gw"), netnsNew(t, "dev"), netnsNew(t, "net")
 	m, _ := net.ParseMAC(mac(1))
 	must(t, netns.Cable(gw, "lan0", nil, dev, "eth0", m))
@@ -533,6 +548,7 @@ func TestFirewall_plainInterface(t *testing.T) {
 }
 
 func TestFirewall_ipv6IsClosed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	must(t, w.gw.Sysctl("ipv6/conf/br0/disable_ipv6", "0"))
 	must(t, w.gw.Sysctl("ipv6/conf/all/forwarding", "1"))
@@ -575,6 +591,7 @@ func TestFirewall_ipv6IsClosed(t *testing.T) {
 }
 
 func TestFirewall_samplesOfRefusals(t *testing.T) {
+	t.Parallel()
 	w := up(t, 1)
 	w.apply(t, w.desired())
 	ctx, cancel := context.WithCancel(t.Context())

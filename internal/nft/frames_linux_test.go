@@ -91,6 +91,7 @@ func hears(t testing.TB, ns *netns.NS, addr string, send func()) bool {
 }
 
 func TestFirewall_frames(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	send := frames(t, w.dev[1], "eth0")
 	// A DHCP request of a device without an address, which is broadcast.
@@ -136,6 +137,7 @@ func TestFirewall_frames(t *testing.T) {
 }
 
 func TestFirewall_poisonedNeighbour(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	got1, got2 := sink(t, w.dev[0], "10.77.0.11:9"), sink(t, w.dev[1], "0.0.0.0:9")
 	must(t, w.dev[1].Addr("lo", "10.77.0.11/32")) // it would take what is for device 1
@@ -173,6 +175,7 @@ func TestFirewall_poisonedNeighbour(t *testing.T) {
 // Isolation of the ports is what keeps devices apart; were it lost, the rules
 // still would.
 func TestFirewall_portsThatAreNotIsolated(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	must(t, w.gw.Plug("p1", "br0", false))
 	must(t, w.gw.Plug("p2", "br0", false))

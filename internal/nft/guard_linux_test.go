@@ -56,6 +56,7 @@ func (h *heard) of(reason string, mark uint32, port uint16) bool {
 
 // A device that asks the gateway to open a port is refused and reported.
 func TestGuard_portMapping(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	for _, a := range []string{"10.77.0.1:5351", "10.77.0.1:1900", "10.77.0.1:5000"} {
 		echo(t, w.gw, a)
@@ -91,6 +92,7 @@ func TestGuard_portMapping(t *testing.T) {
 }
 
 func TestGuard_rogueServerOfAddresses(t *testing.T) {
+	t.Parallel()
 	w := up(t, 2)
 	w.apply(t, w.desired())
 	h := w.hear(t)
@@ -103,6 +105,7 @@ func TestGuard_rogueServerOfAddresses(t *testing.T) {
 // Odd frames and tunnels: each reaches without rules and does not with them, even
 // of a device that may send UDP anywhere.
 func TestGuard_oddPackets(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	got := sink(t, w.net, "198.51.100.20:9")
 	reach(w.dev[0], "udp", "198.51.100.20:10")                     // neighbours are known
@@ -164,6 +167,7 @@ func TestGuard_oddPackets(t *testing.T) {
 
 // Tunnels are protocols that nobody has allowed.
 func TestGuard_tunnels(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1)
 	gwMAC := macOf(t, w.gw, "br0")
 	send := frames(t, w.dev[0], "eth0")

@@ -40,6 +40,7 @@ func alone(t *testing.T, m nft.Management) *world {
 }
 
 func TestHost(t *testing.T) {
+	t.Parallel()
 	w := alone(t, nft.Management{Mark: 0x5157})
 	for _, a := range []string{"10.99.0.20:443", "10.99.0.20:80", "10.99.0.66:443"} {
 		echo(t, w.net, a)
@@ -131,6 +132,7 @@ func TestHost_dialer(t *testing.T) {
 }
 
 func TestHost_programs(t *testing.T) {
+	t.Parallel()
 	w := alone(t, nft.Management{})
 	for _, a := range []string{"10.99.0.20:443", "10.99.0.66:443", "10.99.0.66:80"} {
 		echo(t, w.net, a)

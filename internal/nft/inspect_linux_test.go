@@ -223,6 +223,7 @@ func (w *world) force(t testing.TB, p policy.Plan) {
 }
 
 func TestInspect(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	for _, a := range []string{"198.51.100.20:80", "198.51.100.20:443", "198.51.100.66:80"} {
 		echo(t, w.net, a)
@@ -281,6 +282,7 @@ func TestInspect(t *testing.T) {
 
 // Both legs end with what they stood on.
 func TestInspect_bothLegsAreCut(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	cfg := w.config()
 	cfg.Inspect = inspectPort

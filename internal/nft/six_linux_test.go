@@ -46,6 +46,7 @@ func box6(a string, proto uint8, port uint16) policy.Box {
 }
 
 func TestIPv6(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 3)
 	six(t, w)
 	for _, a := range []string{"[fd00:99::20]:443", "[fd00:99::20]:80", "[fd00:99::66]:443"} {
@@ -118,6 +119,7 @@ func TestIPv6(t *testing.T) {
 
 // Control for the headers above: without rules they pass.
 func TestIPv6_headersPassWithoutRules(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	six(t, w)
 	got := sink(t, w.net, "[fd00:99::20]:9")
@@ -138,6 +140,7 @@ func TestIPv6_headersPassWithoutRules(t *testing.T) {
 }
 
 func TestIPv6_neighbours(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2)
 	six(t, w)
 	w.open(t)
