@@ -25,7 +25,7 @@ func gateway(args []string) error {
 	fs := flag.NewFlagSet("gateway", flag.ContinueOnError)
 	devices := fs.String("devices", "1,100,10000", "numbers of devices")
 	only := fs.String("only", "", "only those whose names hold one of these")
-	workloads := fs.String("workloads", "", `of "64 B", "1400 B", "new flows", "TCP"`)
+	workloads := fs.String("workloads", "", `of "64 B", "64 B all flows", "1400 B", "new flows", "TCP"`)
 	agent := fs.String("agent", "", "the ringwall-agent whose memory is measured")
 	asJSON := fs.Bool("json", false, "print JSON")
 	fs.IntVar(&o.Rounds, "rounds", 11, "rounds")

@@ -121,7 +121,7 @@ func (o *Options) defaults() {
 // no cache of a processor helps anybody.
 const (
 	Small    = "64 B"
-	SmallAll = "64 B, all flows at once"
+	SmallAll = "64 B all flows"
 	Large    = "1400 B"
 	Flows    = "new flows"
 	Stream   = "TCP"
