@@ -27,6 +27,29 @@ type books struct {
 	failing error
 
 	unwritten atomic.Uint64
+
+	lost sync.Mutex
+	by   map[api.RecordKind]uint64 // unwritten since they were last told
+}
+
+// miss counts a record that could not be written down.
+func (b *books) miss(kind api.RecordKind) {
+	b.unwritten.Add(1)
+	b.lost.Lock()
+	defer b.lost.Unlock()
+	if b.by == nil {
+		b.by = map[api.RecordKind]uint64{}
+	}
+	b.by[kind]++
+}
+
+// missed returns what was counted since the last call, and begins anew.
+func (b *books) missed() map[api.RecordKind]uint64 {
+	b.lost.Lock()
+	defer b.lost.Unlock()
+	out := b.by
+	b.by = nil
+	return out
 }
 
 // reopenEvery is how often a log that has stopped is tried again.
@@ -84,7 +107,7 @@ func (b *books) put(kind api.RecordKind, v any, durably bool) (epoch, seq uint64
 	if !ok {
 		var err error
 		if payload, err = json.Marshal(v); err != nil {
-			b.unwritten.Add(1)
+			b.miss(kind)
 			b.log.Error("record cannot be encoded", "kind", kind, "err", err)
 			return 0, 0
 		}
@@ -99,7 +122,7 @@ func (b *books) put(kind api.RecordKind, v any, durably bool) (epoch, seq uint64
 		}
 	}
 	if err != nil {
-		b.unwritten.Add(1)
+		b.miss(kind)
 		if durably {
 			b.log.Error("record is not in the log", "kind", kind, "err", err)
 		}

@@ -65,8 +65,8 @@ func buildOf(exe string) string {
 const selfExe = "/proc/self/exe"
 
 const (
-	guardLook  = time.Second            // how often an adopted guard is looked at
-	guardFirst = time.Second            // wait before a guard that ended is started again
+	guardLook  = 100 * time.Millisecond // how often an adopted process is looked at
+	guardFirst = 20 * time.Millisecond  // wait before a process that ended is started again
 	guardMost  = 30 * time.Second       // the wait doubles up to this
 	guardWell  = time.Minute            // after this long it was well, and the wait begins anew
 	guardEnd   = 5 * time.Second        // how long a guard may take to end when asked

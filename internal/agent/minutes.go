@@ -24,13 +24,19 @@ func (a *Agent) minutes(ctx context.Context, ready func()) error {
 	before = a.keptCounts(before)
 	ready()
 	a.health()
+	lost := uint64(0)
+	if l := a.books.current(); l != nil {
+		lost = l.Lost()
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			a.minute(context.WithoutCancel(ctx), before)
+			a.tellLost(lost)
 			return nil
 		case <-t.C:
 			before = a.minute(ctx, before)
+			lost = a.tellLost(lost)
 			a.health()
 		}
 	}
@@ -106,6 +112,31 @@ func withRefused(features []api.Features, refused map[ringwall.DeviceID]uint64, 
 		features = append(features, api.Features{Device: dev, From: now.Add(-tick).Truncate(tick), Refused: n})
 	}
 	return features
+}
+
+// tellLost reports, once the log can be written again, what it has not taken: by
+// kind where the records never reached it, in all where it has let go of them for
+// want of disk. before is what it had let go of when that was last told.
+func (a *Agent) tellLost(before uint64) uint64 {
+	l := a.books.current()
+	if l == nil {
+		return before
+	}
+	detail := map[string]string{}
+	total := uint64(0)
+	for kind, n := range a.books.missed() {
+		detail[string(kind)] = decimal(n)
+		total += n
+	}
+	now := l.Lost()
+	if now > before {
+		detail["evicted"] = decimal(now - before)
+		total += now - before
+	}
+	if total > 0 {
+		a.notice(api.Notice{Kind: api.NoticeLostReports, Text: "reports were lost: the log's disk was full or did not work", Detail: detail, Count: total})
+	}
+	return max(now, before)
 }
 
 // health reports the gateway's own state.

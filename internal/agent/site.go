@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/ringwall/ringwall/internal/nft"
 )
@@ -28,16 +29,20 @@ func (c Config) astray() (what []string) {
 			what = append(what, "net.ipv4.ip_forward is off")
 		}
 	}
+	bridge, err := netlink.LinkByName(c.Bridge)
+	if len(c.Ports) > 0 && err != nil {
+		return append(what, fmt.Sprintf("bridge %s is not there", c.Bridge))
+	}
 	for _, p := range c.Ports {
-		dir := "/sys/class/net/" + p
-		if _, err := os.Stat(dir); err != nil {
+		l, err := netlink.LinkByName(p)
+		if err != nil {
 			continue // its cable or card is gone; the tap says so
 		}
-		master, err := os.Readlink(dir + "/master")
-		switch {
-		case err != nil || filepath.Base(master) != c.Bridge:
+		if l.Attrs().MasterIndex != bridge.Attrs().Index {
 			what = append(what, fmt.Sprintf("port %s is not on the bridge", p))
-		case read(dir+"/brport/isolated") != "1":
+			continue
+		}
+		if info, err := netlink.LinkGetProtinfo(l); err != nil || !info.Isolated {
 			what = append(what, fmt.Sprintf("port %s is not isolated", p))
 		}
 	}

@@ -175,7 +175,7 @@ const retryTap = time.Second
 func (w *watch) listen(ctx context.Context, l *listener, ready func()) error {
 	log := w.agent.log.With("interface", l.iface)
 	for first := true; ctx.Err() == nil; first = false {
-		t, err := tap.Open(tap.Config{Interface: l.iface, RingBytes: w.agent.cfg.RingBytes / len(w.taps)})
+		t, err := tap.Open(tap.Config{Interface: l.iface, RingBytes: w.agent.cfg.RingBytes / len(w.taps), IgnoreOutgoing: l.uplink})
 		if err == nil {
 			w.mu.Lock()
 			l.tap = t
@@ -373,7 +373,7 @@ func (w *watch) emit(r flow.Record) {
 	r.First = r.Verdict == flow.Refused && w.firsts.first(firstKey(maphash.Comparable(w.seed, firstSeen{r.Device, r.Remote, r.Reason})), r.End)
 	b, err := r.MarshalBinary()
 	if err != nil {
-		w.agent.books.unwritten.Add(1)
+		w.agent.books.miss(api.RecordFlow)
 		w.agent.log.Debug("flow report cannot be encoded", "err", err)
 		return
 	}
