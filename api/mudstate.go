@@ -60,11 +60,12 @@ type PolicyDraft struct {
 	To     time.Time         `json:"to"`
 	Flows  int               `json:"flows"` // reports that it rests on
 	Lines  []DraftLine       `json:"lines"`
-	// Left tells what was seen and is not proposed, and why.
-	Left   []DraftLine   `json:"left,omitempty"`
-	Change *PolicyChange `json:"change,omitempty"` // against what is in force
-	Made   time.Time     `json:"made"`
-	By     string        `json:"by"`
+	// Left tells what was seen and is not proposed, and why, the first of them.
+	Left []DraftLeft `json:"left"`
+	// Met counts needs that the terms in force meet already.
+	Met int `json:"met"`
+	// All is false when there were more reports than are looked at.
+	All bool `json:"all"`
 }
 
 // DraftLine is one proposed term with its evidence.
@@ -75,14 +76,37 @@ type DraftLine struct {
 	Days  int       `json:"days"` // on how many days it was seen
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
-	Names []string  `json:"names,omitempty"`
 	Note  string    `json:"note,omitempty"`
 }
 
-// DraftApproval makes terms of a draft: of the lines that it names by the ids
-// of their terms, or of all.
+// DraftLeft is a need that is not proposed.
+type DraftLeft struct {
+	What string    `json:"what"`
+	Why  string    `json:"why"`
+	Days int       `json:"days"`
+	Last time.Time `json:"last"`
+}
+
+// LearnRequest asks what a device needs, out of the reports of some days.
+type LearnRequest struct {
+	Days int `json:"days,omitempty"` // 0 = 7, at most 90
+	// MinDays and MinFlows are on how many days, and how often, a need must have been
+	// seen; 0 = 2 and 3.
+	MinDays  int    `json:"minDays,omitempty"`
+	MinFlows uint64 `json:"minFlows,omitempty"`
+}
+
+// MUDExport is a draft of a usage description, made of what is in force.
+type MUDExport struct {
+	File  []byte   `json:"file"`  // JSON, unsigned
+	Notes []string `json:"notes"` // what it cannot say
+	// Change tells how it differs from the description that is in force, if there is one.
+	Change *PolicyChange `json:"change,omitempty"`
+}
+
+// DraftApproval approves terms of a draft, as they were read.
 type DraftApproval struct {
-	Terms []string         `json:"terms,omitempty"`
+	Terms []Term           `json:"terms"`
 	Group ringwall.GroupID `json:"group,omitempty"` // to whose terms they are added; "" = the owner's for this device
 	Mode  *ringwall.Mode   `json:"mode,omitempty"`
 }

@@ -62,6 +62,9 @@ type Device struct {
 
 	// Tags are words of the owner's own, for groups.
 	Tags []string `json:"tags,omitempty"`
+	// BySIM binds it to its SIM in the place of MAC and address: the gateway learns
+	// where it is from its modem, or from RADIUS accounting.
+	BySIM bool `json:"bySim,omitempty"`
 	// Maker, IP6, Limit, Fail, Lookups and Leaves are as in DevicePolicy.
 	Maker   string       `json:"maker,omitempty"`
 	IP6     []netip.Addr `json:"ip6,omitempty"`
@@ -102,6 +105,7 @@ type DevicePatch struct {
 	Agent *ringwall.GatewayID `json:"agent,omitempty"`
 
 	Tags    *[]string     `json:"tags,omitempty"`
+	BySIM   *bool         `json:"bySim,omitempty"`
 	Maker   *string       `json:"maker,omitempty"`
 	IP6     *[]netip.Addr `json:"ip6,omitempty"`
 	Limit   *Limit        `json:"limit,omitempty"` // one with no field set takes it away

@@ -133,3 +133,49 @@ func put[T any](ctx context.Context, c *Client, p string, in any) (T, error) {
 	err := c.send(ctx, call{method: http.MethodPut, path: p, in: in}, &out)
 	return out, err
 }
+
+// LearnPolicy proposes the least that a device needs, out of its flow reports.
+func (c *Client) LearnPolicy(ctx context.Context, id ringwall.DeviceID, in api.LearnRequest) (api.PolicyDraft, error) {
+	return post[api.PolicyDraft](ctx, c, path("devices", string(id), "learn"), in)
+}
+
+// ApproveDraft makes terms of a proposal.
+func (c *Client) ApproveDraft(ctx context.Context, id ringwall.DeviceID, in api.DraftApproval) (api.PolicyView, error) {
+	return post[api.PolicyView](ctx, c, path("devices", string(id), "learn", "approve"), in)
+}
+
+// MUD answers what is known of a device's usage description.
+func (c *Client) MUD(ctx context.Context, id ringwall.DeviceID) (api.MUDState, error) {
+	return get[api.MUDState](ctx, c, path("devices", string(id), "mud"), nil)
+}
+
+// PutMUD names the URL of a usage description, or hands the file in.
+func (c *Client) PutMUD(ctx context.Context, id ringwall.DeviceID, in api.MUDPut) (api.MUDState, error) {
+	return put[api.MUDState](ctx, c, path("devices", string(id), "mud"), in)
+}
+
+// DecideMUD decides on a usage description: "narrow", "approve", "decline" or
+// "refresh".
+func (c *Client) DecideMUD(ctx context.Context, id ringwall.DeviceID, decision string) (api.MUDState, error) {
+	return post[api.MUDState](ctx, c, path("devices", string(id), "mud", "decision"), api.MUDDecision{Decision: decision})
+}
+
+// ExportMUD drafts a usage description of what is in force.
+func (c *Client) ExportMUD(ctx context.Context, id ringwall.DeviceID) (api.MUDExport, error) {
+	return get[api.MUDExport](ctx, c, path("devices", string(id), "mud", "export"), nil)
+}
+
+// SIMProfiles lists the versions of what a card may be used for, newest first.
+func (c *Client) SIMProfiles(ctx context.Context, id ringwall.SIMID) ([]api.SIMProfile, error) {
+	return get[[]api.SIMProfile](ctx, c, path("sims", string(id), "profile"), nil)
+}
+
+// PutSIMProfile says what a card may be used for.
+func (c *Client) PutSIMProfile(ctx context.Context, id ringwall.SIMID, in api.FunctionProfile) ([]api.SIMProfile, error) {
+	return put[[]api.SIMProfile](ctx, c, path("sims", string(id), "profile"), in)
+}
+
+// UndoSIMProfile goes back to the version before the newest.
+func (c *Client) UndoSIMProfile(ctx context.Context, id ringwall.SIMID) ([]api.SIMProfile, error) {
+	return post[[]api.SIMProfile](ctx, c, path("sims", string(id), "profile", "undo"), nil)
+}

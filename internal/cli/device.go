@@ -21,7 +21,7 @@ func newDevice(env Env) *cobra.Command {
 	return noun(env, "device", "Devices: list, show, mode, set, enrol, pin, assess, examine, report, terms, allow, deny, quarantine", []string{"devices"},
 		deviceList, deviceShow, deviceMode, deviceSet, deviceEnrol, devicePin, deviceAssess, deviceExamine, deviceEvidence, deviceReport, deviceQuestionnaire, deviceRestrict("quarantine", "Put a device into quarantine: only the remediation set passes"),
 		deviceRestrict("cutoff", "Cut a device off: nothing passes"), deviceTimeline, deviceFlows,
-		deviceTerms, deviceTerm(api.Allow, "Let a device do something: a term of its owner"), deviceTerm(api.Deny, "Refuse a device something, whatever else allows it"))
+		deviceLearn, deviceMUD, deviceTerms, deviceTerm(api.Allow, "Let a device do something: a term of its owner"), deviceTerm(api.Deny, "Refuse a device something, whatever else allows it"))
 }
 
 // deviceID returns the id of a device that is named by its id, its name or its

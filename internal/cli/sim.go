@@ -16,7 +16,7 @@ import (
 )
 
 func newSIM(env Env) *cobra.Command {
-	return noun(env, "sim", "SIMs: list, show, add, suspend", []string{"sims"}, simList, simShow, simAdd, simSuspend)
+	return noun(env, "sim", "SIMs: list, show, add, profile, suspend", []string{"sims"}, simList, simShow, simAdd, simProfile, simSuspend)
 }
 
 func simList(k *conn) *cobra.Command {

@@ -18,6 +18,24 @@ type Policies interface {
 	PutOwnerTerms(ctx context.Context, a audit.Actor, id ringwall.DeviceID, in api.OwnerTerms) (api.PolicyView, error)
 	// ExplainPolicy tells what other terms of the owner would do, and does nothing.
 	ExplainPolicy(ctx context.Context, a audit.Actor, id ringwall.DeviceID, in api.OwnerTerms) (api.PolicyChange, error)
+	// LearnPolicy proposes the least that a device needs, out of its flow reports.
+	LearnPolicy(ctx context.Context, a audit.Actor, id ringwall.DeviceID, in api.LearnRequest) (api.PolicyDraft, error)
+	// ApproveDraft makes terms of a proposal: the owner's, or a group's.
+	ApproveDraft(ctx context.Context, a audit.Actor, id ringwall.DeviceID, in api.DraftApproval) (api.PolicyView, error)
+
+	// MUD answers NotFound when no usage description of the device is known.
+	MUD(ctx context.Context, a audit.Actor, id ringwall.DeviceID) (api.MUDState, error)
+	// PutMUD names the URL of a description, and fetches it, or takes the file.
+	PutMUD(ctx context.Context, a audit.Actor, id ringwall.DeviceID, in api.MUDPut) (api.MUDState, error)
+	DecideMUD(ctx context.Context, a audit.Actor, id ringwall.DeviceID, in api.MUDDecision) (api.MUDState, error)
+	// ExportMUD drafts a description of what is in force.
+	ExportMUD(ctx context.Context, a audit.Actor, id ringwall.DeviceID) (api.MUDExport, error)
+
+	// SIMProfiles lists the versions of what a card may be used for, newest first.
+	SIMProfiles(ctx context.Context, a audit.Actor, id ringwall.SIMID) ([]api.SIMProfile, error)
+	PutSIMProfile(ctx context.Context, a audit.Actor, id ringwall.SIMID, in api.FunctionProfile) ([]api.SIMProfile, error)
+	// UndoSIMProfile goes back to the version before the newest.
+	UndoSIMProfile(ctx context.Context, a audit.Actor, id ringwall.SIMID) ([]api.SIMProfile, error)
 }
 
 // Groups are named sets of devices, and changes that are put in force by stages.
@@ -78,6 +96,66 @@ func (f *face) policyRoutes() {
 			Body api.OwnerTerms
 		}) (*body[api.PolicyChange], error) {
 			return answer(f.svc.ExplainPolicy(ctx, a, in.ID, in.Body))
+		})
+	f.learnRoutes()
+}
+
+// SIMPath names a SIM in a path.
+type SIMPath struct {
+	ID ringwall.SIMID `path:"id" maxLength:"64"`
+}
+
+func (f *face) learnRoutes() {
+	route(f, op(http.MethodPost, "/v1/devices/{id}/learn", "learn-policy", "policy", "Propose the least that a device needs, out of its flow reports; nothing is changed"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			DevicePath
+			Body api.LearnRequest
+		}) (*body[api.PolicyDraft], error) {
+			return answer(f.svc.LearnPolicy(ctx, a, in.ID, in.Body))
+		})
+	route(f, op(http.MethodPost, "/v1/devices/{id}/learn/approve", "approve-draft", "policy", "Make terms of a proposal: the owner's, or a group's"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			DevicePath
+			Body api.DraftApproval
+		}) (*body[api.PolicyView], error) {
+			return answer(f.svc.ApproveDraft(ctx, a, in.ID, in.Body))
+		})
+	route(f, op(http.MethodGet, "/v1/devices/{id}/mud", "get-mud", "policy", "What is known of a device's usage description (RFC 8520)"),
+		func(ctx context.Context, a audit.Actor, in *DevicePath) (*body[api.MUDState], error) {
+			return answer(f.svc.MUD(ctx, a, in.ID))
+		})
+	route(f, op(http.MethodPut, "/v1/devices/{id}/mud", "put-mud", "policy", "Name the URL of a usage description, or hand the file in"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			DevicePath
+			Body api.MUDPut
+		}) (*body[api.MUDState], error) {
+			return answer(f.svc.PutMUD(ctx, a, in.ID, in.Body))
+		})
+	route(f, op(http.MethodPost, "/v1/devices/{id}/mud/decision", "decide-mud", "policy", "Put a usage description in force as far as it narrows, or all of it, or not; or fetch it"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			DevicePath
+			Body api.MUDDecision
+		}) (*body[api.MUDState], error) {
+			return answer(f.svc.DecideMUD(ctx, a, in.ID, in.Body))
+		})
+	route(f, op(http.MethodGet, "/v1/devices/{id}/mud/export", "export-mud", "policy", "Draft a usage description of what is in force"),
+		func(ctx context.Context, a audit.Actor, in *DevicePath) (*body[api.MUDExport], error) {
+			return answer(f.svc.ExportMUD(ctx, a, in.ID))
+		})
+	route(f, op(http.MethodGet, "/v1/sims/{id}/profile", "sim-profiles", "sims", "Versions of what a SIM may be used for, newest first"),
+		func(ctx context.Context, a audit.Actor, in *SIMPath) (*body[[]api.SIMProfile], error) {
+			return answer(f.svc.SIMProfiles(ctx, a, in.ID))
+		})
+	route(f, op(http.MethodPut, "/v1/sims/{id}/profile", "put-sim-profile", "sims", "Say what a SIM may be used for: at its operator, its gateway and by its usage records"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			SIMPath
+			Body api.FunctionProfile
+		}) (*body[[]api.SIMProfile], error) {
+			return answer(f.svc.PutSIMProfile(ctx, a, in.ID, in.Body))
+		})
+	route(f, op(http.MethodPost, "/v1/sims/{id}/profile/undo", "undo-sim-profile", "sims", "Go back to the version before the newest"),
+		func(ctx context.Context, a audit.Actor, in *SIMPath) (*body[[]api.SIMProfile], error) {
+			return answer(f.svc.UndoSIMProfile(ctx, a, in.ID))
 		})
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
 )
 
 // maxKeys is how many idempotency keys a MemStore remembers.
@@ -23,6 +24,9 @@ type MemStore struct {
 	imsis map[ringwall.IMSI]ringwall.ICCID
 	done  map[string]done
 	order []string // keys, oldest first
+
+	settings   map[ringwall.ICCID]api.OperatorSettings
+	configured map[string]string // what each key was used for
 }
 
 type done struct {
@@ -36,6 +40,7 @@ type done struct {
 func NewMemStore(now func() time.Time, changed func(Status), cards ...Card) (*MemStore, error) {
 	s := &MemStore{
 		now: now, changed: changed, cards: map[ringwall.ICCID]*Status{}, imsis: map[ringwall.IMSI]ringwall.ICCID{}, done: map[string]done{},
+		settings: map[ringwall.ICCID]api.OperatorSettings{}, configured: map[string]string{},
 	}
 	for _, c := range cards {
 		if err := s.Add(c); err != nil {

@@ -104,12 +104,15 @@ func (t *turn) desiredOf(scope audit.Scope, g api.Gateway, except ringwall.Rollo
 		// whoever shows its MAC here now is a stranger. One that is held is named
 		// all the same: a gateway can hold only whom it knows, and nobody leaves
 		// quarantine by going to another gateway.
-		if !dev.Binding.IP.IsValid() || dev.Presence == ringwall.Moved && len(dev.Holds) == 0 {
+		if !dev.Binding.IP.IsValid() && !t.bySIM(dev) || dev.Presence == ringwall.Moved && len(dev.Holds) == 0 {
 			continue
 		}
 		p, _, err := c.policy(dev, marks[i])
 		if err != nil {
 			return d, err
+		}
+		if p.Binding.Subscriber != "" {
+			d.SubscriberSalt = t.subscriberSalt()
 		}
 		d.Devices = append(d.Devices, p)
 	}
@@ -193,6 +196,9 @@ func (c *composer) policy(dev api.Device, mark uint32) (api.DevicePolicy, api.Po
 		mode = ringwall.Enforce // nobody passes a closed gate because he is still being learned
 	}
 	view.Mode, view.Terms = mode, orNone(terms)
+	if dev.Binding, err = t.binding(c.scope, dev); err != nil {
+		return api.DevicePolicy{}, view, err
+	}
 	return api.DevicePolicy{
 		Device: dev.ID, Mark: mark, Binding: dev.Binding, Mode: mode, Trust: dev.Trust, Terms: terms, Learned: learned,
 		Assessor: dev.Assessor, Maker: dev.Maker, IP6: dev.IP6, Limit: cmp.Or(dev.Limit, limit), Fail: dev.Fail, Lookups: dev.Lookups, Leaves: dev.Leaves,

@@ -20,6 +20,7 @@ import (
 	"github.com/ringwall/ringwall/internal/httpapi"
 	"github.com/ringwall/ringwall/internal/identity"
 	"github.com/ringwall/ringwall/internal/incident"
+	"github.com/ringwall/ringwall/internal/mudfetch"
 	"github.com/ringwall/ringwall/internal/registry"
 	"github.com/ringwall/ringwall/internal/segment"
 	"github.com/ringwall/ringwall/internal/spine"
@@ -213,7 +214,7 @@ func (p *Platform) openStores(ctx context.Context) (err error) {
 		later: newLater(),
 		poke:  func(ringwall.OrgID, ringwall.GatewayID, uint64) {},
 	}
-	p.service = &service{core: c, hub: newHub(), gatewayRevoked: func(ringwall.GatewayID) {}, wakeRollout: func() { nudge(p.wakeRollouts) }}
+	p.service = &service{core: c, hub: newHub(), gatewayRevoked: func(ringwall.GatewayID) {}, wakeRollout: func() { nudge(p.wakeRollouts) }, muds: mudfetch.New(mudfetch.Config{Now: c.now})}
 	if p.trail, err = audit.Open(filepath.Join(p.dir, auditDir)); err != nil {
 		return err
 	}

@@ -210,7 +210,7 @@ func (r *running) send(b *box, batch api.Batch) (ack api.BatchAck) {
 
 func (r *running) desiredOf(b *box, have uint64) *api.Desired {
 	r.Helper()
-	out, err := b.conn.Request(r.Context(), api.DesiredSubject(b.answer.Org, b.answer.Gateway), fmt.Appendf(nil, `{"version":1,"have":%d}`, have))
+	out, err := b.conn.Request(r.Context(), api.DesiredSubject(b.answer.Org, b.answer.Gateway), fmt.Appendf(nil, `{"version":%d,"have":%d}`, api.Version, have))
 	if err != nil {
 		r.Fatal(err)
 	}

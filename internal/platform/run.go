@@ -49,6 +49,7 @@ func (p *Platform) tasks() []task.Task {
 		task.Func("operators", p.respondAllSIMs),
 		task.Func("presence", p.lookAround),
 		task.Func("rollouts", p.carryRollouts),
+		task.Func("descriptions", p.fetchMUDs),
 		task.Func("assess", p.lookAfter),
 		task.Func("evidence", p.expireEvidence),
 		task.Func("api", p.serveHTTP),
@@ -159,7 +160,7 @@ func (p *Platform) respondAllSIMs(ctx context.Context, ready func()) error {
 		if s := p.sims.Load(); s != nil {
 			sims = *s
 		}
-		return p.respondSIMs(ctx, scope, sims)
+		return errors.Join(p.respondSIMs(ctx, scope, sims), p.core.askProfiles(ctx, scope, sims))
 	})
 }
 

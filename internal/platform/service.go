@@ -21,6 +21,8 @@ type service struct {
 	demo     atomic.Pointer[demo] // nil where none runs; set while requests are served
 	people   *people
 	tunnels  *tunnelDesk // nil where there is no door for tunnels
+	// muds gets usage descriptions of makers.
+	muds mudGetter
 	// wakeRollout has rollouts looked at now.
 	wakeRollout func()
 	// gatewayRevoked ends what a gateway was let in for.

@@ -105,6 +105,7 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 			set(&d.Assessor, p.Assessor)
 			set(&d.Profile.Use, p.Use)
 			set(&d.Tags, p.Tags)
+			set(&d.BySIM, p.BySIM)
 			set(&d.Maker, p.Maker)
 			set(&d.IP6, p.IP6)
 			set(&d.Fail, p.Fail)

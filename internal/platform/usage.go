@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -43,6 +44,7 @@ type usageFollower struct {
 	state  string // path of the snapshot
 	engine *usage.Engine
 	cards  map[ringwall.SIMID]ringwall.IMSI
+	said   map[ringwall.SIMID]string // what each may be used for, as the engine was told
 	// touched holds what was seen of each card since the last write.
 	touched map[ringwall.SIMID]ringwall.IMEI
 	looked  time.Time // when cards were last read
@@ -73,7 +75,7 @@ func usageKey(path string) ([]byte, error) {
 // followUsage judges a file's records until ctx ends.
 func followUsage(ctx context.Context, c *core, org ringwall.OrgID, file UsageFile, dir string, key []byte) error {
 	u := &usageFollower{
-		core: c, org: org, file: file, cards: map[ringwall.SIMID]ringwall.IMSI{}, touched: map[ringwall.SIMID]ringwall.IMEI{},
+		core: c, org: org, file: file, cards: map[ringwall.SIMID]ringwall.IMSI{}, said: map[ringwall.SIMID]string{}, touched: map[ringwall.SIMID]ringwall.IMEI{},
 		state:  filepath.Join(dir, ringwall.DeriveID("usage", string(org), file.Path)+".state"),
 		engine: usage.New(usage.Config{Key: key, Now: c.now}),
 	}
@@ -133,8 +135,9 @@ func (u *usageFollower) refresh(ctx context.Context) error {
 }
 
 func (u *usageFollower) setCard(tx *sqlstore.Tx, scope audit.Scope, s api.SIM) error {
-	if _, known := u.cards[s.ID]; known {
-		return nil
+	said := strings.Join(s.Services, ",") + "\n" + strings.Join(s.Peers, ",")
+	if _, known := u.cards[s.ID]; known && u.said[s.ID] == said {
+		return nil // what it may be used for is as it was
 	}
 	numbers, err := tx.Numbers(scope, s.ID)
 	if err != nil {
@@ -151,7 +154,7 @@ func (u *usageFollower) setCard(tx *sqlstore.Tx, scope audit.Scope, s api.SIM) e
 	if err := u.engine.SetCard(usage.Card{SIM: s.ID, Org: u.org, IMSI: numbers.IMSI, IMEI: numbers.BoundIMEI, Services: services, Peers: peers}); err != nil {
 		return err
 	}
-	u.cards[s.ID] = numbers.IMSI
+	u.cards[s.ID], u.said[s.ID] = numbers.IMSI, said
 	return nil
 }
 

@@ -20,9 +20,33 @@ func (tx *Tx) PutSIMProfile(scope audit.Scope, id ringwall.SIMID, p api.SIMProfi
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec(`INSERT INTO sim_profiles (org, sim, version, made, doc) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (org, sim, version) DO UPDATE SET doc = excluded.doc`, org, string(id), int64(p.Version), micros(p.Made), doc)
+	// Only the newest is asked for: what came after it is what is wanted now.
+	if _, err := tx.exec(`UPDATE sim_profiles SET asked = 0 WHERE org = $1 AND sim = $2 AND version < $3`, org, string(id), int64(p.Version)); err != nil {
+		return err
+	}
+	_, err = tx.exec(`INSERT INTO sim_profiles (org, sim, version, made, asked, doc) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (org, sim, version) DO UPDATE SET asked = excluded.asked, doc = excluded.doc`,
+		org, string(id), int64(p.Version), micros(p.Made), flag(p.State == "asked"), doc)
 	return err
+}
+
+// AskedProfiles returns up to limit cards whose operator is to be asked for
+// their newest profile.
+func (tx *Tx) AskedProfiles(scope audit.Scope, limit int) ([]ringwall.SIMID, error) {
+	org, err := need(scope, audit.SIMRead)
+	if err != nil {
+		return nil, err
+	}
+	all := []ringwall.SIMID{}
+	err = tx.rows(`SELECT sim FROM sim_profiles WHERE org = $1 AND asked = 1 ORDER BY made LIMIT $2`, []any{org, limit}, func(scan func(...any) error) error {
+		var id ringwall.SIMID
+		if err := scan(&id); err != nil {
+			return fail(err)
+		}
+		all = append(all, id)
+		return nil
+	})
+	return all, err
 }
 
 // SIMProfiles returns the versions of what a card may be used for, the newest

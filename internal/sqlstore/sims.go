@@ -170,7 +170,7 @@ func (tx *Tx) SetIMEI(scope audit.Scope, id ringwall.SIMID, imei ringwall.IMEI, 
 // Numbers returns the numbers of a card in clear: to judge its usage or to
 // name it to its operator.
 func (tx *Tx) Numbers(scope audit.Scope, id ringwall.SIMID) (Numbers, error) {
-	if !scope.Permits(audit.SIMRespond) {
+	if !scope.Permits(audit.SIMRespond) && !scope.Permits(audit.SystemPolicy) {
 		if _, err := need(scope, audit.SIMWrite); err != nil {
 			return Numbers{}, err
 		}

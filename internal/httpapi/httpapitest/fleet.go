@@ -18,12 +18,14 @@ type fleet struct {
 	groups    map[ringwall.GroupID]api.Group
 	rollouts  map[ringwall.RolloutID]api.Rollout
 	templates map[ringwall.TemplateID][]api.Template // every version, the oldest first
+	muds      map[ringwall.DeviceID]api.MUDState
+	profiles  map[ringwall.SIMID][]api.SIMProfile // newest first
 }
 
 func newFleet() fleet {
 	return fleet{
 		owner: map[ringwall.DeviceID][]api.Term{}, groups: map[ringwall.GroupID]api.Group{}, rollouts: map[ringwall.RolloutID]api.Rollout{},
-		templates: map[ringwall.TemplateID][]api.Template{},
+		templates: map[ringwall.TemplateID][]api.Template{}, muds: map[ringwall.DeviceID]api.MUDState{}, profiles: map[ringwall.SIMID][]api.SIMProfile{},
 	}
 }
 

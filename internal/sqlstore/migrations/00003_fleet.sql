@@ -103,7 +103,9 @@ CREATE TABLE sim_profiles (
   sim     TEXT   NOT NULL,
   version BIGINT NOT NULL,
   made    BIGINT NOT NULL,
+  asked   BIGINT NOT NULL, -- 1 = the operator is still to be asked
   doc     TEXT   NOT NULL,
   PRIMARY KEY (org, sim, version),
   FOREIGN KEY (org, sim) REFERENCES sims (org, id)
 );
+CREATE INDEX sim_profiles_asked ON sim_profiles (org, asked);
