@@ -143,3 +143,23 @@ func BenchmarkJudge(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkCompile(b *testing.B) {
+	for _, n := range []int{100, 10_000} {
+		d := api.Desired{Devices: make([]api.DevicePolicy, n)}
+		for i := range d.Devices {
+			p, _ := benchInput(20)
+			p.Device, p.Mark, p.Mode = ringwall.DeviceID(fmt.Sprint("dev_", i)), uint32(i+1), ringwall.Enforce
+			p.Binding = api.Binding{MAC: fmt.Sprintf("02:00:00:%02x:%02x:%02x", i>>16&255, i>>8&255, i&255), IP: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}).Next()}
+			p.Terms = append(p.Terms, api.Term{ID: "rtsp", Action: api.Allow, Direction: api.ToDevice, Local: true, Proto: "tcp", Ports: ports(554, 554)})
+			d.Devices[i] = p
+		}
+		b.Run(fmt.Sprintf("devices=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := policy.Compile(d, nil, d.Issued); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
