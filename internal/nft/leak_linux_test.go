@@ -3,6 +3,7 @@ package nft_test
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/netns"
+	"github.com/ringwall/ringwall/internal/nft"
 	"github.com/ringwall/ringwall/internal/policy"
 )
 
@@ -157,5 +159,89 @@ func TestFirewall_repairUnderAttackLeaksNothing(t *testing.T) {
 	t.Logf("%d of %d refused packets leaked", leaked, sent)
 	if leaked != 0 {
 		t.Errorf("%d packets leaked, want 0", leaked)
+	}
+}
+
+// The same with TCP, and with ends that are inspected in one policy and gone in
+// the next, while the inspector runs.
+func TestFirewall_reloadsOfInspectedEndsLeakNothing(t *testing.T) {
+	const n = 60
+	w := newWorld(t, 2)
+	cfg := w.config()
+	cfg.Inspect = inspectPort
+	fw, err := nft.Open(cfg)
+	must(t, err)
+	defer fw.Close()
+	w.fw = fw
+	t.Cleanup(func() { w.ruleset(t) })
+	must(t, fw.Base(t.Context()))
+	newGlass(t, w)
+	for _, a := range []string{"198.51.100.20:80", "198.51.100.66:80"} {
+		echo(t, w.net, a)
+	}
+	far, near := newPost(t, w.net), newPost(t, w.dev[0])
+	var plans [2]policy.Plan
+	for i := range plans {
+		d := w.desired(allowOut("good", "198.51.100.90/32", "tcp", port(9)...))
+		d.Generation = uint64(i + 1)
+		plans[i] = w.plan(t, d, func(p *policy.Plan) {
+			for j := range p.Devices {
+				p.Devices[j].Inspect = []policy.Box{end("198.51.100.20/32", policy.ProtoTCP, 80, 80)}
+				if i == 1 {
+					p.Devices[j].Inspect = []policy.Box{end("198.51.100.20/32", policy.ProtoTCP, 80, 443), end("203.0.113.0/24", policy.ProtoAny, 0, 0xffff)}
+					p.Devices[j].InInspect = []policy.Box{end("198.51.100.0/24", policy.ProtoTCP, 80, 80)}
+				}
+			}
+		})
+	}
+	w.force(t, plans[0])
+	check(t, "control: through the inspector", reaches(w.dev[0], "tcp", "198.51.100.20:80"), true)
+	src := w.addr(1)
+	type target struct {
+		addr string
+		id   uint32 // the first of its packets
+		want bool
+	}
+	// Neither policy allows the first two: one is inspected nowhere, one is next to
+	// what is. The number of a packet tells which it was for.
+	targets := []target{{"198.51.100.66:80", magic, false}, {"198.51.100.20:9", magic + 0x4000, false}, {"198.51.100.90:9", magic + 0x8000, true}}
+	done := make(chan bool)
+	var wg sync.WaitGroup
+	sent := 0
+	wg.Go(func() {
+		for i := uint32(0); ; i++ {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			for _, x := range targets {
+				to := netip.MustParseAddrPort(x.addr)
+				near.send(t, "tcp", netip.AddrPortFrom(src, uint16(20000+i%40000)), to, x.id+i%0x4000)
+			}
+			sent++
+			if i%32 == 0 {
+				time.Sleep(100 * time.Microsecond)
+			}
+		}
+	})
+	for i := range n {
+		w.force(t, plans[(i+1)%2])
+	}
+	close(done)
+	wg.Wait()
+	time.Sleep(100 * time.Millisecond)
+	var got [3]int
+	far.mu.Lock()
+	for id := range far.got {
+		got[(id-magic)/0x4000]++
+	}
+	far.mu.Unlock()
+	t.Logf("%d reloads, %d rounds of packets: arrived %v", n, sent, got)
+	if sent < 300 || got[2] < 100 {
+		t.Errorf("only %d rounds were sent and %d allowed packets arrived: the test says little", sent, got[2])
+	}
+	if got[0] != 0 || got[1] != 0 {
+		t.Errorf("%d and %d refused packets leaked, want none", got[0], got[1])
 	}
 }

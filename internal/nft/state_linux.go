@@ -94,8 +94,6 @@ type changed struct {
 	e   element
 }
 
-func (c *change) empty() bool { return len(c.del)+len(c.add) == 0 }
-
 // noting returns a function that notes elements in a list.
 func (f *Firewall) noting(to *[]changed) put {
 	var room []byte // of keys: one by one they would keep the collector busy
