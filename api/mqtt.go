@@ -12,8 +12,9 @@ import (
 // terminal publishes on the first two and reads the others, all of them its own:
 // its certificate says which those are.
 //
-// A payload that begins with "{" is JSON; one that begins with TerminalVersion
-// is in the form of the constrained terminal, and so is its answer.
+// A payload that begins with TerminalVersion is in the form of the constrained
+// terminal, and so is its answer; a batch may be in the binary form of protocol
+// 2; all else is JSON.
 const (
 	TopicReport  = "report"     // Batch, or a TerminalBatch; QoS 1
 	TopicStatus  = "status"     // DesiredRequest, or a TerminalStatus: what it has; asks for what is newer

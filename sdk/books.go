@@ -321,7 +321,11 @@ func (c *Client) send(ctx context.Context, next *uint64) (bool, error) {
 	}
 	var ack api.BatchAck
 	b := api.Batch{Version: api.Version, Epoch: c.wal.Epoch(), Lost: c.wal.Lost(), Records: records}
-	if err := c.request(ctx, api.TopicReport, b, &ack); err != nil {
+	data, err := api.AppendBatch(nil, b)
+	if err != nil {
+		return false, err
+	}
+	if err := c.request(ctx, api.TopicReport, data, &ack); err != nil {
 		return false, err
 	}
 	c.heard()

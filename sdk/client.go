@@ -226,7 +226,11 @@ func (c *Client) ask(ctx context.Context) error {
 		}
 	}
 	var out api.DesiredAnswer
-	if err := c.request(ctx, api.TopicStatus, in, &out); err != nil {
+	data, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	if err := c.request(ctx, api.TopicStatus, data, &out); err != nil {
 		return err
 	}
 	if out.Error != "" {
@@ -282,11 +286,7 @@ func (c *Client) heard() {
 	}
 }
 
-func (c *Client) request(ctx context.Context, leaf string, in, out any) error {
-	data, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
+func (c *Client) request(ctx context.Context, leaf string, data []byte, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	answer, err := c.up.request(ctx, leaf, data)

@@ -194,7 +194,7 @@ func (h *hook) answer(cl *mqtt.Client, who terminal, pk packets.Packet, leaf str
 	})
 }
 
-// report reads a batch in either form, has it stored and answers.
+// report reads a batch in any form, has it stored and answers.
 func (p *Port) report(who terminal, payload []byte) (out []byte, err error) {
 	b, compact, err := readBatch(payload)
 	var ack api.BatchAck
@@ -212,7 +212,8 @@ func (p *Port) report(who terminal, payload []byte) (out []byte, err error) {
 	return marshal(ack), err
 }
 
-// readBatch reads a batch in either form.
+// readBatch reads a batch: JSON, the binary form of protocol 2, or that of the
+// constrained terminal.
 func readBatch(payload []byte) (b api.Batch, compact bool, err error) {
 	switch {
 	case len(payload) > api.MaxBatchBytes:
@@ -221,10 +222,8 @@ func readBatch(payload []byte) (b api.Batch, compact bool, err error) {
 		b, err = api.ReadTerminalBatch(payload)
 		return b, true, err
 	}
-	if err := json.Unmarshal(payload, &b); err != nil {
-		return b, false, ringwall.Errorf(ringwall.Invalid, "reading a batch: %w", err)
-	}
-	return b, false, nil
+	b, err = api.ReadBatch(payload)
+	return b, false, err
 }
 
 // maxStatus bounds a request for the desired state: a certificate request at

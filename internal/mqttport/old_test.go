@@ -176,6 +176,11 @@ func FuzzReadBatch(f *testing.F) {
 	}
 	f.Add(good)
 	f.Add(marshal(batch(1, 1, 2)))
+	binary, err := api.AppendBatch(nil, batch(1, 1, 2))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(binary)
 	f.Add([]byte{1, 2})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, compact, err := readBatch(b)

@@ -102,6 +102,7 @@ func (d mqttDesk) Report(ctx context.Context, org ringwall.OrgID, gw ringwall.Ga
 	if _, err := d.desk.scope(ctx, org, gw, audit.GatewayReport); err != nil {
 		return api.BatchAck{}, err
 	}
+	d.desk.hears.note(gw)
 	ack, err := d.desk.segments.Ingest(ctx, org, gw, b)
 	ack.Time = d.desk.now().UTC()
 	return ack, err
