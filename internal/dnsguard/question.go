@@ -146,7 +146,7 @@ func (g *Guard) release(ctx context.Context, from source, q dns.Question, up *dn
 		return say(refused, reasonDenied, dns.RcodeNameError)
 	}
 	now := g.cfg.Uptime()
-	opens := len(gr.services)+len(gr.remedies)+len(gr.watched) > 0
+	opens := len(gr.services)+len(gr.remedies) > 0
 	list, ok := g.room(ctx, tab, who, gr, report.Name, ans.addrs, now)
 	if !ok && opens {
 		return say(refused, reasonTooMany, dns.RcodeServerFailure)
@@ -162,7 +162,7 @@ func (g *Guard) release(ctx context.Context, from source, q dns.Question, up *dn
 	report.Addrs = ans.addrs
 	// What others know of the name they know before it opens anything, and what is
 	// bound is noted before it is told.
-	if opens && len(hold) > 0 {
+	if (opens || gr.watched) && len(hold) > 0 {
 		if err := g.book.note(who, report.Name, hold, ans.life, now, len(gr.remedies) > 0); err != nil && gr.looks {
 			return say(failed, reasonBind, dns.RcodeServerFailure)
 		}

@@ -172,12 +172,13 @@ func (g *Guard) bindings(tab *table, who asker, gr grant, name string, a netip.A
 		out = append(out, b)
 		b.Remediation = false
 	}
-	if len(gr.watched) > 0 {
-		b.Services = gr.watched
+	b.Denied = true
+	if len(gr.denied) > 0 {
+		b.Services = gr.denied
 		out = append(out, b)
 	}
-	if len(gr.denied) > 0 {
-		b.Services, b.Denied = gr.denied, true
+	if len(gr.noRemedies) > 0 {
+		b.Services, b.Remediation = gr.noRemedies, true
 		out = append(out, b)
 	}
 	return out

@@ -94,18 +94,19 @@ func (t *table) asker(from source) asker {
 type grant struct {
 	resolve bool   // answer it
 	reason  string // why not, or why though it would not be
-	// services are opened to the asker, remedies in quarantine, denied is closed,
-	// watched goes to the inspector whatever opens it, since a term that denies looks
-	// inside there.
-	services, remedies, denied, watched []policy.Service
+	// services are opened to the asker, remedies in quarantine; denied and noRemedies
+	// are closed, or go to the inspector whatever opens them, where the term that
+	// denies looks inside.
+	services, remedies, denied, noRemedies []policy.Service
 	// private services are open at addresses inside too.
 	private []policy.Service
 	// raw answers are passed on as they are, inside addresses too.
 	raw bool
 	// base is the pattern below which the name was found, when it is a wildcard.
 	base string
-	// looks says that the inspector has to know the name.
-	looks bool
+	// looks says that the inspector has to know the name, watched that it does even
+	// where the name itself opens nothing.
+	looks, watched bool
 }
 
 // Reasons in reports.
@@ -136,12 +137,13 @@ func (t *table) grant(a asker, name string) grant {
 	case policy.StateCutoff:
 		return grant{reason: reasonCutoff}
 	case policy.StateQuarantine:
-		if !remedy {
-			return grant{reason: reasonQuarantine}
+		g := grant{resolve: remedy, noRemedies: rem.Deny}
+		if g.reason = reasonQuarantine; remedy {
+			g.reason, g.remedies = "", rem.Allow
 		}
-		return grant{resolve: true, remedies: rem.Allow}
+		return g
 	case policy.StateLearn:
-		g := grant{resolve: true, raw: true}
+		g := grant{resolve: true, raw: true, noRemedies: rem.Deny}
 		if remedy {
 			g.remedies = rem.Allow
 		}
@@ -152,14 +154,7 @@ func (t *table) grant(a asker, name string) grant {
 		}
 		return g
 	}
-	g := grant{resolve: ok, base: wildcard(a.names, name)}
-	for _, s := range res.Deny {
-		if s.Inspect {
-			g.watched = append(g.watched, s)
-		} else {
-			g.denied = append(g.denied, s)
-		}
-	}
+	g := grant{resolve: ok, denied: res.Deny, noRemedies: rem.Deny, base: wildcard(a.names, name)}
 	if ok {
 		g.services = res.Allow
 	}
@@ -171,7 +166,9 @@ func (t *table) grant(a asker, name string) grant {
 		r, _ := policy.Resolve(private, name)
 		g.private = r.Allow
 	}
-	g.looks = len(g.watched) > 0 || slices.ContainsFunc(res.Allow, func(s policy.Service) bool { return s.Inspect })
+	inspects := func(s policy.Service) bool { return s.Inspect }
+	g.watched = slices.ContainsFunc(res.Deny, inspects)
+	g.looks = g.watched || slices.ContainsFunc(res.Allow, inspects)
 	switch {
 	case ok:
 	case a.state == policy.StateShadow:
@@ -214,7 +211,7 @@ func (a asker) denies(name string) bool {
 
 // closes reports whether the addresses of a name are to be found though it is
 // not answered: to close them, or have them watched.
-func (g *grant) closes() bool { return len(g.denied)+len(g.watched) > 0 }
+func (g *grant) closes() bool { return len(g.denied)+len(g.noRemedies) > 0 }
 
 // named reports whether a term allows this very name, not one below a wildcard.
 func (a asker) named(name string) bool {
