@@ -31,6 +31,7 @@ type (
 	GroupID    string
 	RolloutID  string
 	TemplateID string
+	FlowID     string // a flow report in its organisation
 )
 
 // crockford is base32 without the letters that are misread, in lower case.
@@ -95,4 +96,5 @@ const (
 	PrefixGroup    = "grp"
 	PrefixRollout  = "rol"
 	PrefixTemplate = "tpl"
+	PrefixFlow     = "flw"
 )

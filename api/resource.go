@@ -399,14 +399,14 @@ type FlowRow struct {
 
 	// Since protocol version 2:
 
-	ID         string      `json:"id,omitempty"` // names the report in its organisation
-	End        time.Time   `json:"end,omitzero"`
-	Generation uint64      `json:"generation,omitempty"` // of the policy that decided
-	Limit      string      `json:"limit,omitempty"`      // the bound that was exceeded
-	Inside     *FlowInside `json:"inside,omitempty"`
-	More       uint64      `json:"more,omitempty"` // further flows folded into this report
-	BytesUp    uint64      `json:"bytesUp,omitempty"`
-	BytesDown  uint64      `json:"bytesDown,omitempty"`
+	ID         ringwall.FlowID `json:"id,omitempty"`
+	End        time.Time       `json:"end,omitzero"`
+	Generation uint64          `json:"generation,omitempty"` // of the policy that decided
+	Limit      string          `json:"limit,omitempty"`      // the bound that was exceeded
+	Inside     *FlowInside     `json:"inside,omitempty"`
+	More       uint64          `json:"more,omitempty"` // further flows folded into this report
+	BytesUp    uint64          `json:"bytesUp,omitempty"`
+	BytesDown  uint64          `json:"bytesDown,omitempty"`
 }
 
 // Overview is the fleet at a glance.

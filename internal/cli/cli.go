@@ -39,6 +39,7 @@ var commands = []func(Env) *cobra.Command{
 	newPolicy,
 	newMUD,
 	newDevice,
+	newFlow,
 	newTask,
 	newTunnel,
 	newFleet,

@@ -147,6 +147,8 @@ func (c *Console) routes() {
 	c.act("POST /devices/{id}/questionnaire", questionnaire, answer)
 	c.act("POST /devices/{id}/questionnaire/declare", device, submitAnswers)
 
+	c.page("GET /flows", flows)
+	c.page("GET /flows/{id}", flowWhy)
 	c.page("GET /tunnels", tunnels)
 	c.act("POST /tunnels/ask/{device}", tunnels, askTunnel)
 	c.act("POST /tunnels/{tunnel}", tunnels, decideTunnel)

@@ -74,8 +74,19 @@ func (s *site) pages() []string {
 		"/incidents", "/incidents?all=1", "/incidents/" + string(s.Attack), "/incidents/" + string(s.OldIncident),
 		"/gateways", "/gateways/" + string(s.House), "/gateways/" + string(s.Shed),
 		"/sims", "/sims/" + string(s.MeterSIM), "/audit", "/people",
+		"/flows", "/flows?device=" + string(s.BadCamera), "/flows?verdict=refused&reason=default&remote=203.0.113.0/24&port=23&name=*.example", "/flows/" + s.flowID(),
 		"/tasks", "/tasks?status=all&party=manufacturer", "/tasks?status=done", "/assessing", "/devices/" + string(s.BadCamera) + "/questionnaire",
 	}
+}
+
+// flowID names one of the house's flow reports.
+func (s *site) flowID() string {
+	for _, id := range s.IDs.Own {
+		if ringwall.ValidID(ringwall.PrefixFlow, id) {
+			return id
+		}
+	}
+	panic("the world has no flow report")
 }
 
 func TestPages_in_every_state(t *testing.T) {

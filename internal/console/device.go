@@ -68,7 +68,8 @@ type devicePage struct {
 	Waiting     []responseRow
 	Terms       []api.Term
 	Refused     []api.FlowRow
-	FlowsFailed bool // they could not be read: unknown, not none
+	Hours       *flowTotals // of its flows; nil = they cannot be read
+	FlowsFailed bool        // they could not be read: unknown, not none
 	Card        *api.SIM
 	Timeline    []line
 	Older       string // "before" of the next part of the timeline
@@ -166,6 +167,8 @@ func device(q *request) (view, error) {
 		p.FlowsFailed = true
 		status, _ := httpapi.Describe(err)
 		q.c.note(ctx, status, err)
+	} else if t, err := q.flowTotals(httpapi.FlowSearch{Device: id}); err == nil {
+		p.Hours = t
 	}
 	if d.SIM != "" {
 		if card, err := q.c.svc.SIM(ctx, q.actor, d.SIM); err == nil {

@@ -100,6 +100,7 @@ func newFace(cfg Config) *face {
 	})
 	f.fleetRoutes()
 	f.deviceRoutes()
+	f.flowRoutes()
 	f.assessmentRoutes()
 	f.evidenceRoutes()
 	f.tunnelRoutes()

@@ -43,4 +43,5 @@ func registerIDs(reg huma.Registry) {
 	id[ringwall.GroupID](reg)
 	id[ringwall.RolloutID](reg)
 	id[ringwall.TemplateID](reg)
+	id[ringwall.FlowID](reg)
 }

@@ -24,6 +24,7 @@ import (
 type Service interface {
 	Fleet
 	Devices
+	FlowReports
 	Assessments
 	Remedials
 	Tunnels

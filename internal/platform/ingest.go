@@ -41,8 +41,8 @@ type gatewayDesk struct {
 	forgotten uint64                     // grows when scopes are taken back
 }
 
-// maxScopes bounds the scopes that are kept: two for each of 10,000 gateways.
-const maxScopes = 20_000
+// maxScopes bounds the scopes that are kept: two for each of 100,000 gateways.
+const maxScopes = 200_000
 
 // forget takes back what a gateway was let in for; its next word is judged anew.
 func (d *gatewayDesk) forget(gw ringwall.GatewayID) {
@@ -61,21 +61,27 @@ type deskKey struct {
 // serve answers on conn until stop is called.
 func (d *gatewayDesk) serve(conn *spine.Conn) (stop func(), err error) {
 	var stops []func()
+	var aside beside
+	ctx, cancel := context.WithCancel(context.Background())
 	stop = func() {
 		for _, s := range stops {
 			s()
 		}
+		cancel()
+		aside.close()
 	}
-	for subject, f := range map[string]func(context.Context, string, []byte) []byte{
-		reportSubjects: d.report, desiredSubjects: d.desired,
-	} {
-		s, err := conn.Serve(subject, f)
-		if err != nil {
-			stop()
-			return nil, err
-		}
-		stops = append(stops, s)
+	desired, err := conn.Serve(desiredSubjects, d.desired)
+	if err != nil {
+		cancel()
+		return nil, err
 	}
+	stops = append(stops, desired)
+	reports, err := conn.Receive(reportSubjects, d.receiver(ctx, &aside))
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	stops = append(stops, reports)
 	return stop, nil
 }
 
@@ -88,13 +94,19 @@ func speaker(subject string) (org ringwall.OrgID, gw ringwall.GatewayID, err err
 	return ringwall.OrgID(part[1]), ringwall.GatewayID(part[3]), nil
 }
 
-// scope returns a scope of the gateway itself, and that it is one of ours.
-func (d *gatewayDesk) scope(ctx context.Context, org ringwall.OrgID, gw ringwall.GatewayID, act audit.Act) (audit.Scope, error) {
-	key := deskKey{org, gw, act}
+// kept returns a scope that was given and still holds.
+func (d *gatewayDesk) kept(key deskKey) (audit.Scope, bool) {
 	d.mu.Lock()
 	s, ok := d.scopes[key]
 	d.mu.Unlock()
-	if old := d.now().Sub(s.At()); ok && old >= 0 && old < scopeLife {
+	old := d.now().Sub(s.At())
+	return s, ok && old >= 0 && old < scopeLife
+}
+
+// scope returns a scope of the gateway itself, and that it is one of ours.
+func (d *gatewayDesk) scope(ctx context.Context, org ringwall.OrgID, gw ringwall.GatewayID, act audit.Act) (audit.Scope, error) {
+	key := deskKey{org, gw, act}
+	if s, ok := d.kept(key); ok {
 		return s, nil
 	}
 	s, err := d.auditor.Authorise(ctx, audit.Actor{Kind: audit.KindGateway, ID: string(gw), Org: org}, act, audit.Target{Kind: "gateway", ID: string(gw), Org: org})
@@ -118,40 +130,11 @@ func (d *gatewayDesk) scope(ctx context.Context, org ringwall.OrgID, gw ringwall
 	if d.forgotten != age {
 		return s, nil // one was revoked meanwhile, maybe this: the next act asks again
 	}
-	if len(d.scopes) >= maxScopes { // those that have gone are forgotten with the rest
+	if _, again := d.scopes[key]; !again && len(d.scopes) >= maxScopes { // those that have gone are forgotten with the rest
 		clear(d.scopes)
 	}
 	d.scopes[key] = s
 	return s, nil
-}
-
-// report stores a batch and answers when it is durable.
-func (d *gatewayDesk) report(ctx context.Context, subject string, data []byte) []byte {
-	ack, err := d.take(ctx, subject, data)
-	if err != nil {
-		d.log.Warn("batch refused", "subject", subject, "bytes", len(data), "cause", err)
-		ack.Error = words(err)
-	}
-	return answer(ack)
-}
-
-func (d *gatewayDesk) take(ctx context.Context, subject string, data []byte) (api.BatchAck, error) {
-	org, gw, err := speaker(subject)
-	if err != nil {
-		return api.BatchAck{}, err
-	}
-	if len(data) > api.MaxBatchBytes {
-		return api.BatchAck{}, ringwall.Errorf(ringwall.Invalid, "batch of %d bytes is over the limit of %d", len(data), api.MaxBatchBytes)
-	}
-	if _, err := d.scope(ctx, org, gw, audit.GatewayReport); err != nil {
-		return api.BatchAck{}, err
-	}
-	d.hears.note(gw)
-	var b api.Batch
-	if err := json.Unmarshal(data, &b); err != nil {
-		return api.BatchAck{}, ringwall.Errorf(ringwall.Invalid, "reading a batch: %w", err)
-	}
-	return d.segments.Ingest(ctx, org, gw, b)
 }
 
 // desired answers with a gateway's newest document, or that it has it.

@@ -18,11 +18,12 @@ const (
 	// cursorName is the projector's place among the settings.
 	cursorName = "project"
 	// chunkState bounds the records that change state in one transaction, so
-	// that people's own changes do not wait long; chunkAll bounds all of them.
+	// that people's own changes do not wait long.
 	chunkState = 200
-	chunkAll   = 5000
 	// idle is how often the projector looks without being told to.
 	idle = time.Second
+	// keepEvery is how often the cursor is kept when nothing else is.
+	keepEvery = 2 * time.Second
 	// triesOfOne is how often a single record that fails for no reason of its
 	// surroundings is tried before it is passed over.
 	triesOfOne = 5
@@ -38,6 +39,11 @@ type projector struct {
 	one      bool        // go record by record: the last chunk failed
 	failed   int         // how often in a row
 	where    func(segment.Cursor)
+
+	// ahead is behind what was passed over since the cursor was kept: evidence that
+	// changes no state. It is kept with the next that does, or once in a while.
+	ahead segment.Cursor
+	kept  time.Time
 }
 
 // item is one record with who sent it.
@@ -82,20 +88,18 @@ func (p *projector) changed(err error) <-chan struct{} {
 // chunk takes the next records of one organisation and reports whether there
 // may be more.
 func (p *projector) chunk(ctx context.Context) (more bool, err error) {
-	from, err := p.cursor(ctx)
+	from, err := p.next(ctx)
 	if err != nil {
 		return false, err
 	}
 	var items []item
 	var org ringwall.OrgID
 	state := 0
-	to, err := p.segments.Scan(ctx, from, func(gw ringwall.GatewayID, o ringwall.OrgID, r api.Record) error {
-		if len(items) > 0 && (o != org || p.one || state >= chunkState || len(items) >= chunkAll) {
+	to, err := p.segments.ScanKinds(ctx, from, changesState, func(gw ringwall.GatewayID, o ringwall.OrgID, r api.Record) error {
+		if len(items) > 0 && (o != org || p.one || state >= chunkState) {
 			return errChunkFull
 		}
-		if r.Kind != api.RecordFlow && r.Kind != api.RecordDNS {
-			state++
-		}
+		state++
 		org = o
 		// What Scan hands out is its buffer's, and gone with the next record.
 		r.Data, r.Bin = bytes.Clone(r.Data), nil
@@ -107,7 +111,7 @@ func (p *projector) chunk(ctx context.Context) (more bool, err error) {
 	}
 	more = err != nil
 	if len(items) == 0 {
-		return false, nil
+		return false, p.passed(ctx, to)
 	}
 	if err := p.project(ctx, org, items, to); err != nil {
 		return more, err
@@ -119,6 +123,34 @@ func (p *projector) chunk(ctx context.Context) (more bool, err error) {
 	return more, nil
 }
 
+// changesState reports whether records of a kind are turned into state; the
+// others are read in the segments.
+func changesState(kind []byte) bool {
+	return string(kind) != string(api.RecordFlow) && string(kind) != string(api.RecordDNS)
+}
+
+// passed notes that everything before to was evidence alone.
+func (p *projector) passed(ctx context.Context, to segment.Cursor) error {
+	p.ahead = to
+	p.where(to)
+	now := p.now()
+	if old := now.Sub(p.kept); old >= 0 && old < keepEvery {
+		return nil
+	}
+	p.kept = now
+	return p.store.Update(ctx, func(tx *sqlstore.Tx) error { return p.keepCursor(tx, to) })
+}
+
+// next returns where to read on.
+func (p *projector) next(ctx context.Context) (segment.Cursor, error) {
+	c, err := p.cursor(ctx)
+	if err == nil && c.Less(p.ahead) {
+		c = p.ahead
+	}
+	return c, err
+}
+
+// cursor returns the cursor that is kept. It may be called from any goroutine.
 func (p *projector) cursor(ctx context.Context) (segment.Cursor, error) {
 	var text string
 	err := p.store.View(ctx, func(tx *sqlstore.Tx) (err error) {

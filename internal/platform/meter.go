@@ -24,6 +24,17 @@ func newMeters(p *Platform) *meters {
 		gauge("evidence_bytes", "Bytes of stored reports.", func() float64 { return float64(p.segments.Stats().Bytes) }),
 		gauge("evidence_segments", "Files of stored reports.", func() float64 { return float64(p.segments.Stats().Segments) }),
 		gauge("evidence_batches_total", "Batches of reports stored since the beginning.", func() float64 { return float64(p.segments.Stats().Frames) }),
+		gauge("evidence_records_total", "Records stored since the start.", func() float64 { return float64(p.segments.Stats().Records) }),
+		gauge("evidence_syncs_total", "Group commits, an fsync each, since the start.", func() float64 { return float64(p.segments.Stats().Syncs) }),
+		gauge("evidence_index_rows", "Flow reports in the index.", func() float64 { return float64(p.segments.Stats().Rows) }),
+		gauge("evidence_index_runs", "Runs of the index of flow reports.", func() float64 { return float64(p.segments.Stats().Runs) }),
+		gauge("evidence_index_behind_batches", "Stored batches that are not in the index yet.", func() float64 { return float64(p.segments.Stats().Behind) }),
+		gauge("evidence_index_failed", "1 when the index could not be kept up at the last try.", func() float64 {
+			if p.segments.Stats().Index != nil {
+				return 1
+			}
+			return 0
+		}),
 		gauge("evidence_lost_records", "Records that gateways declared lost since the start.", func() float64 { return float64(p.segments.Stats().Lost) }),
 		gauge("projector_behind_batches", "Stored batches that are not yet turned into state; since the start of the process it is known after the first.", func() float64 {
 			at, all := m.projected.Load(), p.segments.Stats().Frames

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/flow"
 	"github.com/ringwall/ringwall/internal/audit"
 	"github.com/ringwall/ringwall/internal/httpapi"
 	"github.com/ringwall/ringwall/internal/httpapi/httpapitest"
@@ -68,6 +69,14 @@ func (r *running) settle(name string, n int) (ids []string, token string) {
 	}
 	hold := api.Hold{ID: ringwall.HoldID(ringwall.DeriveID(ringwall.PrefixHold, name)), Device: dev.ID, Do: ringwall.Quarantine, By: "reflex:mirai-scan", Alert: alert.ID, Reason: "of " + name, Made: time.Now().UTC()}
 	r.report(b, record(api.RecordAlert, alert), record(api.RecordHold, api.HoldReport{Hold: hold, InForce: time.Now().UTC()}))
+	seen, err := flow.Record{Start: time.Now(), End: time.Now(), Device: dev.ID, Direction: flow.FromDevice, Name: name + ".example"}.MarshalBinary()
+	must(err)
+	r.report(b, api.Record{Kind: api.RecordFlow, Time: time.Now().UTC(), Bin: seen})
+	reports, err := svc.FlowSearch(t.Context(), who, httpapi.FlowSearch{Device: dev.ID}, httpapi.Paging{})
+	must(err)
+	if len(reports.Items) != 1 {
+		t.Fatalf("%d flow reports of %s, want 1", len(reports.Items), name)
+	}
 	sim, err := svc.CreateSIM(t.Context(), who, api.SIMCreate{
 		ICCID: "8986001234567890127", IMSI: fmt.Sprintf("46000123456789%d", n), IMEI: "356938035643809", Device: dev.ID, Services: []string{"data"},
 	})
@@ -101,7 +110,7 @@ func (r *running) settle(name string, n int) (ids []string, token string) {
 
 	// Everything that the organisation has by now, events included.
 	ids = []string{string(org), who.ID, string(spare.ID), string(enrol.ID), string(answer.Gateway), string(dev.ID), string(sim.ID), string(assessed.ID),
-		string(in.ID), string(alert.ID), string(hold.ID), string(asked.ID), string(way.ID), string(group.ID), string(template.ID), string(rollout.ID)}
+		string(in.ID), string(alert.ID), string(hold.ID), string(asked.ID), string(way.ID), string(group.ID), string(template.ID), string(rollout.ID), string(reports.Items[0].ID)}
 	line, err := svc.Timeline(t.Context(), who, subject, time.Time{}, 100)
 	must(err)
 	for _, e := range line {

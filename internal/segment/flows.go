@@ -228,7 +228,7 @@ func (s *Store) rows(ctx context.Context, org ringwall.OrgID, keys []run.Key) ([
 
 func rowOf(gw ringwall.GatewayID, frame uint64, record int, f flow.Record) api.FlowRow {
 	r := api.FlowRow{
-		ID:   Cursor{Frame: frame, Record: record}.String(),
+		ID:   flowID(frame, record),
 		Time: f.Start, End: f.End, Gateway: string(gw), Device: f.Device, Direction: api.Direction(f.Direction), Proto: flow.ProtoName(f.Proto),
 		Local: f.Local, Remote: f.Remote, Name: f.Name, Verdict: f.Verdict.String(), Reason: f.Reason, Term: f.Term,
 		Packets: f.PacketsUp + f.PacketsDown, Bytes: f.BytesUp + f.BytesDown, BytesUp: f.BytesUp, BytesDown: f.BytesDown,
@@ -240,15 +240,28 @@ func rowOf(gw ringwall.GatewayID, frame uint64, record int, f flow.Record) api.F
 	return r
 }
 
+// flowID names a report by its frame and its number in it.
+func flowID(frame uint64, record int) ringwall.FlowID {
+	return ringwall.FlowID(ringwall.PrefixFlow + "_" + strconv.FormatUint(frame, 10) + "-" + strconv.Itoa(record))
+}
+
+func parseFlowID(id ringwall.FlowID) (frame uint64, record int, ok bool) {
+	rest, _ := strings.CutPrefix(string(id), ringwall.PrefixFlow+"_")
+	f, r, _ := strings.Cut(rest, "-")
+	frame, err1 := strconv.ParseUint(f, 10, 64)
+	record, err2 := strconv.Atoi(r)
+	return frame, record, err1 == nil && err2 == nil && frame > 0 && record >= 0 && flowID(frame, record) == id
+}
+
 // Flow returns one report by its ID. Codes: NotFound for what is not there, has
 // expired, or is of another organisation.
-func (s *Store) Flow(ctx context.Context, org ringwall.OrgID, id string) (api.FlowRow, error) {
-	c, err := ParseCursor(id)
-	none := ringwall.Errorf(ringwall.NotFound, "no flow report %.40q", id)
-	if err != nil || c.Frame == 0 {
+func (s *Store) Flow(ctx context.Context, org ringwall.OrgID, id ringwall.FlowID) (api.FlowRow, error) {
+	frame, record, ok := parseFlowID(id)
+	none := ringwall.Errorf(ringwall.NotFound, "no flow report %.60q", id)
+	if !ok {
 		return api.FlowRow{}, none
 	}
-	rows, err := s.rows(ctx, org, []run.Key{{Frame: c.Frame, Record: c.Record}})
+	rows, err := s.rows(ctx, org, []run.Key{{Frame: frame, Record: record}})
 	if err != nil {
 		return api.FlowRow{}, err
 	}

@@ -120,7 +120,7 @@ func TestStore_FlowPage_filters(t *testing.T) {
 	if p, err := s.FlowPage(t.Context(), segment.Query{Org: org, Gateway: "gw_b"}); err != nil || len(p.Items) != 1 {
 		t.Errorf("of the other gateway: %d, %v", len(p.Items), err)
 	}
-	for _, id := range []string{"", "1", "0.0", "999.0", "1.900", "x.y"} {
+	for _, id := range []ringwall.FlowID{"", "flw_1", "flw_0-0", "flw_999-0", "flw_1-900", "flw_x-y", "flw_01-0", "1.0"} {
 		if _, err := s.Flow(t.Context(), org, id); ringwall.CodeOf(err) != ringwall.NotFound {
 			t.Errorf("Flow(%q) = %v, want NotFound", id, err)
 		}

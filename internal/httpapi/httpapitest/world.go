@@ -100,6 +100,7 @@ func (m *Mem) idsOf(org ringwall.OrgID) []string {
 	for k := range h.fleet.templates {
 		ids = append(ids, string(k))
 	}
+	ids = append(ids, h.reportIDs()...)
 	for k := range h.tunnels {
 		ids = append(ids, string(k))
 	}
