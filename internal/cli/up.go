@@ -157,6 +157,9 @@ func runUp(ctx context.Context, env Env, f upFlags) error {
 		}
 		defer os.RemoveAll(state)
 		cfg.Advertise = []string{"tls://198.51.100.10:4222"}
+		if cfg.MQTTListen == "" {
+			cfg.MQTTListen = "127.0.0.1:0" // an application on this machine finds it by enrolling
+		}
 		cfg.TunnelListen, cfg.TunnelAdvertise = ":0", platform.DemoTunnels
 		network := &platform.LateNetwork{}
 		cfg.Runner = &assess.Runner{Network: network, Probes: probe.All(), Now: env.Now}
