@@ -95,8 +95,9 @@ func TestWild_garbageHarmsNobody(t *testing.T) {
 	t.Logf("%s", b)
 }
 
-// TestExample_compiles compiles the example with OpenSSL where that is here.
-func TestExample_compiles(t *testing.T) {
+// TestExample_withOpenSSL builds the example where OpenSSL is here, and runs it
+// against the door: TLS and Ed25519 are those of OpenSSL.
+func TestExample_withOpenSSL(t *testing.T) {
 	harness(t)
 	if b, err := exec.Command("sh", "-c", "echo '#include <openssl/evp.h>' | gcc -E - >/dev/null").CombinedOutput(); err != nil {
 		t.Skipf("SKIPPED, NOT TESTED: the headers of OpenSSL are not here: %.100s", b)
@@ -105,6 +106,37 @@ func TestExample_compiles(t *testing.T) {
 	b, err := exec.Command("gcc", "-std=gnu99", "-Wall", "-Wextra", "-Werror", "-o", out, "../example/terminal.c", "../policy.c", "../client.c", "-lssl", "-lcrypto").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, b)
+	}
+	s := newSite(t)
+	dir := t.TempDir()
+	for name, data := range map[string][]byte{"client.pem": s.pem, "ca.crt": s.ca} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host, port, _ := net.SplitHostPort(s.port.Addr().String())
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, out, host, port, string(s.org), string(s.gw), filepath.Join(dir, "client.pem"), filepath.Join(dir, "ca.crt"),
+		"k", hex.EncodeToString(s.key.Public().(ed25519.PublicKey)), filepath.Join(dir, "policy"))
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cancel(); _ = cmd.Wait() }()
+	lines := bufio.NewScanner(stdout)
+	for _, want := range []string{"policy 1 is in force, restriction 0", "policy 2 is in force, restriction 1"} {
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("the example says %q, want %q; %s", lines.Text(), want, stderr.String())
+		}
+		s.change(func(d *api.Desired) {
+			d.Holds = []api.Hold{{ID: "hld_1", Device: d.Devices[0].Device, Do: ringwall.Quarantine}}
+		})
 	}
 }
 
@@ -235,6 +267,8 @@ type site struct {
 	port  *mqttport.Port
 	key   ed25519.PrivateKey
 	relay net.Listener // plain sockets in, mutual TLS out
+	// pem is the terminal's key and certificate, ca the platform's authority.
+	pem, ca []byte
 
 	mu     sync.Mutex
 	doc    api.Desired
@@ -271,8 +305,10 @@ func newSite(t *testing.T) *site {
 	must(err)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	must(err)
-	pair, err := tls.X509KeyPair(own.PEM, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	pair, err := tls.X509KeyPair(own.PEM, keyPEM)
 	must(err)
+	s.pem, s.ca = append(keyPEM, own.PEM...), auth.Certificate()
 	s.relay, err = net.Listen("tcp", "127.0.0.1:0")
 	must(err)
 	t.Cleanup(func() { s.relay.Close() })

@@ -100,6 +100,7 @@ static void changed(void *ctx, const struct rw_policy *p, int restriction)
 {
 	(void)ctx;
 	printf("policy %llu is in force, restriction %d\n", (unsigned long long)p->generation, restriction);
+	fflush(stdout);
 	/* Here: close every connection that rw_decide does not let pass any more. */
 }
 
