@@ -38,8 +38,9 @@ type Config struct {
 	Flow func(flow.Record)
 	// NS is the namespace of the gateway; nil is that of the program.
 	NS *netns.NS
-	// MaxConns bounds the connections that are open at once (0 = 4096), MaxEach those
-	// of one device (0 = 256). What comes on top is refused.
+	// MaxConns bounds the connections that are open at once (0 = 4096, or what the
+	// limit of open files has room for), MaxEach those of one device, opened by it or
+	// to it (0 = 256). What comes on top is refused.
 	MaxConns, MaxEach int
 	// HeadWait is how long the first byte of a connection may take, and any head from
 	// its first byte to its last (0 = 10 s).
@@ -73,6 +74,9 @@ const (
 	defaultReportEvery = 10 * time.Second
 	defaultMaxConns    = 4096
 	defaultMaxEach     = 256
+	// filesEach is how many files one connection may take: two sockets, and two ends of
+	// a pipe for each direction that the kernel moves. filesElse are for all else.
+	filesEach, filesElse = 6, 64
 	// judgeEvery is how often open connections are judged anew: windows end in time.
 	judgeEvery = time.Second
 )
@@ -130,6 +134,7 @@ func (in *Inspector) Run(ctx context.Context) error {
 	defer in.names.Close()
 	addrs := own(in.cfg.NS)
 	in.own.Store(&addrs)
+	in.cfg.MaxConns = max(1, min(in.cfg.MaxConns, (maxFiles()-filesElse)/filesEach))
 	var streams []*net.TCPListener
 	var packets []*net.UDPConn
 	closeAll := func() {
@@ -263,14 +268,19 @@ func (in *Inspector) enter(s *session) bool {
 	if !dst.IsValid() || dst.IsLoopback() || dst.IsUnspecified() || dst.IsMulticast() || (*in.own.Load())[dst] {
 		return false
 	}
+	// Whoever is behind us has the share, or a crowd outside would use up those of all.
+	s.share = s.src.Addr()
+	if t, err := in.policy.Load(); err == nil && t.byIP[s.share] == nil {
+		s.share = dst
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if len(in.live) >= in.cfg.MaxConns || in.each[s.src.Addr()] >= in.cfg.MaxEach {
+	if len(in.live) >= in.cfg.MaxConns || in.each[s.share] >= in.cfg.MaxEach {
 		in.reports.refuse(s.ends, &ruling{Verdict: verdictOf(reasonCaps)}, &seen{})
 		return false
 	}
 	in.live[s] = struct{}{}
-	in.each[s.src.Addr()]++
+	in.each[s.share]++
 	in.open.Add(1)
 	return true
 }
@@ -278,8 +288,8 @@ func (in *Inspector) enter(s *session) bool {
 func (in *Inspector) leave(s *session) {
 	in.mu.Lock()
 	delete(in.live, s)
-	if in.each[s.src.Addr()]--; in.each[s.src.Addr()] == 0 {
-		delete(in.each, s.src.Addr())
+	if in.each[s.share]--; in.each[s.share] == 0 {
+		delete(in.each, s.share)
 	}
 	in.mu.Unlock()
 	in.open.Done()

@@ -69,7 +69,10 @@ func allow(id, domain string, proto string, port uint16, in *api.Inside) api.Ter
 	return api.Term{ID: id, Action: api.Allow, Direction: api.FromDevice, Domain: domain, Proto: proto, Ports: ports(port), Inside: in}
 }
 
-func newHouse(t testing.TB, terms ...api.Term) *house {
+func newHouse(t testing.TB, terms ...api.Term) *house { return newHouseBehind(t, false, terms...) }
+
+// newHouseBehind is newHouse with the devices behind the gateway's own address.
+func newHouseBehind(t testing.TB, masquerade bool, terms ...api.Term) *house {
 	t.Helper()
 	h := &house{gw: netnstest.New(t, "gw"), cam: netnstest.New(t, "cam"), net: netnstest.New(t, "net"), dir: t.TempDir()}
 	mac, _ := net.ParseMAC("02:00:00:00:00:01")
@@ -83,9 +86,11 @@ func newHouse(t testing.TB, terms ...api.Term) *house {
 	for _, a := range []string{"198.51.100.53", edge, other} {
 		must(t, h.net.Addr("inet0", a+"/24"))
 	}
-	must(t, h.net.Route("10.77.0.0/24", "198.51.100.1"))
+	if !masquerade {
+		must(t, h.net.Route("10.77.0.0/24", "198.51.100.1"))
+	}
 	var err error
-	h.fw, err = nft.Open(nft.Config{NS: h.gw, Bridge: "br0", Uplink: "wan0", Inspect: inspectPort})
+	h.fw, err = nft.Open(nft.Config{NS: h.gw, Bridge: "br0", Uplink: "wan0", Masquerade: masquerade, Inspect: inspectPort})
 	must(t, err)
 	t.Cleanup(func() { h.fw.Close() })
 	must(t, h.fw.Base(t.Context()))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,7 @@ type session struct {
 	in *Inspector
 	ends
 	client *net.TCPConn
+	share  netip.Addr // whose connection it counts as
 	start  time.Time
 	first  []byte // what the client has sent and nobody has passed on
 	up     atomic.Uint64

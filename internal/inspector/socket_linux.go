@@ -174,6 +174,15 @@ func originalDst(oob []byte) (netip.AddrPort, bool) {
 	return netip.AddrPort{}, false
 }
 
+// maxFiles returns how many files may be open.
+func maxFiles() int {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return 1024
+	}
+	return int(min(l.Cur, 1<<20))
+}
+
 // noSuchFamily tells that the kernel has no IPv6.
 func noSuchFamily(err error) bool {
 	return errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EPROTONOSUPPORT)

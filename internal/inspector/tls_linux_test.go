@@ -285,3 +285,20 @@ func TestInspector_shadow(t *testing.T) {
 		t.Errorf("mode shadow does not say what it would refuse: %q", told)
 	}
 }
+
+func TestInspector_behindOneAddress(t *testing.T) {
+	h := newHouseBehind(t, true, allow("cloud", "cloud.example", "tcp", 443, &api.Inside{Proto: "tls"}))
+	srv := tlsServer(t, h, nil)
+	h.resolve(t, "cloud.example")
+	if err := handshake(t, h, edge, &tls.Config{ServerName: "cloud.example"}); err != nil {
+		t.Error(err)
+	}
+	if err := handshake(t, h, edge, &tls.Config{ServerName: "evil.example"}); err == nil {
+		t.Error("another name passes")
+	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if !slices.Equal(srv.froms, []string{"198.51.100.1"}) {
+		t.Errorf("the server sees %q, want the gateway once", srv.froms)
+	}
+}
