@@ -264,6 +264,7 @@ func Run(ctx context.Context, cfg Config, ready func()) error {
 // view is what the meter and the detectors need to know of what is in force.
 type view struct {
 	desired api.Desired
+	site    policy.Site
 	device  map[ringwall.DeviceID]*api.DevicePolicy
 	inForce map[ringwall.DeviceID]ringwall.Restriction
 	cleared map[ringwall.DeviceID]time.Time // when a hold on it was last lifted
@@ -285,7 +286,7 @@ func (a *Agent) noteView() {
 	defer a.noting.Unlock()
 	k := a.keeper.View()
 	d, _ := a.control.effective(k)
-	v := &view{desired: d, device: make(map[ringwall.DeviceID]*api.DevicePolicy, len(d.Devices)), inForce: a.keeper.InForce(), cleared: maps.Clone(a.cleared)}
+	v := &view{desired: d, site: policy.SiteOf(&d), device: make(map[ringwall.DeviceID]*api.DevicePolicy, len(d.Devices)), inForce: a.keeper.InForce(), cleared: maps.Clone(a.cleared)}
 	for i := range d.Devices {
 		v.device[d.Devices[i].Device] = &d.Devices[i]
 	}

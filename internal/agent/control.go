@@ -91,8 +91,20 @@ func (c *control) compile(v enforce.View) (policy.Plan, api.Desired, error) {
 		h.Expires = time.Time{}
 		holds[i] = h
 	}
-	plan, err := policy.Compile(d, holds, now)
+	plan, err := policy.Options{Host: c.agent.cfg.Host}.Compile(d, holds, now)
 	return plan, d, err
+}
+
+// now returns the time by which windows are judged; the zero time when it is not
+// sure, by which what windows allow is closed.
+func (c *control) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, sure := c.read(c.agent.keeper.Clock())
+	if !sure {
+		return time.Time{}
+	}
+	return now
 }
 
 // inForce notes that a plan is in force, and begins the trial of a document that

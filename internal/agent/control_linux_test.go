@@ -189,7 +189,7 @@ func TestAgent_window(t *testing.T) {
 	open := r.count("198.51.100.66:9999")
 	// The agent's clock stands at four seconds before noon of a day to come.
 	noon := time.Now().UTC().Truncate(24 * time.Hour).Add(36 * time.Hour)
-	off := noon.Add(-4 * time.Second).Sub(time.Now())
+	off := time.Until(noon.Add(-4 * time.Second))
 	r.clocks(off, 0)
 	p := r.start()
 	r.publish(desired(1, ringwall.Enforce, func(d *api.Desired) {

@@ -22,6 +22,9 @@ func (a *Agent) minutes(ctx context.Context, ready func()) error {
 		a.log.Warn("counters cannot be read", "err", err)
 	}
 	before = a.keptCounts(before)
+	if err == nil {
+		a.keepCounts(before)
+	}
 	ready()
 	a.health()
 	lost := uint64(0)

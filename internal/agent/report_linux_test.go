@@ -179,3 +179,49 @@ func TestAgent_countsRefusalsExactly(t *testing.T) {
 		t.Errorf("%d datagrams sent, %d refusals reported, %d passed", sent.Load(), got, victim.n.Load())
 	}
 }
+
+// TestAgent_countsOverAKill: what the kernel has refused is reported to the packet,
+// once, also when the agent is killed before the minute is over and dead for a
+// while; and the totals say the same.
+func TestAgent_countsOverAKill(t *testing.T) {
+	r := newRig(t)
+	p := r.start()
+	r.publish(desired(1, ringwall.Enforce))
+	r.settled(p, 1)
+	total := uint64(0)
+	burst := func() {
+		sent, stop := r.stream(r.cam, "198.51.100.66:9999", time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
+		stop()
+		total += sent.Load()
+	}
+	burst()
+	p.kill(9)
+	burst() // nobody is there to see it but the kernel
+	p = r.start()
+	r.serving(p, 1)
+	burst()
+	time.Sleep(100 * time.Millisecond)
+	p.kill(15)
+	p = r.start()
+	r.serving(p, 1)
+	p.kill(15)
+	p = r.start()
+	var refused, whole, forged uint64 // what a device sends under a false name is among the refusals
+	eventually(t, p, fmt.Sprintf("%d refusals are reported", total), time.Minute, func() bool {
+		refused, whole, forged = 0, 0, 0
+		for _, f := range find[api.Features](r, api.RecordFeatures) {
+			if f.Device == cam {
+				refused += f.Refused
+				if f.Totals != nil {
+					whole, forged = max(whole, f.Totals.Refused), max(forged, f.Totals.Forged)
+				}
+			}
+		}
+		return refused >= total+forged
+	})
+	time.Sleep(200 * time.Millisecond)
+	if refused != total+forged || whole != total {
+		t.Errorf("%d datagrams were refused, %d are reported, %d and %d forged in the totals", total, refused, whole, forged)
+	}
+}

@@ -59,8 +59,8 @@ const (
 	// againWithin is how long the same request counts as sent again.
 	againWithin = 30 * time.Second
 	maxAnswered = 4096
-	// keepSIMs is how often what is new only in its times is written to disk.
-	keepSIMs = time.Minute
+	// simsEvery is how often what is new only in its times is written to disk.
+	simsEvery = time.Minute
 )
 
 // savedSIMs is the form of the file.
@@ -240,7 +240,7 @@ func (s *sims) listen(ctx context.Context, ready func()) error {
 				a.log.Warn("RADIUS request is not answered", "from", from, "err", err)
 			}
 		}
-		if now.Sub(kept) >= keepSIMs || now.Before(kept) {
+		if now.Sub(kept) >= simsEvery || now.Before(kept) {
 			kept = now
 			s.keep()
 		}

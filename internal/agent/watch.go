@@ -388,8 +388,6 @@ func (w *watch) verdict(k *meter.Key) (flow.Verdict, string, string) {
 		return flow.Refused, "closed", ""
 	case w.own[k.Remote.Addr()] || w.own[k.Local.Addr()]:
 		return flow.Allowed, "gateway", ""
-	case k.Remote.Addr().Is6() && !k.Remote.Addr().Is4In6():
-		return flow.Refused, policy.ReasonIPv6, ""
 	}
 	f := policy.Flow{
 		Direction: api.Direction(k.Direction), Local: k.Local, Remote: k.Remote, Proto: protoName(k.Proto), RemoteDevice: k.Peer,
@@ -398,6 +396,9 @@ func (w *watch) verdict(k *meter.Key) (flow.Verdict, string, string) {
 		f.Names = []string{k.Name}
 	}
 	out := w.decide(v, k.Device, f)
+	if out.Inspect && w.agent.inspector == nil {
+		out = policy.Verdict{Reason: policy.ReasonInspect, Term: out.Term} // nobody looks: refused
+	}
 	if k.Peer == "" || !out.Pass {
 		return outcome(out)
 	}
@@ -420,11 +421,15 @@ func (w *watch) decide(v *view, dev ringwall.DeviceID, f policy.Flow) policy.Ver
 		}
 		return policy.Verdict{Pass: true, Reason: policy.ReasonLearn}
 	}
-	return policy.Decide(*d, v.inForce[dev], v.desired.Remediation, f)
+	f.At = w.agent.control.now()
+	return v.site.Decide(d, v.inForce[dev], &f)
 }
 
 func outcome(v policy.Verdict) (flow.Verdict, string, string) {
 	switch {
+	case v.Inspect:
+		// The inspector tells what stood inside in a report of its own.
+		return flow.Allowed, policy.ReasonInspect, v.Term
 	case !v.Pass:
 		return flow.Refused, v.Reason, v.Term
 	case v.Would:
