@@ -294,6 +294,28 @@ func TestGuard_denied(t *testing.T) {
 	}
 }
 
+// A machine that is its own device asks from itself, and for its programs.
+func TestGuard_ownMachine(t *testing.T) {
+	f, _ := withNames(t, rotating(60, 1), func(p *dnsguard.Policy) {
+		p.Devices = p.Devices[:1]
+		p.Devices[0].Programs = []dnsguard.Program{
+			{Mark: 1<<22 | 1, Names: []policy.Name{{Pattern: "update.example", Proto: policy.ProtoTCP}}},
+			{Mark: 1<<22 | 2, Names: []policy.Name{{Pattern: "other.example"}}},
+		}
+	}, nil)
+	self := netip.MustParseAddr("127.0.0.1")
+	for name, want := range map[string]string{"cloud.example": "NOERROR", "update.example": "NOERROR", "evil.example": "NXDOMAIN"} {
+		if rcode, _ := f.ask(t, self, name, dns.TypeA); rcode != want {
+			t.Errorf("%s: %s, want %s", name, rcode, want)
+		}
+	}
+	for mark, n := range map[uint32]int{1: 1, 1<<22 | 1: 1, 1<<22 | 2: 0} {
+		if got := f.binder.bound(mark, false); len(got) != n {
+			t.Errorf("bound to mark %#x: %v, want %d", mark, got, n)
+		}
+	}
+}
+
 func TestGuard_privateAndIPv6(t *testing.T) {
 	f, _ := withNames(t, zoneOf(t,
 		"nas.home.example. 60 IN A 10.0.0.5", "lo.home.example. 60 IN A 127.0.0.1", "meta.home.example. 60 IN A 169.254.169.254",

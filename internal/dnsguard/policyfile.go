@@ -37,6 +37,16 @@ type Device struct {
 	IP6 []netip.Addr `json:"ip6,omitempty"`
 	// Lookups is how many names it may look up a second; 0 = as all.
 	Lookups int `json:"lookups,omitempty"`
+	// Programs are what single programs of it may look up besides; of a machine that is
+	// its own device. Who of them asks cannot be told: each name is answered to all, and
+	// opens its addresses to the programs that it is meant for.
+	Programs []Program `json:"programs,omitempty"`
+}
+
+// Program is one program of a device, by the mark under which it is bound.
+type Program struct {
+	Mark  uint32        `json:"mark"`
+	Names []policy.Name `json:"names"`
 }
 
 // policyVersion is the version of the file's format.
@@ -49,7 +59,13 @@ func PolicyOf(p policy.Plan) Policy {
 		Local: p.Local, Remediation: p.RemediationNames, Devices: make([]Device, 0, len(p.Devices)),
 	}
 	for _, d := range p.Devices {
-		out.Devices = append(out.Devices, Device{ID: d.ID, Mark: d.Mark, IP: d.IP, IP6: d.IP6, State: d.State, Names: d.Names})
+		dev := Device{ID: d.ID, Mark: d.Mark, IP: d.IP, IP6: d.IP6, State: d.State, Names: d.Names}
+		for i, g := range d.Programs {
+			if len(g.Names) > 0 {
+				dev.Programs = append(dev.Programs, Program{programMark(d.Mark, i), g.Names})
+			}
+		}
+		out.Devices = append(out.Devices, dev)
 	}
 	return out
 }

@@ -146,7 +146,7 @@ func (g *Guard) release(ctx context.Context, from source, q dns.Question, up *dn
 		return say(refused, reasonDenied, dns.RcodeNameError)
 	}
 	now := g.cfg.Uptime()
-	opens := len(gr.services)+len(gr.remedies) > 0
+	opens := len(gr.services)+len(gr.remedies)+len(gr.programs) > 0
 	list, ok := g.room(ctx, tab, who, gr, report.Name, ans.addrs, now)
 	if !ok && opens {
 		return say(refused, reasonTooMany, dns.RcodeServerFailure)

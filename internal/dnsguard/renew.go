@@ -130,7 +130,7 @@ func (g *Guard) follow(ctx context.Context) {
 		if g.followed != nil {
 			was = g.followed.byKey[key]
 		}
-		if was == nil || was.Mark != d.Mark || was.State != d.State || !reflect.DeepEqual(was.Names, d.Names) {
+		if was == nil || was.Mark != d.Mark || was.State != d.State || !reflect.DeepEqual(was.Names, d.Names) || !reflect.DeepEqual(was.Programs, d.Programs) {
 			changed[key] = true
 		}
 	}
@@ -171,6 +171,15 @@ func (g *Guard) bindings(tab *table, who asker, gr grant, name string, a netip.A
 		b.Services, b.Remediation = gr.remedies, true
 		out = append(out, b)
 		b.Remediation = false
+	}
+	for _, p := range gr.programs {
+		own := nft.Binding{Mark: p.mark, Addr: a, Name: name, Life: life, Services: p.allow}
+		if len(p.allow) > 0 && !tab.inside(a) {
+			out = append(out, own)
+		}
+		if own.Services, own.Denied = p.deny, true; len(p.deny) > 0 {
+			out = append(out, own)
+		}
 	}
 	b.Denied = true
 	if len(gr.denied) > 0 {

@@ -71,15 +71,20 @@ type asker struct {
 	names   []policy.Name
 	ip6     bool
 	lookups int
+	// programs of the asker itself.
+	programs []Program
 }
 
 func askerOf(d *Device) asker {
-	return asker{d.ID, resolved.KeyOf(d.ID), d.Mark, d.State, d.Names, len(d.IP6) > 0, d.Lookups}
+	return asker{d.ID, resolved.KeyOf(d.ID), d.Mark, d.State, d.Names, len(d.IP6) > 0, d.Lookups, d.Programs}
 }
 
 // asker tells who asks. What the packet filter says goes before the address; who
 // has the address of one device and the mark of another is neither.
 func (t *table) asker(from source) asker {
+	if from.addr.IsLoopback() && len(t.Devices) == 1 {
+		return askerOf(&t.Devices[0]) // the machine itself, which is its own device
+	}
 	d := t.byIP[from.addr]
 	if m := from.mark & (policy.MaxMark | 1); m != 0 && d != t.byMark[m] {
 		d = nil
@@ -100,6 +105,8 @@ type grant struct {
 	services, remedies, denied, noRemedies []policy.Service
 	// private services are open at addresses inside too.
 	private []policy.Service
+	// programs are services that single programs of the asker have besides.
+	programs []programGrant
 	// raw answers are passed on as they are, inside addresses too.
 	raw bool
 	// base is the pattern below which the name was found, when it is a wildcard.
@@ -107,6 +114,12 @@ type grant struct {
 	// looks says that the inspector has to know the name, watched that it does even
 	// where the name itself opens nothing.
 	looks, watched bool
+}
+
+// programGrant is what a name opens and closes to one program.
+type programGrant struct {
+	mark        uint32
+	allow, deny []policy.Service
 }
 
 // Reasons in reports.
@@ -166,11 +179,20 @@ func (t *table) grant(a asker, name string) grant {
 		r, _ := policy.Resolve(private, name)
 		g.private = r.Allow
 	}
+	for _, p := range a.programs {
+		r, opens := policy.Resolve(p.Names, name)
+		if opens {
+			g.resolve = true
+		}
+		if len(r.Allow)+len(r.Deny) > 0 {
+			g.programs = append(g.programs, programGrant{p.Mark, r.Allow, r.Deny})
+		}
+	}
 	inspects := func(s policy.Service) bool { return s.Inspect }
 	g.watched = slices.ContainsFunc(res.Deny, inspects)
 	g.looks = g.watched || slices.ContainsFunc(res.Allow, inspects)
 	switch {
-	case ok:
+	case g.resolve:
 	case a.state == policy.StateShadow:
 		g.resolve, g.reason, g.raw = true, reasonWould, true
 		if remedy {
