@@ -27,6 +27,15 @@
 // has. If the log's disk fails, the agent goes on enforcing, says so, and opens
 // the log again every minute.
 //
+// # Documents
+//
+// A document that comes is on trial until the platform answers to what the gateway
+// said after it was in force (see control); then it is confirmed. If it is not in
+// time, what both it and the one before allow is in force (enforce.Fallback), until
+// the platform is heard and it is tried again. What a document means at a moment
+// is worked out for that moment: the addresses of SIM cards, the windows by the
+// clock that enforce.Timepiece trusts, and the end of MaxAge.
+//
 // # The state directory
 //
 //	identity.json   who this gateway is: organisation, id, spine, signing keys
@@ -35,18 +44,22 @@
 //	ca.crt          the platform's authority
 //	enforce/        the last desired state and the holds (package enforce)
 //	wal/            the write-ahead log (package wal)
+//	sims.json       sessions of SIM cards
+//	counts.json     the kernel's counters as they were last reported
 //	dns.json        what the DNS guard may answer; dns.json.lock beside it
+//	inspect.json    what the inspector judges by, replaced with dns.json
 //	dns.pid         the DNS guard's process, locked by it while it runs
+//	inspect.pid     the inspector's
 //	agent.lock      locked while an agent runs on this directory
 //	agent.sock      answers "ringwall-agent status"
-//	report.sock     takes the DNS guard's reports (datagrams)
+//	report.sock     takes the reports of the two (datagrams)
 //
-// # The DNS guard
+// # The DNS guard and the inspector
 //
-// It is this program started again with "dns", in a session of its own, so
-// that it outlives the agent; an agent that starts adopts the one that runs.
-// Its reports come by datagrams that are dropped, and counted, when nobody
-// takes them.
+// Each is this program started again, with "dns" or "inspect", in a session of its
+// own, so that it outlives the agent; an agent that starts adopts the one that
+// runs, and replaces one that runs another program (see guard). Their reports come
+// by datagrams that are dropped, and counted, when nobody takes them.
 //
 // Agent owns all goroutines; Tasks gives them to package task. The agent works
 // in the network namespace that it was started in.

@@ -11,6 +11,10 @@
 // InForce says. A released hold is not made again by the same alert. React
 // decides whether a reflex acts on an alert.
 //
+// A document that was accepted is on trial until Confirm; Rollback puts in force
+// what both it and the last confirmed one allow (Fallback), Retry the document
+// again. Both are kept, in one file.
+//
 // Keeper holds the State of the running gateway and keeps it on disk: a hold
 // or a desired state is durable before the method that took it returns, hence
 // before the kernel is changed because of it. It survives any power cut.
@@ -29,7 +33,8 @@
 // is behind the last time written to disk, or implausibly far ahead of it,
 // counts as standing at that time. A desired state issued in the future is not
 // refused for it, since the gateway's own clock is the likelier to be wrong;
-// its generation is what orders it, and how far ahead it is, is reported.
+// its generation is what orders it, and how far ahead it is, is reported. Windows
+// go by a Timepiece; how old a document is, by a Contact.
 //
 // A Keeper's methods may be called concurrently; it starts no goroutines. A
 // State is not safe for concurrent use.
