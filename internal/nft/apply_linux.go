@@ -270,7 +270,7 @@ func (f *Firewall) acknowledge(next *force, c *change) (string, error) {
 
 // towards returns what is in force once old has become p, and what that takes.
 func (f *Firewall) towards(old *force, p policy.Plan) (*force, change, func(*change, map[uint32]bool)) {
-	next := &force{plan: p, standby: old.standby, macs: old.macs, sums: old.sums, pending: map[uint32]standing{}, counted: map[policy.MAC]int{}}
+	next := &force{plan: p, standby: old.standby, macs: old.macs, sums: old.sums, pending: map[uint32]standing{}, counted: map[macKey]int{}}
 	next.at = f.cfg.Now()
 	then, cur := f.cfg.at(old.at), f.cfg.at(next.at)
 	var c change
@@ -294,19 +294,23 @@ func (f *Firewall) towards(old *force, p policy.Plan) (*force, change, func(*cha
 		lost bool
 	}
 	changed := map[uint32]pair{}
-	count := func(m policy.MAC, by int) { next.counted[m] += by }
+	count := func(k macKey, by int) { next.counted[k] += by }
 	for _, m := range old.plan.Isolated {
-		count(m, -1)
+		count(macKey{mac: m}, -1)
 	}
 	for _, m := range p.Isolated {
-		count(m, 1)
+		count(macKey{mac: m}, 1)
 	}
 	differ(old.plan.Devices, p.Devices, func(a, b *policy.Device) {
-		if a != nil && !a.Subscribed {
-			count(a.MAC, -1)
+		if a != nil {
+			for _, k := range macsOf(a) {
+				count(k, -1)
+			}
 		}
-		if b != nil && !b.Subscribed {
-			count(b.MAC, 1)
+		if b != nil {
+			for _, k := range macsOf(b) {
+				count(k, 1)
+			}
 		}
 		switch {
 		case b == nil:
@@ -390,12 +394,12 @@ func (f *Firewall) adopt(p policy.Plan) (*force, change, func(*change, map[uint3
 	take := f.take(want)
 	for i := range p.Devices {
 		cur.device(take, &p.Devices[i])
-		if !p.Devices[i].Subscribed {
-			f.cfg.mac(take, p.Devices[i].MAC)
+		for _, k := range macsOf(&p.Devices[i]) {
+			f.cfg.mac(take, k)
 		}
 	}
 	for _, m := range p.Isolated {
-		f.cfg.mac(take, m)
+		f.cfg.mac(take, macKey{mac: m})
 	}
 	f.cfg.common(take, &p)
 	var c change

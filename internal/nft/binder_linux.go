@@ -91,7 +91,7 @@ func bindRules(c site, b binder, v ipv) []exprs {
 	}
 	rules = append(rules, rule(imm(r0, num(0)), setMark(r0)))
 	if v.family == ipv6 {
-		return append(rules, rule(etherSaddr(r0), in(setMACs, r0), goTo("forged")), rule(count(), drop())) // closed to whom it is not opened
+		return append(rules, goTo("forged6")) // closed to whom it is not opened
 	}
 	rules = append(rules,
 		rule(udpFrom(v.dhcpTo), goTo("r_"+ReasonRogue)),
@@ -143,15 +143,18 @@ func discoveryChains(c site, b binder, v ipv) []chainDef {
 	}
 	none := make([]byte, 16)
 	return []chainDef{
+		// What a device says to which IPv6 is closed is dropped, and no forgery: most
+		// speak it unasked.
+		chain("forged6", []exprs{rule(etherSaddr(r0), notIn(setMACs6, r0), count(), drop()), goTo("forged")}),
 		chain("advertise", one(hops),
 			// The source must be bound too, or the target could be another's.
-			[]exprs{rule(size(24), jumpTo("advertise_plain")), rule(size(32), option(2), jumpTo("advertise_mac")), goTo("forged")}),
+			[]exprs{rule(size(24), jumpTo("advertise_plain")), rule(size(32), option(2), jumpTo("advertise_mac")), goTo("forged6")}),
 		chain("solicit", one(hops),
 			one(rule(v.saddr(r0), eq(r0, none), goTo("probe"))), // is the address free? (RFC 4862 section 5.4)
 			one(rule(size(24), jumpTo("solicit_plain"))),
 			one(rule(size(32), option(1), jumpTo("solicit_mac"))),
-			one(goTo("forged"))),
-		chain("router", one(hops), plain(v.saddr, accept()), one(goTo("forged"))),
+			one(goTo("forged6"))),
+		chain("router", one(hops), plain(v.saddr, accept()), one(goTo("forged6"))),
 		chain("as_router", plain(v.saddr, goTo("r_"+ReasonRogue)), one(goTo("r_"+ReasonRogue))),
 		chain("discovery", []exprs{
 			rule(typ(134), goTo("as_router")), // router advertisement
@@ -162,12 +165,12 @@ func discoveryChains(c site, b binder, v ipv) []chainDef {
 			// Of the rest, echo and errors of flows; groups are joined in vain, no bridge
 			// port hears of them.
 			rule(payload(expr.PayloadBaseTransportHeader, 0, 1, r0), eq(r0, []byte{143}), count(), drop()),
-		}, plain(v.saddr, accept()), []exprs{rule(etherSaddr(r0), in(setMACs, r0), goTo("forged")), rule(count(), drop())}),
-		chain("advertise_plain", plain(target, accept()), one(goTo("forged"))),
-		chain("advertise_mac", both(target, accept()), one(goTo("forged"))),
-		chain("solicit_plain", plain(v.saddr, accept()), one(goTo("forged"))),
-		chain("solicit_mac", both(v.saddr, accept()), one(goTo("forged"))),
-		chain("probe", plain(target, accept()), one(goTo("forged"))),
+		}, plain(v.saddr, accept()), []exprs{goTo("forged6")}),
+		chain("advertise_plain", plain(target, accept()), one(goTo("forged6"))),
+		chain("advertise_mac", both(target, accept()), one(goTo("forged6"))),
+		chain("solicit_plain", plain(v.saddr, accept()), one(goTo("forged6"))),
+		chain("solicit_mac", both(v.saddr, accept()), one(goTo("forged6"))),
+		chain("probe", plain(target, accept()), one(goTo("forged6"))),
 	}
 }
 

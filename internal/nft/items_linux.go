@@ -259,12 +259,33 @@ func (c *site) binding(p put, d *policy.Device) {
 	}
 }
 
-// mac puts what the sets hold for the MAC of a device.
-func (c *site) mac(p put, mac policy.MAC) {
+// macKey is a MAC that some devices have, and whether IPv6 is open to them. Several
+// may share one.
+type macKey struct {
+	mac policy.MAC
+	v6  bool
+}
+
+// macsOf lists those of a device.
+func macsOf(d *policy.Device) []macKey {
+	switch {
+	case d.Subscribed:
+		return nil
+	case len(d.IP6) > 0:
+		return []macKey{{d.MAC, false}, {d.MAC, true}}
+	}
+	return []macKey{{d.MAC, false}}
+}
+
+// mac puts what the sets hold for a MAC.
+func (c *site) mac(p put, k macKey) {
 	for _, b := range c.binders() {
-		if b.first() {
-			p(setMACs, b.table, element{key: mac[:]})
-			p(setForged, b.table, element{key: mac[:]})
+		switch {
+		case k.v6 && b.ip == ipv6:
+			p(setMACs6, b.table, element{key: k.mac[:]})
+		case !k.v6 && b.first():
+			p(setMACs, b.table, element{key: k.mac[:]})
+			p(setForged, b.table, element{key: k.mac[:]})
 		}
 	}
 }

@@ -68,6 +68,7 @@ const (
 	setBindSub = "bind_sub" // port . IP : mark, for devices bound by what their SIM got
 	setBindIP  = "bind_ip_only"
 	setMACs    = "macs"   // of devices: with another port or IP they are forged
+	setMACs6   = "macs6"  // of devices to which IPv6 is open: others' is dropped, and no forgery
 	setIPs     = "ips"    // of devices: with another port or MAC they are forged
 	setClosed  = "closed" // ports where no stranger passes
 	setLocal   = "local"  // networks behind the gateway
@@ -171,6 +172,9 @@ func setDefs(c Config) []setDef {
 			setDef{family: b.table, name: setBindIP + b.suffix, key: list(ip), data: list(m)},
 			setDef{family: b.table, name: setIPs + b.suffix, key: list(ip)},
 		)
+		if b.ip == ipv6 {
+			out = append(out, setDef{family: b.table, name: setMACs6, key: list(mac)})
+		}
 		if b.first() {
 			out = append(out,
 				setDef{family: b.table, name: setMACs, key: list(mac)},

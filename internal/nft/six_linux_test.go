@@ -141,13 +141,13 @@ func TestIPv6_headersPassWithoutRules(t *testing.T) {
 
 func TestIPv6_neighbours(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := newWorld(t, 3)
 	six(t, w)
 	w.open(t)
 	t.Cleanup(func() { w.ruleset(t) })
 	must(t, w.fw.Base(t.Context()))
 	w.force(t, w.plan(t, w.desired(api.Term{ID: "x", Action: api.Allow, Direction: api.FromDevice, Local: true, Proto: "any"}), func(p *policy.Plan) {
-		for i := range p.Devices {
+		for i := range p.Devices[:2] {
 			p.Devices[i].IP6 = []netip.Addr{w.addr6(i + 1)}
 		}
 	}))
@@ -185,6 +185,15 @@ func TestIPv6_neighbours(t *testing.T) {
 	try("its own address at another's MAC", true, nd(136, mac(2), ll, "fd00:77::12", 2, mac(1)))
 	try("a solicitation with another's address", true, nd(135, mac(2), "fd00:77::11", "fd00:77::1", 1, mac(2)))
 	try("a solicitation with another's MAC inside", true, nd(135, mac(2), "fd00:77::12", "fd00:77::1", 1, mac(1)))
+	// One to which IPv6 is closed says much, and forges nothing.
+	quiet := frames(t, w.dev[2], "eth0")
+	quiet(nd(135, mac(3), "fe80::ff:fe00:3", "fd00:77::1", 1, mac(3)))
+	quiet(nd(133, mac(3), "fe80::ff:fe00:3", "::", 0, ""))
+	quiet(udp6("33:33:00:00:00:fb", mac(3), "fe80::ff:fe00:3", "ff02::fb", 5353))
+	time.Sleep(20 * time.Millisecond)
+	if c, err := w.fw.Counters(t.Context()); err != nil || c[3].Forged.Packets != 0 {
+		t.Errorf("what a device says to which IPv6 is closed is counted as forged: %+v, %v", c[3], err)
+	}
 	try("a router advertisement", true, nd(134, mac(2), ll, "::", 0, ""))
 	try("a redirect", true, nd(137, mac(2), ll, "::", 0, ""))
 	for {

@@ -15,8 +15,8 @@ import (
 type force struct {
 	plan    policy.Plan
 	standby map[uint32]standing
-	macs    map[policy.MAC]int // how many devices have it
-	at      time.Time          // when it was put there, which quotas depend on
+	macs    map[macKey]int // how many devices have it
+	at      time.Time      // when it was put there, which quotas depend on
 	sums    ledger
 	// gen is the last transaction of the namespace after which the rules were as
 	// they should be; 0 = others have made some since.
@@ -27,7 +27,7 @@ type force struct {
 	// with what it came from.
 	pending map[uint32]standing
 	gone    []uint32
-	counted map[policy.MAC]int
+	counted map[macKey]int
 	fresh   []uint32 // devices that had no token
 	names   bool     // names of devices have changed
 }
@@ -80,7 +80,7 @@ func (h *force) touch(mark uint32) {
 }
 
 func newForce() *force {
-	return &force{standby: map[uint32]standing{}, macs: map[policy.MAC]int{}}
+	return &force{standby: map[uint32]standing{}, macs: map[macKey]int{}}
 }
 
 // change is what one transaction does to the sets whose elements come from the
@@ -241,17 +241,17 @@ func (f *Firewall) sum(h *force) {
 	h.sums = ledger{}
 	cur := f.cfg.at(h.at)
 	note := func(set string, fam family, e element) { h.sums.add(f.sets[setID{fam, set}], &e) }
-	h.macs = map[policy.MAC]int{}
+	h.macs = map[macKey]int{}
 	for i := range h.plan.Devices {
 		d := &h.plan.Devices[i]
 		cur.device(note, d)
 		f.cfg.stand(note, d, h.standby[d.Mark])
-		if !d.Subscribed {
-			h.macs[d.MAC]++
+		for _, k := range macsOf(d) {
+			h.macs[k]++
 		}
 	}
 	for _, m := range h.plan.Isolated {
-		h.macs[m]++
+		h.macs[macKey{mac: m}]++
 	}
 	for m := range maps.Keys(h.macs) {
 		f.cfg.mac(note, m)

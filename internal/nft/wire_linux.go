@@ -39,7 +39,7 @@ type ended struct {
 const (
 	wireSend = 64 << 20
 	wireRecv = 8 << 20
-	wireRead = 256 << 10
+	wireRead = 64 << 10
 )
 
 // wireWait bounds how long the kernel may take to answer.
