@@ -9,14 +9,18 @@
 // crash some acknowledged records are sent again, and the platform stores them
 // once.
 //
-// The log keeps to MaxBytes on disk. When the platform is away for so long
-// that it is full, records are evicted, oldest first: flow and features, then
-// dns, health, presence and peers. Alerts, holds, acknowledgements and kinds it
-// does not know are never evicted: when the log is full of those, new records
-// of the other kinds are dropped and the log grows past MaxBytes with alerts
-// only, which are rare by their nature. Everything dropped or evicted is
-// counted by Lost, its Seq stays used, and Read reports it as one record of
-// kind "lost" for each run of them.
+// The log keeps to MaxBytes on disk, and to less when the disk itself is short:
+// it leaves the room that it needs to evict. When the platform is away for so
+// long that it is full, records are evicted by class, oldest first: Bulk (flows
+// that passed, minutes of traffic), then Sample (further refusals, lookups), then
+// Useful (health, presence, peers, posture). Precious records (holds,
+// acknowledgements, alerts, notices, the first refusal of its kind, and kinds it
+// does not know) are never evicted: when the log is full of those, new records of
+// other classes, and new flow reports of any, are dropped, and the log grows past its limit
+// with the rest of the precious only, which are rare by their nature. Everything dropped or
+// evicted is counted by Lost, and of each kind by Losses; its Seq stays used, and Read
+// reports it as one record of kind "lost" for each run of them. Pressure tells
+// producers to fold and sample more before that.
 //
 // After a failed write or fsync the log has stopped (see package durable) and
 // must be opened again. A damaged log is never read in part: SetAside moves it

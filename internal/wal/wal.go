@@ -21,6 +21,11 @@ type Config struct {
 	// MaxBytes is the most disk the log takes; 0 means 64 MiB, less than 1 MiB
 	// means 1 MiB.
 	MaxBytes int64
+	// Class is the loss policy: which records may be evicted, and when; nil means
+	// ClassOf. It must answer the same for the same record.
+	Class func(kind api.RecordKind, payload []byte) Class
+	// Free is for tests; nil asks the file system how much may still be written.
+	Free func(dir string) (bytes int64, ok bool)
 	// Disk is for tests; nil is the real disk.
 	Disk *durable.Disk
 }
@@ -36,6 +41,9 @@ const MaxPayload = 512 << 10
 
 const metaFile = "wal.json"
 
+// waiting is what may wait for one group commit: gateways have little memory.
+const waiting = 128 << 10
+
 // meta is what the segments alone do not tell.
 type meta struct {
 	Epoch uint64 `json:"epoch"`
@@ -43,6 +51,8 @@ type meta struct {
 	// counted from the gaps in the segments.
 	Lost    uint64 `json:"lost"`
 	Through uint64 `json:"through"`
+	// Kinds are the losses of each kind, as far as they are known.
+	Kinds map[api.RecordKind]uint64 `json:"kinds,omitempty"`
 }
 
 // Log is the write-ahead log.
@@ -55,27 +65,12 @@ type Log struct {
 	mu      sync.Mutex
 	meta    meta
 	lost    uint64           // since meta.Through
-	evicted map[uint64]class // by first Seq of a segment: nothing of a lower class is in it
+	evicted map[uint64]Class // by first Seq of a segment: nothing of a lower class is in it
 	full    bool             // nothing is left to evict
-}
-
-// class orders the kinds by how soon they may be evicted.
-type class uint8
-
-const (
-	bulk     class = iota // what is many and whose totals come otherwise
-	useful                // what the next of its kind makes up for
-	precious              // what there is only one of
-)
-
-func classOf(k api.RecordKind) class {
-	switch k {
-	case api.RecordFlow, api.RecordFeatures:
-		return bulk
-	case api.RecordDNS, api.RecordHealth, api.RecordPresence, api.RecordPeers, api.RecordPosture:
-		return useful
-	}
-	return precious
+	dirty   uint64           // losses that meta.Kinds has and its file has not
+	room    int64            // see limit
+	checked int64
+	reserve int64 // room on the disk that eviction needs
 }
 
 // Open opens the log in dir, or creates it. The error wraps durable.ErrDamaged
@@ -85,7 +80,13 @@ func Open(dir string, cfg Config) (*Log, error) {
 		cfg.MaxBytes = 64 << 20
 	}
 	cfg.MaxBytes = max(cfg.MaxBytes, 1<<20)
-	l := &Log{dir: dir, cfg: cfg, more: make(chan struct{}, 1), evicted: map[uint64]class{}}
+	if cfg.Class == nil {
+		cfg.Class = ClassOf
+	}
+	if cfg.Free == nil {
+		cfg.Free = free
+	}
+	l := &Log{dir: dir, cfg: cfg, more: make(chan struct{}, 1), evicted: map[uint64]Class{}}
 	if err := l.open(); err != nil {
 		return nil, fmt.Errorf("opening write-ahead log: %w", err)
 	}
@@ -114,12 +115,14 @@ func (l *Log) open() error {
 	}
 	// The Seq up to which frames or losses are accounted for.
 	at, started := l.meta.Through, false
+	segment := min(max(l.cfg.MaxBytes/16, 64<<10), 4<<20)
+	l.reserve = 2*segment + waiting
 	l.j, err = durable.OpenJournal(l.dir, durable.JournalConfig{
 		Disk:         l.cfg.Disk,
 		Tag:          l.meta.Epoch,
-		SegmentBytes: min(max(l.cfg.MaxBytes/16, 64<<10), 4<<20),
+		SegmentBytes: segment,
 		MaxFrame:     MaxPayload + 1<<10,
-		Waiting:      128 << 10, // gateways have little memory
+		Waiting:      waiting,
 		Gaps:         true,
 		Segment: func(first, _ uint64) (bool, error) {
 			if !started {
@@ -188,8 +191,9 @@ func (l *Log) AppendAsync(kind api.RecordKind, t time.Time, payload []byte) (seq
 	if err := l.makeRoom(); err != nil {
 		return 0, err
 	}
-	if l.full && classOf(kind) != precious {
+	if l.full && !(l.cfg.Class(kind, payload) == Precious && lastResort(kind)) {
 		l.lost++
+		l.drop(kind, 1)
 		return l.j.Skip(), nil
 	}
 	return l.j.Append(frame)
@@ -217,35 +221,55 @@ func (l *Log) More() <-chan struct{} { return l.more }
 // makeRoom evicts until the log is below its limit or nothing is left to
 // evict. It evicts to nine tenths, so that not every append pays.
 func (l *Log) makeRoom() error {
-	if l.j.Bytes() < l.cfg.MaxBytes {
+	limit := l.limit()
+	if l.j.Bytes() < limit {
 		l.full = false
 		return nil
 	}
-	for c := bulk; c < precious; c++ {
+	for c := Bulk; c < Precious; c++ {
 		for _, s := range l.j.Segments() {
-			if l.j.Bytes() < l.cfg.MaxBytes/10*9 {
-				return nil
+			if l.j.Bytes() < limit/10*9 {
+				return l.keepKinds(1)
 			}
 			if !s.Sealed || l.evicted[s.First] > c {
 				continue
 			}
-			var n uint64
+			gone := map[api.RecordKind]uint64{}
 			_, err := l.j.Rewrite(s.First, func(_ uint64, frame []byte) bool {
 				r, _, err := api.ReadRecord(frame)
-				keep := err != nil || classOf(r.Kind) > c
+				keep := err != nil || l.cfg.Class(r.Kind, payloadOf(r)) > c
 				if !keep {
-					n++
+					gone[r.Kind]++
 				}
 				return keep
 			})
 			if err != nil {
 				return fmt.Errorf("evicting from write-ahead log: %w", err)
 			}
-			l.lost += n
+			for kind, n := range gone {
+				l.lost += n
+				l.drop(kind, n)
+			}
 			l.evicted[s.First] = c + 1
 		}
 	}
-	l.full = l.j.Bytes() >= l.cfg.MaxBytes
+	l.full = l.j.Bytes() >= limit
+	return l.keepKinds(keepLosses)
+}
+
+// keepLosses is after how many single losses they are written down.
+const keepLosses = 4096
+
+// keepKinds writes down of which kinds the losses are, when there are so many that
+// are not. It need not last: how many there are is told by the gaps.
+func (l *Log) keepKinds(many uint64) error {
+	if l.dirty < many {
+		return nil
+	}
+	l.dirty = 0
+	if err := l.writeMeta(); err != nil {
+		return fmt.Errorf("counting what was evicted from write-ahead log: %w", err)
+	}
 	return nil
 }
 
@@ -332,6 +356,7 @@ func (l *Log) settle(first, through uint64) error {
 	l.meta.Lost += gone
 	l.meta.Through = through
 	l.lost -= min(gone, l.lost)
+	l.dirty = 0
 	return l.writeMeta()
 }
 
@@ -366,7 +391,12 @@ func (l *Log) Bytes() int64 { return l.j.Bytes() }
 func (l *Log) Failed() error { return l.j.Failed() }
 
 // Close makes everything durable and closes the log.
-func (l *Log) Close() error { return l.j.Close() }
+func (l *Log) Close() error {
+	l.mu.Lock()
+	err := l.keepKinds(1)
+	l.mu.Unlock()
+	return errors.Join(err, l.j.Close())
+}
 
 // SetAside moves a damaged log out of the way, for an examiner, and returns
 // where it is now. It keeps one: an older one that was set aside is removed.
