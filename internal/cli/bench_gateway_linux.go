@@ -40,7 +40,7 @@ while its policy changes: packets that leak, first connections that fail, time t
 	f.IntSliceVar(&o.Devices, "devices", []int{1, 100, 10_000}, "numbers of devices")
 	f.IntVar(&o.Rounds, "rounds", 7, "rounds")
 	f.DurationVar(&o.Slot, "slot", 200*time.Millisecond, "that each is measured at a time")
-	f.StringSliceVar(&o.Only, "only", nil, "only those whose names hold one of these (plain forwarding always)")
+	f.StringSliceVar(&o.Only, "only", nil, "only those whose names hold one of these (plain forwarding always), and of what changes only reloads, names, quarantine, load, decision, resident memory")
 	f.StringSliceVar(&o.Workloads, "workloads", nil, `of "64 B", "64 B all flows", "1400 B", "new flows", "TCP" (default all)`)
 	f.BoolVar(&o.SkipChange, "no-change", false, "leave out what happens while policy changes")
 	f.BoolVar(&o.SkipSpeed, "no-speed", false, "leave out forwarding")

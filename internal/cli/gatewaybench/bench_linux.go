@@ -28,7 +28,7 @@ type Options struct {
 	Rounds     int           // 7
 	Slot       time.Duration // that one contender is measured at a time; 200 ms
 	Workloads  []string      // all
-	Only       []string      // contenders whose names hold one of these; all, plain forwarding always
+	Only       []string      // contenders and parts of the second axis whose names hold one of these; all, plain forwarding always
 	Peers      []Contender   // measured beside ours
 	SkipChange bool          // leave out the second axis
 	SkipSpeed  bool          // leave out the first

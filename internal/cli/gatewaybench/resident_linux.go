@@ -128,7 +128,7 @@ func resident(ctx context.Context, o Options) (out []Figure, err error) {
 		sum += n
 		parts = append(parts, fmt.Sprintf("%s %.1f", name, n))
 	}
-	if s.Packets < 100_000 || len(parts) < 2 {
+	if s.Packets < 20_000 || len(parts) < 2 {
 		return nil, fmt.Errorf("the gateway is not busy: %d packets, processes %v\n%s", s.Packets, parts, said.tail())
 	}
 	return []Figure{{What: figResident, Value: sum, Unit: "MiB", Of: fmt.Sprintf("%s; %d packets seen, %d lost by the taps", strings.Join(parts, " + "), s.Packets, s.TapDrops)}}, nil

@@ -53,7 +53,7 @@ func speed(ctx context.Context, o Options, devices int) (rows []Row, err error) 
 			}
 			continue
 		}
-			fmt.Fprintf(o.Log, "%s, %d devices: ready in %v\n", c.Name, devices, time.Since(began).Round(time.Millisecond))
+		fmt.Fprintf(o.Log, "%s, %d devices: ready in %v\n", c.Name, devices, time.Since(began).Round(time.Millisecond))
 	}
 	for _, w := range o.Workloads {
 		if w == SmallAll && devices*Destinations <= talkers {
