@@ -270,6 +270,15 @@ func TestBrowser_no_page_scrolls_sideways_on_a_phone(t *testing.T) {
 		"incidents": "/incidents", "incident": "/incidents/" + string(b.w.Attack), "gateways": "/gateways", "gateway": "/gateways/" + string(b.w.House),
 		"sims": "/sims", "sim": "/sims/" + string(b.w.MeterSIM), "audit": "/audit", "people": "/people",
 		"tasks": "/tasks", "assessing": "/assessing", "questionnaire": "/devices/" + string(b.w.BadCamera) + "/questionnaire",
+		"groups": "/groups", "rollouts": "/rollouts", "templates": "/templates", "policy": "/devices/" + string(b.w.GoodCamera) + "/policy",
+	}
+	for _, id := range b.w.IDs.Own {
+		switch {
+		case ringwall.ValidID(ringwall.PrefixGroup, id):
+			pages["group"] = "/groups/" + id
+		case ringwall.ValidID(ringwall.PrefixRollout, id):
+			pages["rollout-"+id[len(id)-3:]] = "/rollouts/" + id
+		}
 	}
 	for _, size := range []struct {
 		name          string
@@ -297,5 +306,8 @@ func TestBrowser_no_page_scrolls_sideways_on_a_phone(t *testing.T) {
 		b.shot("device-dark")
 		b.do("zh", chromedp.Click(chromedp.CSS(`button[value="zh-CN"]`)), chromedp.WaitVisible(chromedp.CSS(`html[lang="zh-CN"]`)))
 		b.shot("device-zh")
+		b.do("policy", chromedp.Navigate(b.url+"/devices/"+string(b.w.GoodCamera)+"/policy"), chromedp.WaitVisible(chromedp.CSS(`#other`)),
+			chromedp.SendKeys(chromedp.CSS(`#other`), "198.51.100.0/24"), chromedp.Click(chromedp.CSS(`#owner ~ form > button`)), chromedp.WaitVisible(chromedp.CSS(`#would`)))
+		b.shot("policy-explained-zh")
 	}
 }

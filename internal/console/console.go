@@ -169,11 +169,29 @@ func (c *Console) routes() {
 	c.act("POST /gateways/{id}", gateway, patchGateway)
 	c.shown("POST /gateways", gatewayToken)
 
+	c.page("GET /devices/{id}/policy", devicePolicy)
+	c.act("POST /devices/{id}/policy", devicePolicy, savePolicy)
+	c.shown("POST /devices/{id}/policy/explain", explainPolicy)
+	c.shown("POST /devices/{id}/policy/learn", learnPolicy)
+	c.act("POST /devices/{id}/policy/approve", devicePolicy, approvePolicy)
+	c.act("POST /devices/{id}/policy/mud", devicePolicy, decideMUD)
+
+	c.page("GET /groups", groups)
+	c.act("POST /groups", groups, addGroup)
+	c.page("GET /groups/{id}", oneGroup)
+	c.act("POST /groups/{id}/rollouts", oneGroup, rollGroup)
+	c.act("POST /groups/{group}/delete", groups, deleteGroup)
+	c.page("GET /rollouts", rollouts)
+	c.page("GET /rollouts/{id}", oneRollout)
+	c.act("POST /rollouts/{id}", oneRollout, decideRollout)
+	c.page("GET /templates", templates)
+
 	c.page("GET /sims", sims)
 	c.act("POST /sims", sims, createSIM)
 	c.page("GET /sims/{id}", sim)
 	c.act("POST /sims/{id}/responses/{response}", sim, decide)
 	c.act("POST /sims/{id}/suspend", sim, suspendSIM)
+	c.act("POST /sims/{id}/profile", sim, undoProfile)
 
 	c.page("GET /audit", trail)
 	c.page("GET /people", people)
@@ -289,7 +307,7 @@ func (q *request) home() string {
 	parts := strings.Split(strings.Trim(q.URL.Path, "/"), "/")
 	id := q.PathValue("id")
 	switch {
-	case id != "" && len(parts) == 3 && parts[2] == "questionnaire":
+	case id != "" && len(parts) >= 3 && (parts[2] == "questionnaire" || parts[2] == "policy"):
 		return "/" + parts[0] + "/" + url.PathEscape(id) + "/" + parts[2]
 	case id != "":
 		return "/" + parts[0] + "/" + url.PathEscape(id)

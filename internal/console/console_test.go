@@ -72,7 +72,8 @@ func (s *site) pages() []string {
 		"/devices/" + string(s.BadCamera), "/devices/" + string(s.GoodCamera), "/devices/" + string(s.Meter), "/devices/" + string(s.Newcomer),
 		"/devices/" + string(s.BadCamera) + "?before=2026-11-21T19:00:00Z", "/devices/" + string(s.BadCamera) + "?done=assess",
 		"/incidents", "/incidents?all=1", "/incidents/" + string(s.Attack), "/incidents/" + string(s.OldIncident),
-		"/gateways", "/gateways/" + string(s.House), "/gateways/" + string(s.Shed),
+		"/gateways", "/gateways/" + string(s.House), "/gateways/" + string(s.Shed), "/gateways?flag=drift",
+		"/groups", "/groups/" + s.idOf(ringwall.PrefixGroup), "/rollouts", "/rollouts/" + s.idOf(ringwall.PrefixRollout), "/templates", "/devices/" + string(s.GoodCamera) + "/policy",
 		"/sims", "/sims/" + string(s.MeterSIM), "/audit", "/people",
 		"/flows", "/flows?device=" + string(s.BadCamera), "/flows?verdict=refused&reason=default&remote=203.0.113.0/24&port=23&name=*.example", "/flows/" + s.flowID(),
 		"/tasks", "/tasks?status=all&party=manufacturer", "/tasks?status=done", "/assessing", "/devices/" + string(s.BadCamera) + "/questionnaire",
@@ -441,5 +442,43 @@ func TestTaste(t *testing.T) {
 	}
 	if d := parse(t, s.ask(t, "GET", "/", nil, "Cookie", k.Name+`="><script>`).Body.Bytes()); d.attr("html", "data-theme") != "" {
 		t.Error("a theme that is none holds")
+	}
+}
+
+// idOf names one of the house's own things.
+func (s *site) idOf(prefix string) string {
+	for _, id := range s.IDs.Own {
+		if ringwall.ValidID(prefix, id) {
+			return id
+		}
+	}
+	panic("the world has no " + prefix)
+}
+
+// TestPolicy_is_explained_before_it_is_saved: the first form changes nothing and
+// shows what would change; the second saves what was shown.
+func TestPolicy_is_explained_before_it_is_saved(t *testing.T) {
+	s := newSite(t)
+	path := "/devices/" + string(s.GoodCamera) + "/policy"
+	rec := s.ask(t, "POST", path+"/explain", url.Values{"draft": {"[]"}, "action": {"deny"}, "direction": {"from"}, "other": {"198.51.100.0/24"}, "service": {"tcp/443"}})
+	body := rec.Body.String()
+	if rec.Code != 200 || !strings.Contains(body, `id="would"`) || !strings.Contains(body, "deny-from-198.51.100.0-24-tcp-443") {
+		t.Fatalf("%d: nothing is explained:\n%s", rec.Code, body)
+	}
+	v, err := s.DevicePolicy(t.Context(), s.Owner, s.GoodCamera)
+	if err != nil || len(v.Owner) != 0 {
+		t.Fatalf("explaining has saved %+v, %v", v.Owner, err)
+	}
+	draft := `[{"id":"a","action":"deny","direction":"from","cidr":"198.51.100.0/24","proto":"tcp"}]`
+	if rec := s.ask(t, "POST", path, url.Values{"draft": {draft}}); rec.Code != 303 || rec.Header().Get("Location") != path+"?done=terms" {
+		t.Errorf("saving answers %d, %q", rec.Code, rec.Header().Get("Location"))
+	}
+	if v, err = s.DevicePolicy(t.Context(), s.Owner, s.GoodCamera); err != nil || len(v.Owner) != 1 {
+		t.Errorf("saved: %+v, %v", v.Owner, err)
+	}
+	for _, bad := range []string{"", "{}", `[{"idd":"a"}]`} {
+		if rec := s.ask(t, "POST", path+"/explain", url.Values{"draft": {bad}}); rec.Code != 422 && rec.Code != 400 {
+			t.Errorf("the draft %q answers %d", bad, rec.Code)
+		}
 	}
 }

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,18 +18,27 @@ type gatewaysPage struct {
 	Next    string
 	Token   *api.EnrolToken // just made, shown once
 	Command string
+	Flag    string // that the list is narrowed to
+	Flags   []string
 }
 
 func (*gatewaysPage) template() string { return "gateways" }
 
 func gateways(q *request) (view, error) {
 	v := q.URL.Query()
-	list, err := q.c.svc.Gateways(q.Context(), q.actor, httpapi.Paging{Cursor: v.Get("cursor"), Limit: httpapi.DefaultPage})
+	f := httpapi.GatewayFilter{Flag: v.Get("flag"), Template: ringwall.TemplateID(v.Get("template"))}
+	var list api.Page[api.Gateway]
+	var err error
+	if f == (httpapi.GatewayFilter{}) {
+		list, err = q.c.svc.Gateways(q.Context(), q.actor, httpapi.Paging{Cursor: v.Get("cursor"), Limit: httpapi.DefaultPage})
+	} else {
+		list.Items, err = q.c.svc.FindGateways(q.Context(), q.actor, f)
+	}
 	if err != nil {
 		return nil, err
 	}
 	q.page.Title, q.page.Live = q.page.L.T("gateways.title"), []string{"kind:gateway"}
-	return &gatewaysPage{page: q.page, Items: list.Items, Next: next(v, list.Next)}, nil
+	return &gatewaysPage{page: q.page, Items: list.Items, Next: next(v, list.Next), Flag: f.Flag, Flags: api.GatewayFlags()}, nil
 }
 
 // gatewayToken makes a one-time token and shows it with the command that uses
@@ -92,6 +103,14 @@ type gatewayPage struct {
 	Timeline []line
 	Older    string
 	Uptime   time.Duration
+	Clock    time.Duration // off by
+	Memory   []memory
+}
+
+// memory is what one process of a gateway has.
+type memory struct {
+	Process string
+	Bytes   uint64
 }
 
 func (*gatewayPage) template() string { return "gateway" }
@@ -105,7 +124,10 @@ func gateway(q *request) (view, error) {
 	q.page.Title, q.page.Live, q.page.Path = g.Name, []string{string(id)}, "/gateways/"+string(id)
 	p := &gatewayPage{Gateway: g}
 	if g.Health != nil {
-		p.Uptime = g.Health.Uptime
+		p.Uptime, p.Clock = g.Health.Uptime, g.Health.Clock.Abs()
+		for _, name := range slices.Sorted(maps.Keys(g.Health.Processes)) {
+			p.Memory = append(p.Memory, memory{name, uint64(max(g.Health.Processes[name], 0))})
+		}
 	}
 	list, err := q.c.svc.Devices(q.Context(), q.actor, httpapi.DeviceFilter{Gateway: id}, httpapi.Paging{Limit: httpapi.MaxPage})
 	if err != nil {

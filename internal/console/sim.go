@@ -56,7 +56,17 @@ type simPage struct {
 	Rows     []responseRow
 	Timeline []line
 	Older    string
+	Profiles []profileRow
 }
+
+// profileRow is one version of what a card may be used for.
+type profileRow struct {
+	api.SIMProfile
+	Who string
+}
+
+// Undoable reports whether there is a version to go back to.
+func (p *simPage) Undoable() bool { return len(p.Profiles) > 1 }
 
 func (*simPage) template() string { return "sim" }
 
@@ -75,6 +85,13 @@ func sim(q *request) (view, error) {
 	p.Rows = q.responses(rs.Items)
 	for n := range p.Rows {
 		p.Rows[n].By = q.who(p.Rows[n].By)
+	}
+	versions, err := q.c.svc.SIMProfiles(q.Context(), q.actor, s.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range versions {
+		p.Profiles = append(p.Profiles, profileRow{v, q.who(v.By)})
 	}
 	if p.Timeline, p.Older, err = q.timeline(subject); err != nil {
 		return nil, err
