@@ -11,6 +11,8 @@ import (
 	"github.com/ringwall/ringwall/sdk"
 )
 
+// TestKill_reportsAreStoredOnce kills a client as it reports, again and again, and
+// counts what the platform has.
 func TestKill_reportsAreStoredOnce(t *testing.T) {
 	if dir := os.Getenv("SDK_TEST_KILL"); dir != "" {
 		killed(t, dir)
@@ -83,6 +85,8 @@ func TestKill_reportsAreStoredOnce(t *testing.T) {
 	}
 }
 
+// killed is the client that is killed: it makes refusals of names that tell them
+// apart, and says which are on disk.
 func killed(t *testing.T, dir string) {
 	c, err := sdk.Open(t.Context(), sdk.Config{State: dir, Resolver: fixed{}, Address: netip.MustParseAddr("192.0.2.77")})
 	if err != nil {

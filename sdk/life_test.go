@@ -381,10 +381,6 @@ func TestMaxAge_failsClosed(t *testing.T) {
 	}
 }
 
-// TestKill_reportsAreStoredOnce kills a client as it reports, again and again, and
-// counts what the platform has.
-// killed is the client that is killed: it makes refusals of names that tell them
-// apart, and says which are on disk.
 func TestCertificate_isRenewedInTime(t *testing.T) {
 	s := newSite(t, loopback)
 	dir := t.TempDir()
