@@ -13,11 +13,10 @@ import (
 	"github.com/ringwall/ringwall"
 )
 
-// skeleton is the chains and rules of one configuration, with what the kernel
-// is expected to say of them.
+// skeleton is what the kernel is expected to say of the chains and rules of one
+// configuration. They themselves are made when they are needed, which is seldom.
 type skeleton struct {
-	id     string
-	chains []chainDef
+	id string
 	// wantChains and wantTags are what readChains and the tags of readRules give
 	// when the kernel holds this skeleton.
 	wantChains []string
@@ -25,12 +24,12 @@ type skeleton struct {
 }
 
 func newSkeleton(c site) skeleton {
-	s := skeleton{chains: chainDefs(c), wantTags: map[family][]string{}}
+	s, chains := skeleton{wantTags: map[family][]string{}}, chainDefs(c)
 	h := sha256.New()
 	for _, d := range setDefs(c.Config) {
 		writeField(h, string(d.family), d.name, fmt.Sprint(d.role, d.interval, d.token), fmt.Sprint(d.key), fmt.Sprint(d.data))
 	}
-	for _, d := range s.chains {
+	for _, d := range chains {
 		writeField(h, string(d.family), d.name, fmt.Sprint(d.priority, d.open, d.nat))
 		for _, r := range d.rules {
 			for _, e := range r {
@@ -44,7 +43,7 @@ func newSkeleton(c site) skeleton {
 	}
 	s.id = hex.EncodeToString(h.Sum(nil)[:8])
 	n := 0
-	for _, d := range s.chains {
+	for _, d := range chains {
 		s.wantChains = append(s.wantChains, d.describe())
 		for range d.rules {
 			s.wantTags[d.family] = append(s.wantTags[d.family], d.name+" "+string(tag(s.id, n)))
@@ -162,7 +161,7 @@ func (f *Firewall) queueSkeleton() error {
 		c.DelTable(t)
 		tables[fam] = c.AddTable(t)
 	}
-	for _, d := range f.skel.chains {
+	for _, d := range chainDefs(f.cfg) {
 		c.AddChain(d.chain(tables[d.family]))
 	}
 	for _, d := range f.defs {

@@ -52,7 +52,7 @@ func (f *Firewall) sendRules() error {
 	}
 	msgs = append(msgs, edge(unix.NFNL_MSG_BATCH_BEGIN))
 	n := 0
-	for _, d := range f.skel.chains {
+	for _, d := range chainDefs(f.cfg) {
 		for _, r := range d.rules {
 			m, err := f.ruleMessage(d, r, tag(f.skel.id, n))
 			if err != nil {

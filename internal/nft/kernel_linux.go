@@ -84,8 +84,11 @@ type laid struct {
 func (f *Firewall) readRules() (laid, error) {
 	l := laid{tags: map[family][]string{}}
 	h := sha256.New()
-	type rawRule struct{ chain, line string }
-	var all []rawRule
+	type line struct {
+		chain string
+		sum   [sha256.Size]byte
+	}
+	var all []line
 	for _, fam := range f.families() {
 		_, err := f.wire.dumpTable(msgGetChain, msgNewChain, fam, func(body []byte) error {
 			text, table, err := parseChain(fam, body)
@@ -99,7 +102,7 @@ func (f *Firewall) readRules() (laid, error) {
 				r, table, err := parseRule(body)
 				if err == nil && table == TableName {
 					l.tags[fam] = append(l.tags[fam], r.chain+" "+r.tag)
-					all = append(all, rawRule{string(fam) + " " + r.chain, r.tag + " " + r.exprs})
+					all = append(all, line{string(fam) + " " + r.chain, r.sum})
 				}
 				return err
 			})
@@ -114,9 +117,10 @@ func (f *Firewall) readRules() (laid, error) {
 	}
 	slices.Sort(l.chains)
 	writeField(h, l.chains...)
-	slices.SortStableFunc(all, func(a, b rawRule) int { return strings.Compare(a.chain, b.chain) })
-	for _, r := range all {
-		writeField(h, r.chain, r.line)
+	slices.SortStableFunc(all, func(a, b line) int { return strings.Compare(a.chain, b.chain) })
+	for i := range all {
+		writeField(h, all[i].chain)
+		h.Write(all[i].sum[:])
 	}
 	l.hash = h.Sum(nil)
 	return l, nil
@@ -126,12 +130,13 @@ func (f *Firewall) readRules() (laid, error) {
 type rawRule struct {
 	chain string
 	tag   string
-	exprs string // without counters
+	sum   [sha256.Size]byte // of its expressions, without counters, and its tag
 }
 
 // parseRule reads one rule. Counters are left out: what they count is no part of
 // it.
 func parseRule(b []byte) (r rawRule, table string, err error) {
+	h := sha256.New()
 	err = eachAttr(b, func(typ uint16, data []byte) error {
 		switch typ {
 		case unix.NFTA_RULE_TABLE:
@@ -141,18 +146,17 @@ func parseRule(b []byte) (r rawRule, table string, err error) {
 		case unix.NFTA_RULE_USERDATA:
 			r.tag = string(data)
 		case unix.NFTA_RULE_EXPRESSIONS:
-			kept := make([]byte, 0, len(data))
-			err := eachAttr(data, func(_ uint16, expr []byte) error {
+			return eachAttr(data, func(_ uint16, expr []byte) error {
 				if !bytes.Contains(expr, []byte("counter\x00")) {
-					kept = append(kept, expr...)
+					h.Write(expr)
 				}
 				return nil
 			})
-			r.exprs = string(kept)
-			return err
 		}
 		return nil
 	})
+	writeField(h, r.tag)
+	h.Sum(r.sum[:0])
 	return r, table, err
 }
 
