@@ -32,6 +32,9 @@ platform was started anew and they have to show certificates again. They come ba
 	return c
 }
 
+// stormTime is how long a bench waits for gateways to come back.
+const stormTime = 2 * time.Minute
+
 // memorySteps is at how many parts of the gateways the platform's memory is read.
 const memorySteps = 4
 
@@ -206,8 +209,15 @@ func (s *storm) measure(ctx context.Context, env Env, p *benchPlatform, what str
 		n  int
 		at *time.Duration
 	}{{n / 2, &half}, {n * 99 / 100, &most}, {n, new(time.Duration)}} {
-		if err := s.wait(ctx, x.n); err != nil {
-			return err
+		within, cancel := context.WithTimeout(ctx, stormTime)
+		err := s.wait(within, x.n)
+		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			fmt.Fprintf(env.Stdout, "%s: %d of %d are back after %v, and %d were wanted\n", what, s.up.Load(), n, time.Since(began).Round(time.Second), x.n)
+			return errFound
 		}
 		*x.at = time.Since(began)
 	}
