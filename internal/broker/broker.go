@@ -55,9 +55,12 @@ const (
 	// turnTime is the longest turn: those who begin handshakes to hold all turns
 	// must begin hundreds a second, and still keep nobody out.
 	turnTime = time.Second
-	writeTime  = 10 * time.Second
-	pingEvery  = 30 * time.Second
-	startTime  = 20 * time.Second
+	// turnWait is how long a turn is waited for. Whoever got one after most of his
+	// time is over would only waste it; he tries again a little later instead.
+	turnWait  = 3 * time.Second
+	writeTime = 10 * time.Second
+	pingEvery = 30 * time.Second
+	startTime = 20 * time.Second
 )
 
 // Grant is what a client may do.
@@ -181,6 +184,8 @@ func turns(next func(*tls.ClientHelloInfo) (*tls.Config, error), n int) func(*tl
 		case slots <- struct{}{}:
 		case <-hello.Context().Done():
 			return nil, hello.Context().Err()
+		case <-time.After(turnWait):
+			return nil, ringwall.Errorf(ringwall.Unavailable, "too many handshakes at once")
 		}
 		turn, over := context.WithTimeout(hello.Context(), turnTime)
 		context.AfterFunc(turn, func() {
