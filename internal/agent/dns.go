@@ -49,7 +49,11 @@ func RunDNS(ctx context.Context, c Config, wait bool) error {
 	if len(c.DNS) == 0 {
 		return ringwall.Errorf(ringwall.Invalid, "no address to answer on is named")
 	}
-	fw, err := nft.Open(nft.Config{Bridge: c.Bridge, LAN: c.LAN, Uplink: c.Uplink, BindOnly: true, Host: c.Host, Now: c.Now})
+	conf := nft.Config{Bridge: c.Bridge, LAN: c.LAN, Uplink: c.Uplink, BindOnly: true, Host: c.Host, Now: c.Now}
+	if c.Inspect && !c.Host {
+		conf.Inspect = inspectPort // what names open through the inspector is bound in a set of its own
+	}
+	fw, err := nft.Open(conf)
 	if err != nil {
 		return err
 	}
@@ -61,23 +65,18 @@ func RunDNS(ctx context.Context, c Config, wait bool) error {
 	defer lock.Close()
 	out := &reporter{path: c.path(reportSocket), queue: make(chan report, reportQueue)}
 	tasks := []task.Task{task.Func("reports", out.run)}
-	for i, addr := range c.DNS {
-		conf := dnsguard.Config{PolicyFile: c.path(dnsPolicy), Listen: addr, Firewall: fw, Now: c.Now, Report: func(r api.DNSReport) { out.add(report{DNS: &r}, max(r.Count, 1)) }}
-		if i == 0 { // there is one book of names; what is asked elsewhere opens addresses, and no names
-			conf.Names = c.namesFile()
-		}
-		if flows, ok := any(fw).(dnsguard.Flows); ok {
-			conf.Flows = flows
-		}
-		if c.Host {
-			conf.Dial = c.dial
-		}
-		g, err := dnsguard.New(conf)
-		if err != nil {
-			return err
-		}
-		tasks = append(tasks, g)
+	answer := dnsguard.Config{
+		PolicyFile: c.path(dnsPolicy), Names: c.namesFile(), Listen: c.DNS[0], Also: c.DNS[1:], Firewall: fw, Now: c.Now,
+		Report: func(r api.DNSReport) { out.add(report{DNS: &r}, max(r.Count, 1)) },
 	}
+	if c.Host {
+		answer.Dial = c.dial
+	}
+	g, err := dnsguard.New(answer)
+	if err != nil {
+		return err
+	}
+	tasks = append(tasks, g)
 	return task.Run(ctx, func() { c.Log.Info("DNS guard answers", "at", c.DNS) }, tasks...)
 }
 

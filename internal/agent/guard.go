@@ -39,6 +39,9 @@ func newDNSGuard(a *Agent) *guard {
 	if c.Host {
 		g.args = append(g.args, "-host")
 	}
+	if c.Inspect {
+		g.args = append(g.args, "-inspect")
+	}
 	return g
 }
 

@@ -247,6 +247,7 @@ func mainDNS(ctx context.Context, args []string, stderr io.Writer) error {
 	fs := flags("dns", &c, stderr)
 	place(fs, &c)
 	fs.BoolVar(&wait, "wait", false, "take the place of the guard that runs on this state when it ends")
+	fs.BoolVar(&c.Inspect, "inspect", false, "an inspector runs beside it: what is for it to judge is bound apart")
 	fs.Var((*list)(&c.DNS), "listen", "`addresses` to answer on, such as 10.77.0.1:53")
 	fs.BoolVar(&stop, "stop", false, "end the guard that runs on this state, and do nothing else")
 	if err := parse(fs, args); err != nil {
