@@ -55,6 +55,12 @@ func TestNouns(t *testing.T) {
 		out    []string // in the answer
 		talk   []string // in the talk
 	}{
+		{name: "flows", args: []string{"flow", "list", "--verdict", "refused"}, out: []string{"REPORT", "refused", "flw_"}},
+		{name: "why a flow", args: []string{"flow", "why", "--verdict", "refused"}, out: []string{"It was refused", "generation 7"}},
+		{name: "why a flow that is not there", args: []string{"flow", "why", "flw_999-0"}, status: 1, talk: []string{"no flow report"}},
+		{name: "sums of flows", args: []string{"flow", "totals"}, out: []string{"HOUR", "reason"}},
+		{name: "flows of a time that is none", args: []string{"flow", "list", "--from", "yesterday"}, status: 2, talk: []string{`"yesterday"`}},
+		{name: "flows to what is no network", args: []string{"flow", "list", "--to", "10.0.0.0/99"}, status: 1, talk: []string{"neither an address nor a network"}},
 		{name: "devices", args: []string{"device", "list"}, out: []string{"NAME", "Front door camera", "T1 quarantine", "Garage camera"}},
 		{name: "devices of high risk", args: []string{"device", "list", "--grade", "high"}, out: []string{"Front door camera"}},
 		{name: "groups", args: []string{"group", "list"}, out: []string{"Cameras", "type=camera"}},
