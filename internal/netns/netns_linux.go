@@ -221,11 +221,15 @@ func Cable(a *NS, nameA string, macA net.HardwareAddr, b *NS, nameB string, macB
 	})
 }
 
-// Addr gives an interface an address in CIDR form, such as "10.0.0.2/24".
+// Addr gives an interface an address in CIDR form, such as "10.0.0.2/24". An
+// IPv6 address may be used at once: nobody else is asked whether it is theirs.
 func (n *NS) Addr(iface, cidr string) error {
 	addr, err := netlink.ParseAddr(cidr)
 	if err != nil {
 		return err
+	}
+	if addr.IP.To4() == nil {
+		addr.Flags |= unix.IFA_F_NODAD
 	}
 	h, err := n.Link()
 	if err != nil {
