@@ -62,6 +62,7 @@ func TestAgent_lockOut(t *testing.T) {
 		back   bool
 	}{{"rolled back", 2 * time.Second, true}, {"control: nobody asks for a confirmation", time.Hour, false}} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			// The platform of this site stands behind the gateway's own bridge.
 			r := newRig(t, func(r *rig) { r.site, r.spine = r.phone, "10.77.0.30:4222" })
 			// Behind a closed gateway the first document cannot come: the installer has
@@ -111,6 +112,7 @@ func TestAgent_lockOut(t *testing.T) {
 // restarts, and what was taken stays taken; when the platform is heard again, the
 // document is in force.
 func TestAgent_outageWeakensNothing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	taken, kept, given := r.count("198.51.100.66:9999"), r.count("198.51.100.20:9000"), r.count("198.51.100.20:9001")
 	p := r.start()
@@ -166,6 +168,7 @@ func TestAgent_outageWeakensNothing(t *testing.T) {
 // TestAgent_resolverLockOut: a document whose resolver does not answer, while the
 // one before does, is rolled back although the platform is heard.
 func TestAgent_resolverLockOut(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.resolver("198.51.100.20:53")
 	p := r.start("-dns", "10.77.0.1:53")
@@ -229,6 +232,7 @@ func TestAgent_window(t *testing.T) {
 // the document is older than it may be, devices fail as it says, and come back
 // when the platform is heard.
 func TestAgent_dayWithoutPlatform(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	closed, open, refused := r.count("198.51.100.20:9000"), r.count("198.51.100.20:9002"), r.count("198.51.100.66:9999")
 	r.clocks(0, 0)

@@ -21,6 +21,7 @@ import (
 // too; a quarantine from the platform cuts the device off, and not the agent.
 // Control: without the agent, all passes.
 func TestAgent_host(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	dev := netnstest.New(t, "device")
 	must(t, netns.Cable(dev, "eth0", net.HardwareAddr{2, 0, 0, 0, 0, 77}, r.inet, "dev0", nil))

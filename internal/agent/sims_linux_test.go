@@ -40,6 +40,7 @@ func (r *rig) account(q radius.Request, secret string) bool {
 // what its own policy says; when an address moves from one card to the other, the
 // old right does not follow it, nor over a restart.
 func TestAgent_apnExit(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	const secret, imsiA, imsiB = "a secret of twenty-four", "460001234567890", "460009876543210"
 	file := filepath.Join(r.dir, "radius.secret")
@@ -159,6 +160,7 @@ func TestAgent_apnExit(t *testing.T) {
 // what could not be written down is counted, by kind, and told when there is room
 // again.
 func TestAgent_fullDisk(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	wal := filepath.Join(r.state, "wal")
 	must(t, os.MkdirAll(wal, 0o700))

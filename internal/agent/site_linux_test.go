@@ -36,6 +36,7 @@ func ourTable(c *nftables.Conn, family nftables.TableFamily) *nftables.Table {
 // TestAgent_tampered: whatever is taken out of the kernel or changed of the
 // machine is put back and told.
 func TestAgent_tampered(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	victim := r.count("198.51.100.66:9999")
 	p := r.start()
@@ -318,6 +319,7 @@ func TestAgent_everyProcessKilled(t *testing.T) {
 // pass and no other; killed, nothing of what it had to judge passes until the
 // next one runs.
 func TestAgent_inspects(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	l, err := r.inet.Listen(context.Background(), "tcp", "198.51.100.20:80")
 	must(t, err)
@@ -402,6 +404,7 @@ func TestAgent_mappings(t *testing.T) {
 // TestAgent_asksForMappings: a device that asks the gateway for a port mapping is
 // refused and told of.
 func TestAgent_asksForMappings(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	p := r.start()
 	r.publish(desired(1, ringwall.Enforce))
@@ -425,6 +428,7 @@ func TestAgent_asksForMappings(t *testing.T) {
 // TestAgent_mudURL: a device tells where its maker describes it, by DHCP and by
 // LLDP; it is told once, and nonsense is not.
 func TestAgent_mudURL(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	p := r.start()
 	r.publish(desired(1, ringwall.Enforce))
