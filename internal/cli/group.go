@@ -91,12 +91,10 @@ func showGroup(w io.Writer, a groupAnswer) {
 
 // groupFlags are what of a group can be said.
 type groupFlags struct {
-	name, note, file           string
-	sel                        api.Selector
-	gateway                    string
-	add, remove                []string
-	everybody                  bool
-	typ, vendor, model, tagged string
+	name, note, file string
+	sel              api.Selector
+	gateway          string
+	add, remove      []string
 }
 
 func (f *groupFlags) flags(c *cobra.Command) {

@@ -168,7 +168,7 @@ func gatewayEnrol(k *conn) *cobra.Command {
 one-time token a line. It is printed this once.
 
 The manifest is CSV with a header: name, and as far as wanted serial, template, groups (several with ;). A gateway takes
-the line of its serial number ("ringwall-agent enrol -serial"), or, where a line has none, of its name, and gets the
+the line of the serial number that it enrols with, or, where a line has none, of its name, and gets the
 line's name, template and groups.`,
 		Example: "  ringwall gateway enrol --bulk branches.csv --life 168h > token\n  ringwall gateway enrol --bulk branches.csv --each > tokens.csv",
 	}
