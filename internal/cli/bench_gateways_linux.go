@@ -197,7 +197,8 @@ func (s *storm) measure(ctx context.Context, env Env, p *benchPlatform, what str
 	if pid != p.cmd.Process.Pid {
 		before = burden{}
 	}
-	for s.up.Load() > int64(n)/2 { // the cut is noticed
+	// The cut is noticed; a platform that was started anew has seen to that.
+	for pid == p.cmd.Process.Pid && s.up.Load() > int64(n)/2 {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
