@@ -164,12 +164,14 @@ func (f *Firewall) queueSkeleton() error {
 	for _, d := range chainDefs(f.cfg) {
 		c.AddChain(d.chain(tables[d.family]))
 	}
-	for _, d := range f.defs {
+	for i, d := range f.defs {
 		var els []nftables.SetElement
 		if d.elements != nil {
 			els = d.elements(f.cfg.Config)
 		}
-		if err := c.AddSet(d.set(tables[d.family]), els); err != nil {
+		set := d.set(tables[d.family])
+		set.ID = uint32(i + 1) // else the library counts them, in a variable that all share
+		if err := c.AddSet(set, els); err != nil {
 			return fmt.Errorf("set %q: %w", d.name, err)
 		}
 	}
