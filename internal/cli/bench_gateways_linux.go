@@ -190,10 +190,10 @@ func (s *storm) measure(ctx context.Context, env Env, p *benchPlatform, what str
 		return err
 	}
 	pid := p.cmd.Process.Pid
+	began := time.Now() // a platform's new start included
 	if err := cut(); err != nil {
 		return err
 	}
-	began := time.Now()
 	if pid != p.cmd.Process.Pid {
 		before = burden{}
 	}
