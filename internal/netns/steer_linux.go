@@ -33,8 +33,8 @@ func (n *NS) Steer(bit uint32, table int) error {
 	} {
 		route := &netlink.Route{LinkIndex: lo.Attrs().Index, Dst: &fam.all, Table: table, Type: unix.RTN_LOCAL, Scope: unix.RT_SCOPE_HOST, Family: fam.number}
 		if err := h.RouteReplace(route); err != nil {
-			if fam.number == unix.AF_INET6 && errors.Is(err, unix.EOPNOTSUPP) {
-				return nil // a kernel without IPv6
+			if fam.number == unix.AF_INET6 && (errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EACCES)) {
+				return nil // a kernel without IPv6, or one that has it switched off
 			}
 			return fmt.Errorf("making table %d of routes in %q: %w", table, n.Name, err)
 		}
