@@ -121,7 +121,7 @@ func RangeAgent(program []string, state string, log io.Writer) func(platform, to
 		}
 		home, _ := lab.Addr(lab.Gateway)
 		return command("enrol", "-state", dir, "-platform", platform, "-token", file, "-ca", ca, "-name", "Home gateway"),
-			command("run", "-state", dir, "-bridge", lab.Bridge, "-ports", strings.Join(ports, ","), "-uplink", lab.Uplink, "-dns", netip.AddrPortFrom(home, 53).String()), nil
+			command("run", "-state", dir, "-bridge", lab.Bridge, "-ports", strings.Join(ports, ","), "-uplink", lab.Uplink, "-dns", netip.AddrPortFrom(home, 53).String(), "-inspect"), nil
 	}
 }
 
