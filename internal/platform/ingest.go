@@ -171,7 +171,7 @@ func (d *gatewayDesk) newest(ctx context.Context, subject string, data []byte) (
 	if err := d.speaks(ctx, org, gw, req.Version); err != nil {
 		return api.DesiredAnswer{}, err
 	}
-	var out api.DesiredAnswer
+	out := api.DesiredAnswer{Time: d.now().UTC()}
 	if req.CSR != "" {
 		// A request that is refused does not keep the gateway from its document.
 		if out.Renewed, err = d.renew(ctx, org, gw, req.CSR); err != nil {
