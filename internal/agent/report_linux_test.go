@@ -63,6 +63,7 @@ func (r *rig) ask(from *netns.NS, name string) (rcode int, addrs []string, err e
 // not does not exist; flows, refusals, names, presence, health and needs all
 // reach the platform.
 func TestAgent_namesAndReports(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.resolver("198.51.100.20:53")
 	named := r.count("198.51.100.66:9999")
@@ -152,8 +153,10 @@ func TestAgent_namesAndReports(t *testing.T) {
 // TestAgent_countsRefusalsExactly: what the kernel has refused is reported to
 // the packet, also when the agent ends within the minute.
 func TestAgent_countsRefusalsExactly(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	victim := r.count("198.51.100.66:9999")
+	must(t, r.cam.Sysctl("ipv6/conf/all/disable_ipv6", "1")) // its own solicitations would be refused and counted, too
 	p := r.start()
 	r.publish(desired(1, ringwall.Enforce))
 	r.serving(p, 1)
@@ -184,7 +187,9 @@ func TestAgent_countsRefusalsExactly(t *testing.T) {
 // once, also when the agent is killed before the minute is over and dead for a
 // while; and the totals say the same.
 func TestAgent_countsOverAKill(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
+	must(t, r.cam.Sysctl("ipv6/conf/all/disable_ipv6", "1"))
 	p := r.start()
 	r.publish(desired(1, ringwall.Enforce))
 	r.settled(p, 1)
