@@ -102,3 +102,35 @@ func TestWatch(t *testing.T) {
 	cancel()
 	must(t, <-done)
 }
+
+// TestWatch_doesNotWakeItself: who is told takes the lock to look, and this is
+// nothing to tell of.
+func TestWatch_doesNotWakeItself(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan struct{}, 1024)
+	done := make(chan error, 1)
+	go func() {
+		done <- rulefile.Watch(ctx, path, func() {
+			unlock, err := rulefile.Share(rulefile.LockOf(path))
+			if err == nil {
+				unlock()
+			}
+			told <- struct{}{}
+		})
+	}()
+	<-told
+	must(t, os.WriteFile(filepath.Join(dir, "other"), []byte("x"), 0o600))
+	select {
+	case <-told:
+		t.Fatal("told of another file, or of its own lock")
+	case <-time.After(50 * time.Millisecond):
+	}
+	must(t, rulefile.Replace(rulefile.LockOf(path), nil, rulefile.File{Path: path, Data: []byte("x")}))
+	<-told
+	must(t, os.Remove(path))
+	<-told
+	cancel()
+	must(t, <-done)
+}

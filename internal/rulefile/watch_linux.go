@@ -1,7 +1,9 @@
 package rulefile
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,16 +27,36 @@ func Watch(ctx context.Context, path string, changed func()) error {
 	stop := context.AfterFunc(ctx, func() { f.Close() })
 	defer stop()
 	changed()
-	// Which name an event is about is not looked at: the few files of a state
-	// directory change seldom, and who is told too often only looks.
+	name := filepath.Base(path)
 	buf := make([]byte, 64*(unix.SizeofInotifyEvent+unix.NAME_MAX+1))
 	for {
-		if _, err := f.Read(buf); err != nil {
+		n, err := f.Read(buf)
+		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("watching %q: %w", path, err)
 		}
-		changed()
+		if speaksOf(buf[:n], name) {
+			changed()
+		}
 	}
+}
+
+// speaksOf says whether one of these events is about the file of this name, or
+// none can tell any more. Others must not count: changed takes the lock beside the
+// file, and to let go of that is an event, too.
+func speaksOf(events []byte, name string) bool {
+	for len(events) >= unix.SizeofInotifyEvent {
+		mask := binary.NativeEndian.Uint32(events[4:])
+		size := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(events[12:]))
+		if mask&unix.IN_Q_OVERFLOW != 0 || size > len(events) {
+			return true
+		}
+		if string(bytes.TrimRight(events[unix.SizeofInotifyEvent:size], "\x00")) == name {
+			return true
+		}
+		events = events[size:]
+	}
+	return false
 }
