@@ -41,6 +41,9 @@ type fence interface {
 	CutFlows(ctx context.Context, mark uint32) (n uint64, err error)
 	Counters(ctx context.Context) (map[uint32]nft.Counts, error)
 	Refusals(ctx context.Context, do func(nft.Refusal)) error
+	Restore([]nft.Consumption)
+	Roll(ctx context.Context) error
+	Consumed(ctx context.Context) ([]nft.Consumption, error)
 	Tier() string
 	Close() error
 }
@@ -77,6 +80,9 @@ type Agent struct {
 	up        *uplink
 	posture   *onboard      // nil: the agent does not speak of this machine
 	tunnels   Tunnels       // nil: this program has none
+	quotas    bool          // quota.json holds something; only minutes uses it
+	rolled    time.Time     // the hour in which quotas were last started anew; only minutes uses it
+	six       bool          // the bridge carries IPv6; guarded by kernel
 	changed   chan struct{} // what is in force has changed; keepTunnels listens
 	reported  string        // error of the last refused document; only accept uses it
 	reacts    chan reaction
@@ -156,6 +162,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 		a.posture = newOnboard(a)
 	}
 	a.openTunnels()
+	a.restoreQuotas()
 	a.noteView()
 	if v := a.keeper.View(); v.Newest > 0 {
 		if err := a.apply(ctx); err != nil {

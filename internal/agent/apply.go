@@ -56,6 +56,7 @@ func (a *Agent) put(ctx context.Context, plan policy.Plan, d api.Desired) error 
 		}
 		files = append(files, inside)
 	}
+	a.openIPv6(ctx, plan)
 	var hash string
 	err = rulefile.Replace(rulefile.LockOf(a.cfg.path(dnsPolicy)), func() (err error) {
 		hash, err = a.fence.Apply(ctx, plan)

@@ -40,6 +40,7 @@ func (a *Agent) minutes(ctx context.Context, ready func()) error {
 		case <-t.C:
 			before = a.minute(ctx, before)
 			lost = a.tellLost(lost)
+			a.keepQuotas(ctx)
 			a.health()
 		}
 	}
