@@ -48,6 +48,7 @@ func address(t *testing.T, actor string, port int) string {
 }
 
 func TestActors(t *testing.T) {
+	t.Parallel()
 	before := hostState(t)
 	r := newRange(t, lab.Config{Pace: time.Second, Look: 2 * time.Second, UsagePeriod: time.Second})
 	t.Run("bad camera", func(t *testing.T) { badCamera(t, r) })

@@ -106,6 +106,7 @@ func found(t *testing.T, rep lab.Report) map[string]bool {
 }
 
 func TestAttack_miraiScan(t *testing.T) {
+	t.Parallel()
 	r := newRange(t, lab.Config{Busybox: "-"})
 	rep := attackOf(t, r, lab.MiraiScan, lab.AttackOptions{Seed: 7, Duration: 3 * time.Second})
 	if !rep.Did || rep.Packets < 400 || rep.Packets > 520 {
@@ -141,6 +142,7 @@ func TestAttack_miraiScan(t *testing.T) {
 }
 
 func TestAttack_unknownScan_isDrawnFromItsSeed(t *testing.T) {
+	t.Parallel()
 	r := newRange(t, lab.Config{Busybox: "-"})
 	flow := func(seed uint64) (to []netip.AddrPort, rate float64) {
 		rep := attackOf(t, r, lab.UnknownScan, lab.AttackOptions{Seed: seed, Duration: 2 * time.Second})
@@ -176,6 +178,7 @@ func TestAttack_unknownScan_isDrawnFromItsSeed(t *testing.T) {
 }
 
 func TestAttack_infect(t *testing.T) {
+	t.Parallel()
 	for _, busybox := range []string{"", "-"} {
 		name := "busybox"
 		if busybox == "-" {
@@ -222,6 +225,7 @@ func TestAttack_infect(t *testing.T) {
 }
 
 func TestAttack_beacon_video_meter(t *testing.T) {
+	t.Parallel()
 	r := newRange(t, lab.Config{Busybox: "-", Pace: time.Second})
 	rep := attackOf(t, r, lab.Beacon, lab.AttackOptions{Duration: 4 * time.Second})
 	if calls, err := r.Count(t.Context(), lab.C2, "calls"); err != nil || calls < 2 || !rep.Did {

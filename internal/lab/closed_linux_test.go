@@ -12,6 +12,7 @@ import (
 // seen there, and none of their packets arrives. The open gateway of the other
 // tests is the negative control.
 func TestAttack_closedGateway_isSeenAndDoesNotArrive(t *testing.T) {
+	t.Parallel()
 	r := newRange(t, lab.Config{Busybox: "-"})
 	fw, err := nft.Open(nft.Config{NS: r.NS(lab.Gateway), Bridge: lab.Bridge, Uplink: lab.Uplink})
 	if err != nil {
