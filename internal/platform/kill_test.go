@@ -95,6 +95,7 @@ func kills() int {
 // and again. Whatever was acknowledged must be stored once, be state once, and
 // be told once.
 func TestKilledAtRandomMoments(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	dice := rand.New(rand.NewPCG(seed, 1))

@@ -29,6 +29,7 @@ func cuts() int {
 // stream of events, record of acts, keys) what TestKilledAtRandomMoments does,
 // by cutting the power of its disk.
 func TestPowerCutAtRandomMoments(t *testing.T) {
+	t.Parallel()
 	for _, p := range life(t, cuts(), nil) {
 		t.Error(p)
 	}
@@ -37,6 +38,7 @@ func TestPowerCutAtRandomMoments(t *testing.T) {
 // TestPowerCutNoticesMissingFsyncs leaves out the fsyncs of one part at a time:
 // each time the scenario must find something lost, doubled or unreadable.
 func TestPowerCutNoticesMissingFsyncs(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("SKIPPED, NOT TESTED: it takes minutes")
 	}
