@@ -139,10 +139,9 @@ func benchDevice(n uint64) ringwall.DeviceID {
 
 // sent is what one gateway did.
 type sent struct {
-	acked   uint64
-	waits   []time.Duration // while it was measured
-	again   int
-	refused int
+	acked uint64
+	waits []time.Duration // while it was measured
+	again int
 }
 
 func benchReports(ctx context.Context, env Env, f benchReportsFlags) (err error) {

@@ -35,8 +35,7 @@ func Knock(ctx context.Context, c KnockConfig) (r KnockResult, err error) {
 	for _, port := range c.Ports {
 		at := netip.AddrPortFrom(c.Target, port)
 		r.Tried++
-		answer, err := knock(ctx, at, "")
-		if err != nil {
+		if _, err := knock(ctx, at, ""); err != nil {
 			r.Error = err.Error()
 			continue
 		}
@@ -51,7 +50,7 @@ func Knock(ctx context.Context, c KnockConfig) (r KnockResult, err error) {
 			default:
 				continue
 			}
-			if answer, err = knock(ctx, at, ask); err == nil && strings.Contains(answer, " 200 ") {
+			if answer, err := knock(ctx, at, ask); err == nil && strings.Contains(answer, " 200 ") {
 				r.In = true
 			}
 			if !pause(ctx, 100*time.Millisecond) {
