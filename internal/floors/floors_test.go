@@ -26,7 +26,7 @@ const module = "github.com/ringwall/ringwall"
 var floorOf = [][]string{
 	0: {"."},
 	1: {
-		"api", "cdr", "flow", "firmware/...", "mud", "internal/audit", "internal/task", "internal/durable", "internal/retry",
+		"api", "cdr/...", "flow", "firmware/...", "mud", "internal/audit", "internal/task", "internal/durable", "internal/retry",
 		"internal/packet", "internal/capture", "internal/sharedtest", "internal/passivedns", "internal/zeeklog", "internal/powercut/...", "internal/floors", "internal/netns/...", "internal/i18n", "internal/digest", "internal/known", "internal/radius", "internal/httpone", "internal/resolved", "internal/rulefile", "internal/strict",
 	},
 	2: {
@@ -36,7 +36,7 @@ var floorOf = [][]string{
 	3: {
 		"internal/sqlstore/...", "internal/spine/...", "internal/broker/...", "internal/segment/...", "internal/nft/...",
 		"internal/dnsguard/...", "internal/tap/...", "internal/probe/...", "internal/onvif/...", "internal/rtsp/...",
-		"internal/operatorport/...", "internal/tunnel/...", "internal/webhook/...", "internal/mudfetch/...", "internal/wal/...", "internal/inspect/...", "internal/inspector/...", "internal/posture/...", "internal/portmap/...", "internal/report/...", "internal/mqttport/...", "internal/fastpath/...",
+		"internal/operatorport/...", "internal/tunnel/...", "internal/webhook/...", "internal/mudfetch/...", "internal/wal/...", "internal/inspect/...", "internal/inspector/...", "internal/posture/...", "internal/portmap/...", "internal/report/...", "internal/mqttport/...", "internal/fastpath/...", "internal/kafka/...", "internal/gtpprime/...", "internal/radiusport/...",
 	},
 	4: {"internal/httpapi/...", "internal/console/...", "client/...", "sdk/..."},
 	5: {"internal/trial/...", "internal/platform/...", "internal/agent/...", "internal/lab/..."},
@@ -77,6 +77,7 @@ var confined = map[string][]string{
 	"github.com/google/nftables":       {"internal/nft", "internal/cli/gatewaybench"},              // the bench makes the yardsticks that the filter is held against
 	"github.com/ti-mo/conntrack":       {"internal/nft", "internal/fastpath", "internal/dnsguard"}, // a flow is cached only when connection tracking vouches for it
 	"github.com/cilium/ebpf":           {"internal/fastpath"},
+	"github.com/twmb/franz-go":         {"internal/kafka"},
 	"github.com/miekg/dns":             {"internal/dnsguard", "internal/lab"},
 	"github.com/cedar-policy/cedar-go": {"internal/audit"},
 	"github.com/bluenviron":            {"internal/rtsp", "internal/lab"},
