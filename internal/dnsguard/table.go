@@ -162,8 +162,15 @@ func (t *table) grant(a asker, name string) grant {
 		}
 		if a.mark != 0 {
 			// Everything is open to it now. The entry keeps the name of the address,
-			// for the day when its policy is enforced.
+			// for the day when its policy is enforced. What the policy will allow is
+			// bound beside it: an address that another name shares, which is not
+			// allowed, would lose its entry on that day, and with it the allowed one.
 			g.services = []policy.Service{{Proto: policy.ProtoAny}}
+			for _, s := range res.Allow {
+				if !s.Inspect && s.Proto != policy.ProtoAny {
+					g.services = append(g.services, s)
+				}
+			}
 		}
 		return g
 	}
