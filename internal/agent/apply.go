@@ -73,7 +73,17 @@ func (a *Agent) put(ctx context.Context, plan policy.Plan, d api.Desired) error 
 // then it is acknowledged. One that is refused changes nothing; why is logged
 // and reported.
 func (a *Agent) accept(ctx context.Context, signed api.Signed) error {
-	d, lifted, err := a.take(ctx, signed)
+	v, err := a.keeper.Verify(signed)
+	if err == nil && v.Known() && a.holds() {
+		a.reported = ""
+		a.acknowledge("") // somebody has not heard it
+		return nil
+	}
+	d := v.Desired()
+	var lifted []enforce.Lifted
+	if err == nil {
+		lifted, err = a.take(ctx, v)
+	}
 	if err != nil {
 		a.log.Error("desired state is refused", "err", err)
 		if text := err.Error(); text != a.reported {
@@ -102,15 +112,20 @@ func (a *Agent) acknowledge(refusal string) {
 	}
 }
 
-func (a *Agent) take(ctx context.Context, signed api.Signed) (d api.Desired, lifted []enforce.Lifted, err error) {
-	if d, err = a.keeper.Verify(signed); err != nil {
-		return d, nil, err
-	}
+// holds reports whether the kernel holds what is in force, as far as we know.
+func (a *Agent) holds() bool {
+	a.kernel.Lock()
+	defer a.kernel.Unlock()
+	return a.hash != "" && a.keeper.View().Phase != enforce.RolledBack
+}
+
+func (a *Agent) take(ctx context.Context, verified enforce.Verified) (lifted []enforce.Lifted, err error) {
+	d := verified.Desired()
 	for {
-		then := a.keeper.After(signed, d)
+		then := a.keeper.After(verified)
 		plan, now, err := a.control.compile(then)
 		if err != nil {
-			return d, nil, fmt.Errorf("compiling generation %d: %w", d.Generation, err)
+			return nil, fmt.Errorf("compiling generation %d: %w", d.Generation, err)
 		}
 		a.kernel.Lock()
 		if a.keeper.View().Version != then.Version {
@@ -121,12 +136,12 @@ func (a *Agent) take(ctx context.Context, signed api.Signed) (d api.Desired, lif
 		// The kernel first: what it refuses must not be what the next start finds
 		// on the disk.
 		if err = a.put(ctx, plan, now); err == nil {
-			if lifted, err = a.keeper.Accept(signed); err == nil {
+			if lifted, err = a.keeper.Take(verified); err == nil {
 				a.control.inForce(plan, then)
 			}
 		}
 		a.kernel.Unlock()
-		return d, lifted, err
+		return lifted, err
 	}
 }
 

@@ -96,7 +96,7 @@ func (e *Engine) tell(s statement, extra string, window time.Duration) {
 	// Noted before it is asked whether the rule may speak: what new-peer makes
 	// of it must not hang on which rules are switched on.
 	if s.nature == ringwall.NatureAttack && s.subject.dev >= 0 {
-		e.devices[s.subject.dev].host.attacked = max(s.at, 1)
+		e.devices[s.subject.dev].state().attacked = max(s.at, 1)
 	}
 	if e.off[s.rule] {
 		return

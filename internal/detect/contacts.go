@@ -56,12 +56,19 @@ func (c *contacts) told(now int64) bool { return c.hour != 0 && c.hour == now/in
 
 // settle notes what became of the contact in a place, if it is still there.
 func (c *contacts) settle(slot uint8, key uint32, state uint8) {
-	if slot == 0 || slot > ring || c.keys[slot-1] != key {
+	if c == nil || slot == 0 || slot > ring || c.keys[slot-1] != key {
 		return
 	}
 	if c.state[slot-1] != contactAnswered {
 		c.state[slot-1] = state
 	}
+}
+
+func (c *contacts) count() int {
+	if c == nil {
+		return 0
+	}
+	return int(c.n)
 }
 
 // drop forgets the contact that was made last.

@@ -38,12 +38,15 @@ type known struct {
 	hasMAC bool
 	key    uint64
 
-	addrs map[uint64]struct{} // hashes of direction, address, protocol and port
+	addrs map[uint64]struct{} // hashes of direction, address, protocol and port; nil = none
 	names map[peerName]struct{}
-	allow []api.Term
+	allow bool // one of Terms allows something
 
-	host host
+	host *host // nil until something is to be noted of it
 }
+
+// state returns what is noted of the device.
+func (k *known) state() *host { return made(&k.host) }
 
 // peerAddr hashes a peer that is known by address.
 func (e *Engine) peerAddr(to bool, addr uint64, proto uint8, port uint16) uint64 {
@@ -63,26 +66,29 @@ type peerName struct {
 
 // SetDevices replaces the devices that are known. What was gathered about a
 // device that stays is kept. It may be called from any goroutine and takes
-// effect before the next packet.
+// effect before the next packet. The terms and learned peers stay the caller's,
+// who does not change them.
 func (e *Engine) SetDevices(list []Device) {
 	all := make([]*known, 0, len(list))
 	for _, d := range list {
-		k := &known{Device: d, addrs: map[uint64]struct{}{}, names: map[peerName]struct{}{}}
+		k := &known{Device: d}
 		k.mac, k.hasMAC = packet.ParseMAC(d.MAC)
 		for _, p := range d.Learned {
 			to := p.Direction == api.ToDevice
 			if p.Domain != "" {
+				if k.names == nil {
+					k.names = map[peerName]struct{}{}
+				}
 				k.names[peerName{to, strings.ToLower(strings.TrimSuffix(p.Domain, ".")), protoNumber(p.Proto), p.Port}] = struct{}{}
 			}
 			if p.Addr.IsValid() {
+				if k.addrs == nil {
+					k.addrs = map[uint64]struct{}{}
+				}
 				k.addrs[e.peerAddr(to, e.hash.addr(p.Addr.Unmap()), protoNumber(p.Proto), p.Port)] = struct{}{}
 			}
 		}
-		for _, t := range d.Terms {
-			if t.Action == api.Allow {
-				k.allow = append(k.allow, t)
-			}
-		}
+		k.allow = slices.ContainsFunc(d.Terms, func(t api.Term) bool { return t.Action == api.Allow })
 		all = append(all, k)
 	}
 	e.pending.Store(&all)
@@ -165,7 +171,7 @@ func (e *Engine) deviceKey(id ringwall.DeviceID) uint64 {
 }
 
 // measured reports whether it is known what the device needs.
-func (k *known) measured() bool { return len(k.addrs)+len(k.names)+len(k.allow) > 0 }
+func (k *known) measured() bool { return len(k.addrs)+len(k.names) > 0 || k.allow }
 
 // expects reports whether the device was seen to need this, or is allowed it.
 func (e *Engine) expects(dev int32, to bool, other *party, proto uint8, port uint16) bool {
@@ -183,7 +189,7 @@ func (e *Engine) expects(dev int32, to bool, other *party, proto uint8, port uin
 		}
 	}
 	var names [2]string
-	if len(k.names) > 0 || len(k.allow) > 0 {
+	if len(k.names) > 0 || k.allow {
 		names = e.names.Names(addr, timeOf(e.now))
 		for _, n := range names {
 			if n == "" {
@@ -196,8 +202,11 @@ func (e *Engine) expects(dev int32, to bool, other *party, proto uint8, port uin
 			}
 		}
 	}
-	for i := range k.allow {
-		if e.covers(&k.allow[i], to, other, names, proto, port) {
+	if !k.allow {
+		return false
+	}
+	for i := range k.Terms {
+		if t := &k.Terms[i]; t.Action == api.Allow && e.covers(t, to, other, names, proto, port) {
 			return true
 		}
 	}

@@ -186,8 +186,8 @@ func (e *Engine) clock(t time.Time) int64 {
 
 func (e *Engine) tick(now int64) {
 	for _, d := range e.devices {
-		if d != nil {
-			e.fanoutLate(&d.host, now)
+		if d != nil && d.host != nil {
+			e.fanoutLate(d.host, now)
 		}
 	}
 	for i := range e.hosts.slots {

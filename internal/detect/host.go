@@ -20,12 +20,14 @@ type host struct {
 
 	adminAt int64 // when a fast scan of administration ports was last told of
 
+	// What is made when it is first needed: a device that keeps to its names and
+	// peers has none of it.
+	tcp, udp *contacts
+	daily    *dayset
+	arps     *targets16
+
 	admin targets6
-	daily dayset
-	tcp   contacts
-	udp   contacts
 	pings targets10
-	arps  targets16
 	peers targets5
 }
 
@@ -34,7 +36,7 @@ func (h *host) weight(now int64) int {
 	if !recent(h.last, now, 10*time.Minute) {
 		return 0
 	}
-	return 1 + int(h.admin.n) + int(h.tcp.n) + int(h.udp.n) + int(h.pings.n) + int(h.arps.n)
+	return 1 + int(h.admin.n) + h.tcp.count() + h.udp.count() + int(h.pings.n) + h.arps.count()
 }
 
 // target is one of few distinct targets.
@@ -96,6 +98,13 @@ type (
 		n   uint8
 	}
 )
+
+func (t *targets16) count() int {
+	if t == nil {
+		return 0
+	}
+	return int(t.n)
+}
 
 // evidence lists packets and ports of a set, and when it began.
 func evidence(set []target) (packets []uint64, ports []uint16, first int64) {
@@ -213,18 +222,45 @@ func (t *hosts) get(who *party, now int64) *host {
 	}
 	t.tags[free] = who.key
 	h := &t.slots[free]
-	*h = host{tag: who.key, addr: who.addr, local: who.local, last: now}
+	h.begin(who, now)
 	return h
+}
+
+// begin makes the place of a host that of another, which takes over what was made
+// for it.
+func (h *host) begin(who *party, now int64) {
+	tcp, udp, daily, arps := h.tcp, h.udp, h.daily, h.arps
+	*h = host{tag: who.key, addr: who.addr, local: who.local, last: now, tcp: tcp, udp: udp, daily: daily, arps: arps}
+	if tcp != nil {
+		*tcp = contacts{}
+	}
+	if udp != nil {
+		*udp = contacts{}
+	}
+	if daily != nil {
+		*daily = dayset{}
+	}
+	if arps != nil {
+		*arps = targets16{}
+	}
+}
+
+// made returns what p points to, and makes it if need be.
+func made[T any](p **T) *T {
+	if *p == nil {
+		*p = new(T)
+	}
+	return *p
 }
 
 // age takes away a contact.
 func (h *host) age() {
 	switch {
-	case h.tcp.n > 0:
+	case h.tcp.count() > 0:
 		h.tcp.drop()
-	case h.udp.n > 0:
+	case h.udp.count() > 0:
 		h.udp.drop()
-	case h.arps.n > 0:
+	case h.arps.count() > 0:
 		h.arps.n--
 	case h.pings.n > 0:
 		h.pings.n--
@@ -257,7 +293,7 @@ func (t *hosts) earned(key uint64, now int64) bool {
 func (e *Engine) hostOf(who *party, now int64) *host {
 	switch {
 	case who.dev >= 0:
-		h := &e.devices[who.dev].host
+		h := e.devices[who.dev].state()
 		h.tag, h.addr, h.local, h.last = who.key, who.addr, true, now
 		return h
 	case who.local:
@@ -269,7 +305,7 @@ func (e *Engine) hostOf(who *party, now int64) *host {
 // seen returns the state of a source without making any.
 func (e *Engine) seen(who *party) *host {
 	if who.dev >= 0 {
-		return &e.devices[who.dev].host
+		return e.devices[who.dev].host
 	}
 	t := &e.strangers
 	if who.local {

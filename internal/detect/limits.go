@@ -43,7 +43,7 @@ func (l Limits) orDefault() Limits {
 }
 
 // Bytes returns the most memory that the tables take, with this many known
-// devices. What the devices themselves hold (their learned peers) is the
+// devices that all do what is to be noted; those that do not take a tenth of theirs. What the devices themselves hold (their learned peers) is the
 // caller's and not counted.
 func (l Limits) Bytes(devices int) int {
 	l = l.orDefault()
@@ -51,8 +51,9 @@ func (l Limits) Bytes(devices int) int {
 	n := pow2(l.Conns) * int(tag+unsafe.Sizeof(conn{}))
 	n += (pow2(l.Endpoints) + pow2(l.Endpoints/loginShare)) * int(tag+unsafe.Sizeof(endpoint{}))
 	n += pow2(l.Pairs) * int(tag+unsafe.Sizeof(pair{}))
-	n += (pow2(l.Hosts) + pow2(l.Strangers)) * int(tag+unsafe.Sizeof(host{}))
-	n += min(devices, l.Devices) * int(unsafe.Sizeof(known{}))
+	one := int(unsafe.Sizeof(host{}) + 2*unsafe.Sizeof(contacts{}) + unsafe.Sizeof(dayset{}) + unsafe.Sizeof(targets16{}))
+	n += (pow2(l.Hosts) + pow2(l.Strangers)) * (tag + one)
+	n += min(devices, l.Devices) * (int(unsafe.Sizeof(known{})) + one)
 	n += 2 * pow2(l.Newcomers) * int(unsafe.Sizeof(newcomer{}))
 	n += pow2(l.Names) * (64 + 2*256)
 	n += int(ruleCount) * toldSize * int(unsafe.Sizeof(told{}))

@@ -35,7 +35,7 @@ func (e *Engine) newPeerOf(a *attempt, device, other party, to bool) {
 	// While the device is learned, what it needs is new by nature. What is worth
 	// a word then is contact with a bare address of the Internet (what honest
 	// devices need they call by name), and whatever comes after an attack on it.
-	attacked := k.host.attacked != 0 && recent(k.host.attacked, a.now, day)
+	attacked := k.host != nil && k.host.attacked != 0 && recent(k.host.attacked, a.now, day)
 	if k.Mode == ringwall.Learn && !attacked && (to || !a.bare || !a.outside || len(k.Learned) == 0) {
 		return
 	}
@@ -54,7 +54,7 @@ func (e *Engine) newPeerOf(a *attempt, device, other party, to bool) {
 		}
 		return m
 	}
-	h := &k.host
+	h := k.state()
 	if !to && distinct(h.peers.set[:], &h.peers.n, uint32(other.key), a.dport, a.num, a.now, scanWindow) && e.fresh(rulePeer, &device, 1, hour, a.now) {
 		packets, ports, first := evidence(h.peers.set[:])
 		m := facts()

@@ -67,7 +67,7 @@ func (e *Engine) fanout(a *attempt) {
 	if a.proto == packet.ProtoTCP && admin(a.dport) {
 		e.adminFanout(a, h, key)
 	}
-	c := h.of(a.proto)
+	c := made(h.of(a.proto))
 	if c.told(a.now) {
 		return
 	}
@@ -87,7 +87,7 @@ func (e *Engine) adminFanout(a *attempt, h *host, key uint32) {
 	}
 	// What was told of as fast is not told of again as slow.
 	fast := h.adminAt != 0 && recent(h.adminAt, a.now, hour)
-	if h.daily.add(key, a.num, a.now) && !fast && e.fresh(ruleAdmin, &a.src, 1, day, a.now) {
+	if made(&h.daily).add(key, a.num, a.now) && !fast && e.fresh(ruleAdmin, &a.src, 1, day, a.now) {
 		e.tellScan(ruleAdmin, a.src, a.now, h.daily.from, slowTargets, append([]uint64(nil), h.daily.nums[:maxEvidence]...), nil, "slow", day,
 			"The device tries the administration ports of many hosts, slowly", map[string]string{"window": "24h0m0s"})
 	}
@@ -112,8 +112,8 @@ func (e *Engine) tellScan(rule ruleID, src party, now, first int64, count int, p
 
 // fanoutLate judges contacts whose time to answer has run out.
 func (e *Engine) fanoutLate(h *host, now int64) {
-	for i, c := range [2]*contacts{&h.tcp, &h.udp} {
-		if c.n < failingFast || !c.judge || !recent(h.last, now, 15*time.Second) {
+	for i, c := range [2]*contacts{h.tcp, h.udp} {
+		if c.count() < failingFast || !c.judge || !recent(h.last, now, 15*time.Second) {
 			continue
 		}
 		last := c.at[(c.head+ring-1)%ring]
@@ -131,7 +131,7 @@ func (e *Engine) fanoutLate(h *host, now int64) {
 func (e *Engine) partyOf(h *host) party {
 	who := party{addr: h.addr, key: h.tag, dev: -1, local: h.local}
 	for i, d := range e.devices {
-		if d != nil && &d.host == h {
+		if d != nil && d.host == h {
 			who.dev = int32(i)
 		}
 	}

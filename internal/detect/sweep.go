@@ -77,12 +77,13 @@ func (e *Engine) resolution(p *packet.Packet, sender netip.Addr, mac packet.MAC,
 	if h == nil {
 		return
 	}
-	if !distinct(h.arps.set[:], &h.arps.n, uint32(e.hash.addr(target)), 0, p.Number, now, scanWindow) {
+	arps := made(&h.arps)
+	if !distinct(arps.set[:], &arps.n, uint32(e.hash.addr(target)), 0, p.Number, now, scanWindow) {
 		return
 	}
 	if who.dev < 0 && e.routers.is(mac) {
 		// A gateway gets six times as much: its set must fill anew six times.
-		h.arps.n = 0
+		arps.n = 0
 		h.sweeps++
 		if h.sweeps%6 != 0 {
 			return
@@ -91,8 +92,8 @@ func (e *Engine) resolution(p *packet.Packet, sender netip.Addr, mac packet.MAC,
 	if !e.fresh(ruleARP, &who, 0, hour, now) {
 		return
 	}
-	packets, _, first := evidence(h.arps.set[:])
-	e.tellScan(ruleARP, who, now, first, len(h.arps.set), packets, nil, "", hour, "The device looks for every host of its network",
+	packets, _, first := evidence(arps.set[:])
+	e.tellScan(ruleARP, who, now, first, len(arps.set), packets, nil, "", hour, "The device looks for every host of its network",
 		map[string]string{"window": scanWindow.String(), "by": "address resolution"})
 }
 
@@ -160,7 +161,7 @@ func (e *Engine) unreachable(p *packet.Packet, now int64) {
 	opener := e.partyBack(in.Src, src, c.src)
 	target := e.partyBack(in.Dst, dst, c.dst)
 	if h := e.seen(&opener); h != nil {
-		h.of(c.proto).settle(c.slot, uint32(target.key), contactRefused)
+		(*h.of(c.proto)).settle(c.slot, uint32(target.key), contactRefused)
 		e.fanoutLate(h, now)
 	}
 	portUnreachable := p.Has(packet.ICMP) && p.ICMPCode == 3 || p.Has(packet.ICMPv6) && p.ICMPCode == 4

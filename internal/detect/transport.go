@@ -251,7 +251,7 @@ func (e *Engine) answered(p *packet.Packet, c *conn, now int64, src, dst uint64)
 		}
 	}
 	if h := e.seen(&opener); h != nil {
-		h.of(c.proto).settle(c.slot, uint32(target.key), contactAnswered)
+		(*h.of(c.proto)).settle(c.slot, uint32(target.key), contactAnswered)
 	}
 	if x := e.endpoints.find(c.endpoint); x != nil {
 		x.unanswered, x.syns = 0, 0
@@ -263,7 +263,7 @@ func (e *Engine) answered(p *packet.Packet, c *conn, now int64, src, dst uint64)
 func (e *Engine) refused(p *packet.Packet, c *conn, opener, target uint64) {
 	who := e.partyBack(p.Dst, opener, c.src)
 	if h := e.seen(&who); h != nil {
-		h.of(c.proto).settle(c.slot, uint32(e.partyBack(p.Src, target, c.dst).key), contactRefused)
+		(*h.of(c.proto)).settle(c.slot, uint32(e.partyBack(p.Src, target, c.dst).key), contactRefused)
 		e.fanoutLate(h, e.now)
 	}
 }
@@ -286,7 +286,8 @@ func (e *Engine) partyBack(addr netip.Addr, hash uint64, dev int32) party {
 	return party{addr: addr, key: hash, dev: -1, local: e.isLocal(addr)}
 }
 
-func (h *host) of(proto uint8) *contacts {
+// of returns where the contacts of a host are kept, nil while there are none.
+func (h *host) of(proto uint8) **contacts {
 	if proto == packet.ProtoTCP {
 		return &h.tcp
 	}

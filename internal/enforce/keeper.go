@@ -230,21 +230,48 @@ func (k *Keeper) check(err error) error {
 	return nil
 }
 
+// Verified is a document whose signature and form hold.
+type Verified struct {
+	signed  api.Signed
+	desired api.Desired
+	known   bool
+}
+
+// Desired returns the document. Nobody changes it.
+func (v Verified) Desired() api.Desired { return v.desired }
+
+// Known reports whether it was the newest document already, and nothing of what
+// it says of holds is missing: to take it again changes nothing.
+func (v Verified) Known() bool { return v.known }
+
 // Verify checks a signed desired state against the one in force, see
 // State.Verify.
-func (k *Keeper) Verify(signed api.Signed) (api.Desired, error) {
+func (k *Keeper) Verify(signed api.Signed) (Verified, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.state.Verify(signed, k.cfg.Keys)
+	known := k.state.has(signed)
+	d, err := k.state.Verify(signed, k.cfg.Keys)
+	if err != nil {
+		return Verified{}, err
+	}
+	if known {
+		signed = k.state.Signed // one copy is enough
+	}
+	return Verified{signed: signed, desired: d, known: known && !k.state.Unsure && k.failed == nil}, nil
 }
 
 // After returns what would be in force if a verified document were accepted. Its
 // Version is that of the holds that this stands on.
-func (k *Keeper) After(signed api.Signed, d api.Desired) View {
+func (k *Keeper) After(v Verified) View {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	then := k.state.clone()
-	then.Accept(signed, d, k.clock())
+	then.Accept(v.signed, v.desired, k.clock())
+	return k.viewAfter(then)
+}
+
+// viewAfter returns the view of what may become of the state. The caller holds mu.
+func (k *Keeper) viewAfter(then *State) View {
 	v := k.view(then)
 	v.Version = k.state.version
 	return v
@@ -253,10 +280,19 @@ func (k *Keeper) After(signed api.Signed, d api.Desired) View {
 // Accept verifies a signed desired state and makes it durable, then takes it.
 // It returns the holds that it lifted.
 func (k *Keeper) Accept(signed api.Signed) ([]Lifted, error) {
+	v, err := k.Verify(signed)
+	if err != nil {
+		return nil, err
+	}
+	return k.Take(v)
+}
+
+// Take makes a verified document durable, then takes it, unless a newer one came
+// since it was verified. It returns the holds that it lifted.
+func (k *Keeper) Take(v Verified) ([]Lifted, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	d, err := k.state.Verify(signed, k.cfg.Keys)
-	if err != nil {
+	if err := k.state.follows(v.signed, v.desired); err != nil {
 		return nil, err
 	}
 	if k.failed != nil {
@@ -266,7 +302,7 @@ func (k *Keeper) Accept(signed api.Signed) ([]Lifted, error) {
 	// read, so a cut between the two files loses nothing. Writing the holds also
 	// makes the new name of the document durable.
 	then := k.state.clone()
-	lifted := then.Accept(signed, d, k.clock())
+	lifted := then.Accept(v.signed, v.desired, k.clock())
 	b, err := json.Marshal(then.onDisk())
 	if err != nil {
 		return nil, err

@@ -216,11 +216,11 @@ func TestKeeper_After_tellsWithoutDoing(t *testing.T) {
 	mustAccept(t, k, desired(1))
 	h, _, _, _ := k.React(alert("dev_0", 1))
 	next := sign(t, desired(2, func(d *api.Desired) { d.Releases = []api.Release{{Hold: h.ID}} }))
-	d, err := k.Verify(next)
+	v, err := k.Verify(next)
 	if err != nil {
 		t.Fatal(err)
 	}
-	then := k.After(next, d)
+	then := k.After(v)
 	holds, version := then.Holds, then.Version
 	if len(holds) != 0 || len(k.InForce()) != 1 || k.View().Version != version || k.Have() != 1 {
 		t.Errorf("After = %v, version %d; in force %v", holds, version, k.InForce())

@@ -64,24 +64,42 @@ func New(org ringwall.OrgID, gw ringwall.GatewayID) *State {
 // another gateway, Conflict for one that is older, or has the generation of
 // the one in force and another content.
 func (s *State) Verify(signed api.Signed, keys map[string]ed25519.PublicKey) (api.Desired, error) {
+	if s.has(signed) {
+		return s.newest, nil
+	}
 	d, err := signed.Open(keys)
 	if err != nil {
 		return api.Desired{}, err
 	}
-	switch {
-	case d.Org != s.Org || d.Gateway != s.Gateway:
-		return api.Desired{}, ringwall.Errorf(ringwall.Forbidden, "desired state is for gateway %.60q of %.60q, this is %q of %q", d.Gateway, d.Org, s.Gateway, s.Org)
-	case d.Generation == 0:
-		return api.Desired{}, ringwall.Errorf(ringwall.Invalid, "desired state has no generation")
-	case d.Generation < s.newest.Generation:
-		return api.Desired{}, ringwall.Errorf(ringwall.Conflict, "desired state has generation %d, and %d is in force", d.Generation, s.newest.Generation)
-	case d.Generation == s.newest.Generation && !bytes.Equal(signed.Payload, s.Signed.Payload):
-		return api.Desired{}, ringwall.Errorf(ringwall.Conflict, "generation %d of the desired state was signed twice with different contents", d.Generation)
+	if err := s.follows(signed, d); err != nil {
+		return api.Desired{}, err
 	}
 	if err := Check(d); err != nil {
 		return api.Desired{}, err
 	}
+	compact(&d)
 	return d, nil
+}
+
+// has reports whether signed is, to the last byte, the newest document, which was
+// verified when it came.
+func (s *State) has(signed api.Signed) bool {
+	return s.newest.Generation > 0 && signed.KeyID == s.Signed.KeyID && bytes.Equal(signed.Sig, s.Signed.Sig) && bytes.Equal(signed.Payload, s.Signed.Payload)
+}
+
+// follows reports why d, of signed, may not follow the newest document.
+func (s *State) follows(signed api.Signed, d api.Desired) error {
+	switch {
+	case d.Org != s.Org || d.Gateway != s.Gateway:
+		return ringwall.Errorf(ringwall.Forbidden, "desired state is for gateway %.60q of %.60q, this is %q of %q", d.Gateway, d.Org, s.Gateway, s.Org)
+	case d.Generation == 0:
+		return ringwall.Errorf(ringwall.Invalid, "desired state has no generation")
+	case d.Generation < s.newest.Generation:
+		return ringwall.Errorf(ringwall.Conflict, "desired state has generation %d, and %d is in force", d.Generation, s.newest.Generation)
+	case d.Generation == s.newest.Generation && !bytes.Equal(signed.Payload, s.Signed.Payload):
+		return ringwall.Errorf(ringwall.Conflict, "generation %d of the desired state was signed twice with different contents", d.Generation)
+	}
+	return nil
 }
 
 // Lifted tells of a hold that is no longer in force.

@@ -134,9 +134,7 @@ func (k *Keeper) Fallback() (v View, ok bool) {
 	if !then.Rollback() {
 		return View{}, false
 	}
-	v = k.view(then)
-	v.Version = k.state.version
-	return v, true
+	return k.viewAfter(then), true
 }
 
 // Rollback takes what Fallback returned, in memory whatever the disk does: the
