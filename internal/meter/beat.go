@@ -1,7 +1,7 @@
 package meter
 
 import (
-	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ringwall/ringwall/api"
@@ -9,7 +9,8 @@ import (
 
 // beat is the rhythm in which a device comes back to one other end.
 type beat struct {
-	last time.Time
+	to   uint64        // hash of its address
+	last int64         // of the packets' clock
 	gap  time.Duration // between the last two flows
 	even int           // how many gaps in a row were alike
 }
@@ -24,24 +25,26 @@ const (
 	evenGaps = 3
 )
 
-// beat notes that a flow to a begins.
-func (d *device) beat(a netip.Addr, at time.Time) {
-	b := d.beats[a]
-	if b == nil {
-		if len(d.beats) >= maxBeats {
-			var oldest netip.Addr
-			var when time.Time
-			for o, x := range d.beats {
-				if when.IsZero() || x.last.Before(when) {
-					oldest, when = o, x.last
-				}
-			}
-			delete(d.beats, oldest)
+// beat notes that a flow begins to the address that hashes to this.
+func (d *device) beat(to uint64, at time.Time) {
+	now := at.UnixNano()
+	i := slices.IndexFunc(d.beats, func(b beat) bool { return b.to == to })
+	if i < 0 {
+		if len(d.beats) < maxBeats {
+			d.beats = append(slices.Grow(d.beats, 1), beat{to: to, last: now})
+			return
 		}
-		d.beats[a] = &beat{last: at}
+		oldest := 0
+		for j := range d.beats {
+			if d.beats[j].last < d.beats[oldest].last {
+				oldest = j
+			}
+		}
+		d.beats[oldest] = beat{to: to, last: now}
 		return
 	}
-	gap := at.Sub(b.last)
+	b := &d.beats[i]
+	gap := time.Duration(now - b.last)
 	if gap < leastGap {
 		return
 	}
@@ -50,15 +53,16 @@ func (d *device) beat(a netip.Addr, at time.Time) {
 	} else {
 		b.even = 0
 	}
-	b.last, b.gap = at, gap
+	b.last, b.gap = now, gap
 }
 
 // regular puts into the minute that closes what has a rhythm still.
 func (d *device) regular() {
-	end := d.min.From.Add(time.Minute)
+	end := d.min.From.Add(time.Minute).UnixNano()
 	d.min.Regular, d.min.Interval = 0, 0
-	for _, b := range d.beats {
-		if b.even < evenGaps || end.Sub(b.last) > 2*b.gap+time.Minute {
+	for i := range d.beats {
+		b := &d.beats[i]
+		if b.even < evenGaps || time.Duration(end-b.last) > 2*b.gap+time.Minute {
 			continue
 		}
 		d.min.Regular++

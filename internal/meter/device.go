@@ -44,17 +44,14 @@ type device struct {
 	since   time.Time // of the alert that ended learning; zero = it goes on
 
 	min        api.Features
-	dests      map[netip.Addr]struct{}
-	ports      map[uint16]struct{}
-	beats      map[netip.Addr]*beat
-	known      map[netip.Addr]struct{}
+	ends       ends
+	ports      []uint16 // of this minute, sorted
+	beats      []beat
 	foldMinute int64
 	single     int // reports in this minute
 }
 
-func newDevice(d Device) *device {
-	return &device{Device: d, peers: map[peerKey]*api.Peer{}, tainted: map[peerKey]struct{}{}, dests: map[netip.Addr]struct{}{}, ports: map[uint16]struct{}{}, beats: map[netip.Addr]*beat{}, known: map[netip.Addr]struct{}{}}
-}
+func newDevice(d Device) *device { return &device{Device: d} }
 
 // reported counts one more report in this minute.
 func (d *device) reported(now time.Time) int {
@@ -112,12 +109,13 @@ func (m *Meter) note(d *device, dir api.Direction, addr netip.Addr, name, proto 
 	}
 	if !d.since.IsZero() {
 		// First seen after an alert: never a need of the device.
-		if len(d.tainted) < maxTainted {
-			d.tainted[k] = struct{}{}
-		}
+		d.taint(k)
 		return
 	}
 	if len(d.peers) < maxPeers {
+		if d.peers == nil {
+			d.peers = map[peerKey]*api.Peer{}
+		}
 		d.peers[k] = &api.Peer{Direction: dir, Addr: k.addr, Domain: k.domain, Proto: proto, Port: port, First: at, Count: 1}
 	}
 }
@@ -159,11 +157,20 @@ func (m *Meter) Taint(id ringwall.DeviceID, at time.Time) {
 	for k, p := range d.peers {
 		if p.First.After(at.Add(-m.c.Probation)) {
 			delete(d.peers, k)
-			if len(d.tainted) < maxTainted {
-				d.tainted[k] = struct{}{}
-			}
+			d.taint(k)
 		}
 	}
+}
+
+// taint notes a peer that is never to be learned.
+func (d *device) taint(k peerKey) {
+	if len(d.tainted) >= maxTainted {
+		return
+	}
+	if d.tainted == nil {
+		d.tainted = map[peerKey]struct{}{}
+	}
+	d.tainted[k] = struct{}{}
 }
 
 // Tainted reports whether learning has ended for a device.
@@ -186,44 +193,52 @@ func (m *Meter) minute(d *device, t time.Time) *device {
 	if !d.min.From.Equal(from) && from.After(d.min.From) {
 		m.closeMinuteOf(d)
 		d.min = api.Features{Device: d.ID, From: from}
-		clear(d.dests)
-		clear(d.ports)
+		d.anew()
 	}
 	return d
 }
 
-// begun counts a flow that begins.
-func (d *device) begun(e *entry) {
+// begun counts a flow that begins; to is the hash of the address of its other end.
+func (d *device) begun(e *entry, to uint64) {
 	d.min.Flows++
 	if e.rec.Direction != flow.FromDevice {
 		return
 	}
-	a := e.rec.Remote.Addr()
-	d.beat(a, e.rec.Start)
-	if p := e.rec.Remote.Port(); len(d.ports) < maxDests {
-		d.ports[p] = struct{}{}
+	d.beat(to, e.rec.Start)
+	p := e.rec.Remote.Port()
+	if i, there := slices.BinarySearch(d.ports, p); !there && len(d.ports) < maxDests {
+		d.ports = slices.Insert(d.ports, i, p)
 		d.min.Ports = uint64(len(d.ports))
 	}
-	if _, ok := d.dests[a]; ok || len(d.dests) >= maxDests {
+	if d.min.Dests >= maxDests {
 		return
 	}
-	d.dests[a] = struct{}{}
-	d.min.Dests++
-	if _, ok := d.known[a]; !ok {
-		d.min.NewDests++
-		if len(d.known) < maxKnown {
-			d.known[a] = struct{}{}
+	if again, known := d.ends.begun(to); !again {
+		d.min.Dests++
+		if !known {
+			d.min.NewDests++
 		}
 	}
 }
+
+// anew begins another minute.
+func (d *device) anew() {
+	d.ends.anew()
+	d.ports = d.ports[:0]
+	if cap(d.ports) > fewPorts {
+		d.ports = nil // a scan is over
+	}
+}
+
+// fewPorts is how many ports are kept room for from one minute to the next.
+const fewPorts = 64
 
 // closeMinute closes the minute of a device if it has passed.
 func (m *Meter) closeMinute(d *device, force bool) {
 	if !d.min.From.IsZero() && (force || m.now.Sub(d.min.From) >= time.Minute) {
 		m.closeMinuteOf(d)
 		d.min = api.Features{}
-		clear(d.dests)
-		clear(d.ports)
+		d.anew()
 	}
 }
 

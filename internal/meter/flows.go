@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"time"
 
@@ -58,6 +59,7 @@ type entry struct {
 	done       bool // its end was seen; the last packets of either side may follow
 	prev, next *entry
 	in         *list
+	chain      *entry // the next in its place of the table
 }
 
 // list is a ring of entries, the one longest idle first.
@@ -88,7 +90,7 @@ func (e *entry) unlink() {
 // begin opens a flow for the packet that is its first.
 func (m *Meter) begin(p *packet.Packet, t tuple, fromA bool) *entry {
 	m.stats.Flows++
-	if len(m.flows) >= m.c.Max {
+	if m.flows.n >= m.c.Max {
 		victim := m.fresh.oldest()
 		if victim == nil {
 			victim = m.steady.oldest()
@@ -141,8 +143,8 @@ func (m *Meter) begin(p *packet.Packet, t tuple, fromA bool) *entry {
 	e.rec.Device = e.dev.ID
 	e.rec.Name = m.names.Names(e.rec.Remote.Addr(), p.Time)[0]
 	m.decide(e)
-	m.minute(e.dev, p.Time).begun(e)
-	m.flows[t] = e
+	m.minute(e.dev, p.Time).begun(e, maphash.Comparable(m.seed, e.rec.Remote.Addr()))
+	m.flows.put(e)
 	m.fresh.push(e)
 	return e
 }
@@ -218,7 +220,7 @@ func (m *Meter) count(p *packet.Packet, t tuple, e *entry, fromA bool) {
 
 // close reports a flow and forgets it.
 func (m *Meter) close(e *entry) {
-	delete(m.flows, e.key)
+	m.flows.drop(e)
 	e.unlink()
 	if !e.answered && e.up && e.rec.Proto == packet.ProtoTCP && e.dev != m.nobody {
 		m.minute(e.dev, m.now).min.Unanswered++

@@ -24,6 +24,7 @@
 package meter
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"time"
 
@@ -99,7 +100,8 @@ type Meter struct {
 	byIP    map[netip.Addr]*device
 	nobody  *device // what is of no known device
 
-	flows  map[tuple]*entry
+	seed   maphash.Seed
+	flows  table
 	free   *entry
 	fresh  list // not answered yet, longest idle first
 	steady list // answered
@@ -137,8 +139,9 @@ func New(c Config) *Meter {
 	m := &Meter{
 		c: c, nets: c.Local, names: passivedns.NewTable(c.Names, 24*time.Hour, 0),
 		devices: map[ringwall.DeviceID]*device{}, byMAC: map[packet.MAC]*device{}, byIP: map[netip.Addr]*device{},
-		nobody: newDevice(Device{}), flows: map[tuple]*entry{}, folds: map[foldKey]*flow.Record{}, sights: map[sightKey]*sight{},
+		nobody: newDevice(Device{}), seed: maphash.MakeSeed(), folds: map[foldKey]*flow.Record{}, sights: map[sightKey]*sight{},
 	}
+	m.flows.init(m.seed, c.Max)
 	m.fresh.init()
 	m.steady.init()
 	if len(m.nets) == 0 {
@@ -194,7 +197,7 @@ func (m *Meter) Packet(p *packet.Packet) {
 		m.stats.Unlinked++
 		return
 	}
-	e := m.flows[t]
+	e := m.flows.find(&t)
 	if e != nil && (p.Time.Sub(e.rec.End) > m.c.Idle || e.done && p.Flags&(packet.SYN|packet.ACK) == packet.SYN) {
 		m.close(e)
 		e = nil
