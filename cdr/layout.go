@@ -18,7 +18,7 @@ const (
 )
 
 // Columns, in the order in which a Writer writes them.
-var columns = [...]string{"id", "time", "imsi", "imei", "service", "direction", "peer", "apn", "up", "down", "area", "cell", "duration"}
+var columns = [...]string{"id", "time", "imsi", "imei", "service", "direction", "peer", "apn", "up", "down", "area", "cell", "duration", "plmn", "flags"}
 
 const (
 	colID = iota
@@ -34,6 +34,8 @@ const (
 	colArea
 	colCell
 	colDuration
+	colPLMN
+	colFlags
 )
 
 // Columns returns the names of all columns.
@@ -202,9 +204,36 @@ func (l *Layout) set(c int, f string, r *Record) (err error) {
 		r.Cell = f
 	case colDuration:
 		r.Duration, err = l.duration(f)
+	case colPLMN:
+		if ParsePLMN(f) == 0 {
+			return ringwall.Errorf(ringwall.Invalid, "%s %q is not 5 or 6 digits", l.name(c), short(f))
+		}
+		r.PLMN = f
+	case colFlags:
+		err = l.flags(f, r)
 	}
 	return err
 }
+
+// flags reads words with blanks between them.
+func (l *Layout) flags(f string, r *Record) error {
+	for w := range strings.FieldsSeq(f) {
+		switch w {
+		case flagEstimated:
+			r.Estimated = true
+		case flagPartial:
+			r.Partial = true
+		default:
+			return ringwall.Errorf(ringwall.Invalid, "%s %q is neither %q nor %q", l.name(colFlags), short(w), flagEstimated, flagPartial)
+		}
+	}
+	return nil
+}
+
+const (
+	flagEstimated = "estimated"
+	flagPartial   = "partial"
+)
 
 func digits(f string, least, most int) bool {
 	if len(f) < least || len(f) > most {

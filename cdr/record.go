@@ -67,6 +67,9 @@ type Record struct {
 	Area      string // location or tracking area
 	Cell      string
 	Duration  time.Duration
+	PLMN      string // network that served: mobile country code and network code, such as "46000"
+	Estimated bool   // the time is the receiver's: the record names none
+	Partial   bool   // one of several records of a session that lasts
 	Line      uint64 // number of the line in its input, from 1; not written
 }
 

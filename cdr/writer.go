@@ -46,7 +46,7 @@ func (w *Writer) Flush() error { return w.w.Flush() }
 // AppendLine appends the line of one record, with its line break, to b. It
 // reveals the IMSI and IMEI: a usage record is nothing without them.
 func AppendLine(b []byte, r *Record) ([]byte, error) {
-	text := []string{r.ID, r.IMSI.Reveal(), r.IMEI.Reveal(), r.Peer, r.APN, r.Area, r.Cell}
+	text := []string{r.ID, r.IMSI.Reveal(), r.IMEI.Reveal(), r.Peer, r.APN, r.Area, r.Cell, r.PLMN}
 	for _, s := range text {
 		if len(s) > maxField || strings.ContainsAny(s, "\r\n") {
 			return b, ringwall.Errorf(ringwall.Invalid, "cdr: field %q has a line break or more than %d bytes", short(s), maxField)
@@ -77,6 +77,18 @@ func AppendLine(b []byte, r *Record) ([]byte, error) {
 	b = quote(b, r.Cell)
 	b = append(b, ',')
 	b = strconv.AppendFloat(b, r.Duration.Seconds(), 'f', -1, 64)
+	b = append(b, ',')
+	b = append(b, r.PLMN...)
+	b = append(b, ',')
+	if r.Estimated {
+		b = append(b, flagEstimated...)
+	}
+	if r.Partial {
+		if r.Estimated {
+			b = append(b, ' ')
+		}
+		b = append(b, flagPartial...)
+	}
 	return append(b, '\n'), nil
 }
 
