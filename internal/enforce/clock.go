@@ -26,6 +26,7 @@ type Timepiece struct {
 	vouched bool
 	last    Clock // the last reading
 	begun   bool
+	doubted bool // the last reading was not sure
 }
 
 // Raise says that it is at least t. What a vouched time says counts more.
@@ -42,8 +43,8 @@ func (p *Timepiece) Vouch(t time.Time, c Clock) {
 }
 
 // Now returns the time and whether it is sure; jumped says that the wall clock
-// has leapt since the last reading, so that all that depends on time is to be
-// looked at again.
+// has leapt since the last reading, or that the time has become sure, so that all
+// that depends on time is to be looked at again.
 func (p *Timepiece) Now(c Clock) (now time.Time, sure, jumped bool) {
 	if p.begun {
 		off := c.Wall.Sub(p.last.Wall) - (c.Mono - p.last.Mono)
@@ -51,6 +52,7 @@ func (p *Timepiece) Now(c Clock) (now time.Time, sure, jumped bool) {
 	}
 	p.last = c
 	if p.vouched {
+		jumped, p.doubted = jumped || p.doubted, false
 		return p.base.Add(c.Mono - p.mono), true, jumped
 	}
 	now = c.Wall
@@ -65,5 +67,7 @@ func (p *Timepiece) Now(c Clock) (now time.Time, sure, jumped bool) {
 	} else {
 		p.base, p.mono, p.begun = now, c.Mono, true
 	}
+	jumped = jumped || sure && p.doubted
+	p.doubted = !sure
 	return now, sure, jumped
 }

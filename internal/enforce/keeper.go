@@ -100,7 +100,7 @@ func read(dir string, cfg Config) (k *Keeper, faults []error) {
 	// it: what it says of holds and releases is taken again.
 	if k.state.newest.Generation > 0 {
 		unsure := k.state.Unsure
-		k.state.Accept(k.state.Signed, k.state.newest, k.clock())
+		k.state.accept(k.state.signed, k.state.newest, k.clock())
 		k.state.Unsure = unsure
 	}
 	return k, faults
@@ -142,7 +142,11 @@ func (k *Keeper) readDesired() error {
 		d, err := st.Verify(f.Signed, k.cfg.Keys)
 		switch {
 		case err == nil:
-			st.newest, st.Desired, st.Signed, st.phase = d, d, f.Signed, Confirmed
+			p, err := pack(f.Signed)
+			if err != nil {
+				return fmt.Errorf("reading the last desired state: %w", err)
+			}
+			st.newest, st.Desired, st.signed, st.phase = d, d, p, Confirmed
 		case f.Candidate == nil:
 			return fmt.Errorf("reading the last desired state: %w", err)
 		default:
@@ -158,7 +162,11 @@ func (k *Keeper) readDesired() error {
 		*st = *New(st.Org, st.Gateway)
 		return errors.Join(fault, fmt.Errorf("reading the last desired state: %w", err))
 	}
-	st.adopt(*f.Candidate, d)
+	p, err := pack(*f.Candidate)
+	if err != nil {
+		return errors.Join(fault, fmt.Errorf("reading the last desired state: %w", err))
+	}
+	st.adopt(p, d)
 	if f.Phase == RolledBack {
 		st.Rollback()
 	}
@@ -254,9 +262,6 @@ func (k *Keeper) Verify(signed api.Signed) (Verified, error) {
 	if err != nil {
 		return Verified{}, err
 	}
-	if known {
-		signed = k.state.Signed // one copy is enough
-	}
 	return Verified{signed: signed, desired: d, known: known && !k.state.Unsure && k.failed == nil}, nil
 }
 
@@ -266,7 +271,7 @@ func (k *Keeper) After(v Verified) View {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	then := k.state.clone()
-	then.Accept(v.signed, v.desired, k.clock())
+	then.accept(packed{}, v.desired, k.clock())
 	return k.viewAfter(then)
 }
 
@@ -302,8 +307,11 @@ func (k *Keeper) Take(v Verified) ([]Lifted, error) {
 	// read, so a cut between the two files loses nothing. Writing the holds also
 	// makes the new name of the document durable.
 	then := k.state.clone()
-	lifted := then.Accept(v.signed, v.desired, k.clock())
-	b, err := json.Marshal(then.onDisk())
+	lifted, err := then.Accept(v.signed, v.desired, k.clock())
+	if err != nil {
+		return nil, err
+	}
+	b, err := then.onDisk()
 	if err != nil {
 		return nil, err
 	}
@@ -320,7 +328,7 @@ func (k *Keeper) writeDesired() error {
 	if k.failed != nil {
 		return k.failed
 	}
-	b, err := json.Marshal(k.state.onDisk())
+	b, err := k.state.onDisk()
 	if err != nil {
 		return err
 	}

@@ -30,8 +30,6 @@ type State struct {
 	// Desired is the document in force: the newest one, or what is left when that
 	// was rolled back. Generation 0 means none.
 	Desired api.Desired
-	// Signed is the newest document in the form in which it came.
-	Signed api.Signed
 	// Unsure is set while it is not known which holds are in force.
 	Unsure bool
 
@@ -41,10 +39,11 @@ type State struct {
 
 	phase  Phase
 	newest api.Desired
+	signed packed // newest in the form in which it came
 	// confirmed is the document that was confirmed before the newest; none once the
 	// newest is confirmed, too.
 	confirmed       api.Desired
-	confirmedSigned api.Signed
+	confirmedSigned packed
 }
 
 // maxReleased bounds the memory of releases; maxHolds that of holds.
@@ -84,7 +83,7 @@ func (s *State) Verify(signed api.Signed, keys map[string]ed25519.PublicKey) (ap
 // has reports whether signed is, to the last byte, the newest document, which was
 // verified when it came.
 func (s *State) has(signed api.Signed) bool {
-	return s.newest.Generation > 0 && signed.KeyID == s.Signed.KeyID && bytes.Equal(signed.Sig, s.Signed.Sig) && bytes.Equal(signed.Payload, s.Signed.Payload)
+	return s.newest.Generation > 0 && s.signed.is(signed)
 }
 
 // follows reports why d, of signed, may not follow the newest document.
@@ -96,7 +95,7 @@ func (s *State) follows(signed api.Signed, d api.Desired) error {
 		return ringwall.Errorf(ringwall.Invalid, "desired state has no generation")
 	case d.Generation < s.newest.Generation:
 		return ringwall.Errorf(ringwall.Conflict, "desired state has generation %d, and %d is in force", d.Generation, s.newest.Generation)
-	case d.Generation == s.newest.Generation && !bytes.Equal(signed.Payload, s.Signed.Payload):
+	case d.Generation == s.newest.Generation && !s.signed.says(signed.Payload):
 		return ringwall.Errorf(ringwall.Conflict, "generation %d of the desired state was signed twice with different contents", d.Generation)
 	}
 	return nil
@@ -110,7 +109,15 @@ type Lifted struct {
 
 // Accept takes a document that Verify has returned for signed, with the holds
 // and releases in it.
-func (s *State) Accept(signed api.Signed, d api.Desired, now Clock) []Lifted {
+func (s *State) Accept(signed api.Signed, d api.Desired, now Clock) ([]Lifted, error) {
+	p, err := pack(signed)
+	if err != nil {
+		return nil, err
+	}
+	return s.accept(p, d, now), nil
+}
+
+func (s *State) accept(signed packed, d api.Desired, now Clock) []Lifted {
 	s.Unsure = false
 	s.adopt(signed, d)
 	for _, h := range d.Holds {

@@ -63,7 +63,11 @@ func accept(t testing.TB, s *enforce.State, d api.Desired, now enforce.Clock) []
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.Accept(signed, got, now)
+	lifted, err := s.Accept(signed, got, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lifted
 }
 
 func at(d time.Duration) enforce.Clock { return enforce.Clock{Wall: start.Add(d), Mono: time.Hour + d} }
@@ -292,7 +296,9 @@ func FuzzState_Verify(f *testing.F) {
 		if d.Gateway != gw || d.Org != org || d.Generation == 0 {
 			t.Fatalf("accepted %+v", d)
 		}
-		s.Accept(signed, d, at(0))
+		if _, err := s.Accept(signed, d, at(0)); err != nil {
+			t.Fatal(err)
+		}
 		s.InForce(at(0))
 		s.React(alert("dev_0", 1), at(0))
 	})

@@ -1,6 +1,7 @@
 package enforce
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -45,14 +46,14 @@ func (s *State) Newest() api.Desired { return s.newest }
 
 // adopt makes d the newest document. One that is new is on trial; the one that
 // was confirmed last stays at hand. The same again changes nothing.
-func (s *State) adopt(signed api.Signed, d api.Desired) {
+func (s *State) adopt(signed packed, d api.Desired) {
 	if s.newest.Generation == d.Generation && s.newest.Generation > 0 {
 		return
 	}
 	if s.phase == Confirmed {
-		s.confirmed, s.confirmedSigned = s.newest, s.Signed
+		s.confirmed, s.confirmedSigned = s.newest, s.signed
 	}
-	s.newest, s.Signed, s.Desired, s.phase = d, signed, d, Trial
+	s.newest, s.signed, s.Desired, s.phase = d, signed, d, Trial
 }
 
 // Confirm ends the trial of the newest document if it has this generation, and
@@ -61,7 +62,7 @@ func (s *State) Confirm(generation uint64) bool {
 	if s.phase != Trial || s.newest.Generation != generation {
 		return false
 	}
-	s.phase, s.confirmed, s.confirmedSigned = Confirmed, api.Desired{}, api.Signed{}
+	s.phase, s.confirmed, s.confirmedSigned = Confirmed, api.Desired{}, packed{}
 	s.version++
 	return true
 }
@@ -105,11 +106,19 @@ type stateOnDisk struct {
 	Phase     Phase       `json:"phase,omitempty"` // of the candidate
 }
 
-func (s *State) onDisk() stateOnDisk {
-	if s.phase == Confirmed {
-		return stateOnDisk{Signed: s.Signed}
+func (s *State) onDisk() ([]byte, error) {
+	newest, err := s.signed.unpack()
+	if err != nil {
+		return nil, err
 	}
-	return stateOnDisk{Signed: s.confirmedSigned, Candidate: &s.Signed, Phase: s.phase}
+	if s.phase == Confirmed {
+		return json.Marshal(stateOnDisk{Signed: newest})
+	}
+	confirmed, err := s.confirmedSigned.unpack()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(stateOnDisk{Signed: confirmed, Candidate: &newest, Phase: s.phase})
 }
 
 // Confirm makes it durable that the platform was heard while the newest
