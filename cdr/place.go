@@ -41,13 +41,17 @@ func (k *Keys) AreaNumber(v uint32) uint32 {
 // its area. The cell is 0 when there is none.
 func (k *Keys) PlaceKey(plmn uint32, area, cell []byte) (uint32, uint64) {
 	a := k.AreaKey(area)
+	return a, k.cellKey(plmn, a, cell)
+}
+
+func (k *Keys) cellKey(plmn, area uint32, cell []byte) uint64 {
 	if len(cell) == 0 {
-		return a, 0
+		return 0
 	}
 	if v, ok := plain(cell, 11); ok && v < 1<<36 {
-		return a, k.CellNumber(plmn, a, v)
+		return k.CellNumber(plmn, area, v)
 	}
-	return a, k.hashCell(plmn, a, cell)
+	return k.hashCell(plmn, area, cell)
 }
 
 // CellNumber is the key of a cell of a number in a place whose area has the key

@@ -1,0 +1,323 @@
+package cdr
+
+// Decoder makes events of lines, as Layout.Decode and Keys.Event do together but
+// without making records: it gives the same events and refuses the same lines
+// with the same errors. Most lines are read in one pass, eight bytes at a time;
+// a line with anything out of the ordinary (quotes, other writings of numbers,
+// letters beyond ASCII, mistakes) is handed to Layout.Decode. It belongs to one
+// goroutine.
+type Decoder struct {
+	layout *Layout
+	keys   *Keys
+	fields []int8
+	fast   bool
+	comma  byte
+	commas uint64 // eight of it
+	clock  clock
+	words  [2][]word // of services and directions
+	rec    Record
+	room   []byte
+}
+
+// word is a text of at most eight bytes and what it means.
+type word struct {
+	text  uint64
+	n     int
+	means uint8
+}
+
+// NewDecoder makes a decoder of lines of a layout.
+func NewDecoder(l *Layout, k *Keys) *Decoder {
+	d := &Decoder{layout: l, keys: k, fields: l.field, comma: l.comma, commas: uint64(l.comma) * ones, clock: newClock(l)}
+	// A separator that could stand inside a number or a quoted field is left to
+	// Layout.Decode.
+	d.fast = l.comma == ',' || l.comma == ';' || l.comma == '|' || l.comma == '\t'
+	names := []string{"data", "sms", "voice", "DATA", "SMS", "VOICE", "Data", "Sms", "Voice"}
+	for w := range l.m.Services {
+		names = append(names, w)
+	}
+	for _, w := range names {
+		if s, err := l.service(w); err == nil && len(w) <= 8 {
+			d.words[0] = append(d.words[0], word{packWord(w), len(w), uint8(s)})
+		}
+	}
+	names = []string{"mo", "mt", "MO", "MT"}
+	for w := range l.m.Directions {
+		names = append(names, w)
+	}
+	for _, w := range names {
+		if s, err := l.direction(w); err == nil && len(w) <= 8 && w != "" {
+			d.words[1] = append(d.words[1], word{packWord(w), len(w), uint8(s)})
+		}
+	}
+	return d
+}
+
+func packWord(s string) (w uint64) {
+	for i := range len(s) {
+		w |= uint64(s[i]) << (8 * i)
+	}
+	return w
+}
+
+// Event reads one line, with or without its line break, into e. The error has
+// code Invalid.
+func (d *Decoder) Event(line []byte, e *Event) error {
+	d.room = append(append(d.room[:0], line...), "\n................................"[:1+pad]...)
+	if d.fast {
+		// The line had its own line break, or has the one that was added.
+		if n := d.quick(d.room, 0, e); n >= 0 && n >= len(line) {
+			return nil
+		}
+	}
+	return d.slow(line, e)
+}
+
+func (d *Decoder) slow(line []byte, e *Event) error {
+	if err := d.layout.Decode(line, &d.rec); err != nil {
+		return err
+	}
+	var err error
+	*e, err = d.keys.Event(&d.rec)
+	return err
+}
+
+// end returns where a text ends that begins at i: at a separator, a line break,
+// a quote or a byte that is not ASCII.
+func (d *Decoder) end(b []byte, i int) int {
+	for {
+		w := load(b, i)
+		if m := has(w, d.commas) | has(w, '"'*ones) | has(w, '\n'*ones) | w&highs; m != 0 {
+			return i + first(m)
+		}
+		i += 8
+	}
+}
+
+// skip returns where a field ends that is not read.
+func (d *Decoder) skip(b []byte, i int) int {
+	for {
+		w := load(b, i)
+		if m := has(w, d.commas) | has(w, '"'*ones) | has(w, '\n'*ones); m != 0 {
+			return i + first(m)
+		}
+		i += 8
+	}
+}
+
+// quick reads the line that begins at i, which ends in a line break that pad
+// bytes follow, into e. It returns where the next one begins, or -1: the line is
+// not for it, and e is not to be used.
+func (d *Decoder) quick(b []byte, i int, e *Event) int {
+	var (
+		sec                  int64
+		card, imei, peer     uint64
+		up, down, long       uint64
+		plmn, area, apn      uint32
+		service, direction   uint8
+		flags                uint32
+		id0, id1, cell0      int // where the texts stand
+		cell1                int
+		cell                 uint64
+		hasCell, cellNumeric bool
+	)
+	for f, c := range d.fields {
+		switch c {
+		case colTime:
+			var n int
+			if sec, n = d.clock.read(b, i); n < 0 {
+				return -1
+			}
+			i += n
+		case colIMSI:
+			v, n := number(b, i)
+			if n < 6 || n > 15 {
+				return -1
+			}
+			card = tens[n] + v
+			i += n
+		case colIMEI:
+			hi, n := lead(load(b, i))
+			if n == 0 {
+				break
+			}
+			w := load(b, i+8)
+			m := digitsAt(w)
+			if n != 8 || m < 6 {
+				return -1
+			}
+			imei = hi*1e6 + value((w ^ 0x30*ones) << 16) + 1
+			i += 8 + m
+		case colUp, colDown:
+			v, n := number(b, i)
+			if n > 15 {
+				return -1
+			}
+			if c == colUp {
+				up = v
+			} else {
+				down = v
+			}
+			i += n
+		case colDuration:
+			v, n := lead(load(b, i))
+			if v > maxSeconds || n == 8 {
+				return -1
+			}
+			long = v
+			i += n
+			if n > 0 && b[i] == '.' {
+				_, m := lead(load(b, i+1))
+				if m == 0 || m > 6 || v == maxSeconds {
+					return -1
+				}
+				i += 1 + m
+			}
+		case colService, colDirection:
+			j := d.end(b, i)
+			n := j - i
+			if n > 8 {
+				return -1
+			}
+			if b[j] == '\n' && n > 0 && b[j-1] == '\r' {
+				n--
+			}
+			if n == 0 {
+				break
+			}
+			w := load(b, i) & (^uint64(0) >> uint(64-8*n))
+			means := uint8(0)
+			for _, k := range d.words[c-colService] {
+				if k.text == w && k.n == n {
+					means = k.means
+					break
+				}
+			}
+			if means == 0 {
+				return -1
+			}
+			if c == colService {
+				service = means
+			} else {
+				direction = means
+			}
+			i += n
+		case colPeer:
+			if v, n := address(b, i); n > 0 && (b[i+n] == d.comma || b[i+n] == '\n') {
+				peer = AddressPeer(v)
+				i += n
+				break
+			}
+			j := d.text(b, i)
+			if j-i > maxField {
+				return -1
+			}
+			peer = d.keys.PeerKey(b[i:j])
+			i = j
+		case colAPN:
+			j := d.text(b, i)
+			if j-i > maxField {
+				return -1
+			}
+			apn = d.keys.APNKey(b[i:j])
+			i = j
+		case colID:
+			id0, id1 = i, d.text(b, i)
+			if id1-id0 > maxField {
+				return -1
+			}
+			i = id1
+		case colArea:
+			if v, n := lead(load(b, i)); n > 0 && n < 8 && v > 0 && v < 1<<24 && b[i] != '0' && (b[i+n] == d.comma || b[i+n] == '\n') {
+				area = uint32(v)
+				i += n
+				break
+			}
+			j := d.text(b, i)
+			if j-i > maxField {
+				return -1
+			}
+			area = d.keys.AreaKey(b[i:j])
+			i = j
+		case colCell:
+			v, n := number(b, i)
+			if hasCell = n > 0; n > 0 && n <= 11 && (b[i] != '0' || n == 1) && v < 1<<36 && (b[i+n] == d.comma || b[i+n] == '\n') {
+				cell, cellNumeric = v, true
+				i += n
+				break
+			}
+			cell0, cell1 = i, d.text(b, i)
+			if hasCell = cell1 > cell0; cell1-cell0 > maxField {
+				return -1
+			}
+			i = cell1
+		case colPLMN:
+			v, n := lead(load(b, i))
+			switch n {
+			case 0:
+			case 5:
+				plmn = PLMN(uint32(v/100), uint32(v%100), 2)
+			case 6:
+				plmn = PLMN(uint32(v/1000), uint32(v%1000), 3)
+			default:
+				return -1
+			}
+			i += n
+		case colFlags:
+			j := d.text(b, i)
+			switch string(b[i:j]) {
+			case "":
+			case flagPartial:
+				flags = Partial
+			case flagEstimated:
+				flags = Estimated
+			default:
+				return -1
+			}
+			i = j
+		default:
+			j := d.skip(b, i)
+			if b[j] == '\n' && j > i && b[j-1] == '\r' {
+				j--
+			}
+			i = j
+		}
+		if f < len(d.fields)-1 {
+			if b[i] != d.comma {
+				return -1
+			}
+			i++
+		}
+	}
+	if b[i] == '\r' {
+		i++
+	}
+	if b[i] != '\n' || card == 0 || service == 0 || sec == 0 {
+		return -1
+	}
+	*e = Event{
+		Card: card, IMEI: imei, Peer: peer, Sec: uint32(sec), Area: area, PLMN: plmn, APN: apn,
+		Volume: float32(int64(up + down)), Use: NewUse(Service(service), Direction(direction), long, flags),
+	}
+	switch {
+	case cellNumeric:
+		e.Cell = d.keys.CellNumber(plmn, area, cell)
+	case hasCell:
+		e.Cell = d.keys.cellKey(plmn, area, b[cell0:cell1])
+	}
+	if id1 > id0 {
+		e.ID = d.keys.IDKey(card, b[id0:id1])
+	}
+	return i + 1
+}
+
+// text returns where a text ends, without carriage returns before a line break.
+func (d *Decoder) text(b []byte, i int) int {
+	j := d.end(b, i)
+	if b[j] == '\n' {
+		for j > i && b[j-1] == '\r' {
+			j--
+		}
+	}
+	return j
+}
