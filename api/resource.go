@@ -104,14 +104,16 @@ type DevicePatch struct {
 	// Agent says which enrolled agent runs on the device; "" is none.
 	Agent *ringwall.GatewayID `json:"agent,omitempty"`
 
-	Tags    *[]string     `json:"tags,omitempty"`
-	BySIM   *bool         `json:"bySim,omitempty"`
-	Maker   *string       `json:"maker,omitempty"`
-	IP6     *[]netip.Addr `json:"ip6,omitempty"`
-	Limit   *Limit        `json:"limit,omitempty"` // one with no field set takes it away
-	Fail    *string       `json:"fail,omitempty"`
-	Lookups *int          `json:"lookups,omitempty"`
-	Leaves  *[]Leaf       `json:"leaves,omitempty"`
+	Tags  *[]string `json:"tags,omitempty"`
+	BySIM *bool     `json:"bySim,omitempty"`
+	// Gateway moves a device that is known by its SIM to another gateway.
+	Gateway *ringwall.GatewayID `json:"gateway,omitempty"`
+	Maker   *string             `json:"maker,omitempty"`
+	IP6     *[]netip.Addr       `json:"ip6,omitempty"`
+	Limit   *Limit              `json:"limit,omitempty"` // one with no field set takes it away
+	Fail    *string             `json:"fail,omitempty"`
+	Lookups *int                `json:"lookups,omitempty"`
+	Leaves  *[]Leaf             `json:"leaves,omitempty"`
 }
 
 // Gateway is a gateway as the API shows it.
@@ -218,6 +220,19 @@ type SIM struct {
 	// Separated is since when the card is seen in other equipment than the one
 	// it is bound to; zero when it is not.
 	Separated time.Time `json:"separated,omitzero"`
+
+	Customer string `json:"customer,omitempty"` // whose card it is, as the organisation calls it
+	Tariff   string `json:"tariff,omitempty"`
+	Seller   string `json:"seller,omitempty"` // the intermediary that passed it on
+	Area     string `json:"area,omitempty"`   // of its last use that named one
+	// Restriction is what it is reduced to at its operator, as far as that is known.
+	Restriction *SIMRestriction `json:"restriction,omitempty"`
+	// Asked is what its operator was asked for and has not answered: "suspend",
+	// "restore", "restrict", "release". State is "unknown" meanwhile.
+	Asked string `json:"asked,omitempty"`
+	// Registered is when the platform came to know it; zero for cards older than that
+	// was noted.
+	Registered time.Time `json:"registered,omitzero"`
 }
 
 // SIMCreate registers a card. The numbers are given in full, stored sealed and
@@ -229,6 +244,10 @@ type SIMCreate struct {
 	Device   ringwall.DeviceID `json:"device,omitempty"`
 	Services []string          `json:"services"`        // "data", "sms", "voice"
 	Peers    []string          `json:"peers,omitempty"` // addresses or APNs it may reach; empty = any
+
+	Customer string `json:"customer,omitempty"`
+	Tariff   string `json:"tariff,omitempty"`
+	Seller   string `json:"seller,omitempty"`
 }
 
 // Assessment is one graded assessment of a device.
@@ -338,7 +357,7 @@ type Response struct {
 	ID       ringwall.ResponseID `json:"id"`
 	Org      ringwall.OrgID      `json:"org"`
 	Incident ringwall.IncidentID `json:"incident,omitempty"`
-	Kind     string              `json:"kind"` // "quarantine", "cutoff", "sim-suspend"
+	Kind     string              `json:"kind"` // "quarantine", "cutoff", "sim-suspend", "sim-restrict"
 	Target   ringwall.Subject    `json:"target"`
 	Do       string              `json:"do"`                // "observe", "ask", "act": what the rule said
 	Status   string              `json:"status"`            // "proposed", "approved", "declined", "doing", "done", "failed", "undoing", "undone", "expired"
@@ -351,6 +370,11 @@ type Response struct {
 	Expires  time.Time           `json:"expires,omitzero"`
 	Hold     ringwall.HoldID     `json:"hold,omitempty"`
 	Error    string              `json:"error,omitempty"`
+	// Restrict is what a "sim-restrict" reduces the card to.
+	Restrict *SIMRestriction `json:"restrict,omitempty"`
+	// Trial says that nothing was done: Effect tells what would be.
+	Trial  bool  `json:"trial,omitempty"`
+	Effect *Said `json:"effect,omitempty"`
 }
 
 // ResponseCreate asks for a response; it is recorded, then done.
@@ -360,6 +384,9 @@ type ResponseCreate struct {
 	Incident ringwall.IncidentID `json:"incident,omitempty"`
 	Reason   string              `json:"reason"`
 	Expiry   Duration            `json:"expiry,omitempty"`
+	Restrict *SIMRestriction     `json:"restrict,omitempty"` // of a "sim-restrict"
+	// Trial asks what would be done, and does nothing.
+	Trial bool `json:"trial,omitempty"`
 }
 
 // ResponseDecision is "approve", "decline" or "undo".

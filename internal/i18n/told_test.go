@@ -3,6 +3,7 @@ package i18n_test
 import (
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/ringwall/ringwall/internal/incident"
 	"github.com/ringwall/ringwall/internal/lab"
 	"github.com/ringwall/ringwall/internal/platform"
+	"github.com/ringwall/ringwall/internal/policy/mudpolicy"
 	"github.com/ringwall/ringwall/internal/trust"
 )
 
@@ -30,6 +32,7 @@ func TestTold_every_key_has_Chinese(t *testing.T) {
 	maps.Copy(told, incident.Messages())
 	maps.Copy(told, trust.Messages())
 	maps.Copy(told, platform.Messages())
+	maps.Copy(told, platform.RolloutReasons())
 	if len(told) < 100 {
 		t.Fatalf("only %d keys are told", len(told))
 	}
@@ -60,10 +63,31 @@ func TestTold_every_key_has_Chinese(t *testing.T) {
 		}
 	}
 	for _, key := range zh.Keys() {
-		if strings.HasPrefix(key, "story.") || regexp.MustCompile(`^(timeline\.[a-z]+\.[a-z]|trust\.[a-z]+\.)`).MatchString(key) {
+		if strings.HasPrefix(key, "story.") || regexp.MustCompile(`^(timeline\.[a-z]+\.[a-z]|trust\.[a-z]+\.|rolloutwhy\.)`).MatchString(key) {
 			if _, ok := told[key]; !ok {
 				t.Errorf("%q has Chinese, and nobody tells it", key)
 			}
+		}
+	}
+}
+
+// TestTold_notes: what is noted of usage descriptions is told in Chinese, under
+// every key and no other.
+func TestTold_notes(t *testing.T) {
+	c, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	zh, keys := c.Match("zh-CN"), mudpolicy.NoteKeys()
+	for _, k := range keys {
+		got := zh.Tell(k, "", map[string]string{"list": "‹list›", "entry": "‹entry›", "protocol": "47", "reason": "‹why›"})
+		if got == "" || strings.ContainsAny(got, "?{}[]") || k != "mudnote.unsupported" && (!strings.Contains(got, "‹list›") || !strings.Contains(got, "‹entry›")) {
+			t.Errorf("%q tells %q", k, got)
+		}
+	}
+	for _, k := range zh.Keys() {
+		if strings.HasPrefix(k, "mudnote.") && !slices.Contains(keys, k) {
+			t.Errorf("%q has Chinese, and nobody tells it", k)
 		}
 	}
 }
@@ -98,7 +122,7 @@ func TestTold_words(t *testing.T) {
 	for _, r := range incident.DefaultRules() {
 		keys = append(keys, "policyrule."+r.Name)
 	}
-	for _, k := range []string{incident.Quarantine, incident.Cutoff, incident.SIMSuspend} {
+	for _, k := range []string{incident.Quarantine, incident.Cutoff, incident.SIMSuspend, incident.SIMRestrict} {
 		keys = append(keys, "response."+k)
 	}
 	for _, s := range []string{incident.New, incident.Triaged, incident.Contained, incident.Resolved, incident.Closed} {

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 
@@ -213,7 +214,7 @@ func (in *Incident) respond(r api.Response, now time.Time) {
 				in.Responses = slices.Delete(in.Responses, j, j+1)
 			}
 		}
-	case in.Responses[i] == r:
+	case reflect.DeepEqual(in.Responses[i], r):
 		return
 	default:
 		in.Responses[i] = r

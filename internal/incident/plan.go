@@ -80,7 +80,7 @@ func (in Incident) plan(r Rule, target ringwall.Subject, all []api.Response, now
 	res := api.Response{
 		ID:  ringwall.ResponseID(ringwall.DeriveID(ringwall.PrefixResponse, string(in.ID), r.Kind, target.ID, strconv.Itoa(n))),
 		Org: in.Org, Incident: in.ID, Kind: r.Kind, Target: target, Do: string(do), Status: Proposed,
-		By: "rule:" + r.Name, Reason: in.reason(r) + why, Made: now,
+		By: "rule:" + r.Name, Reason: in.reason(r) + why, Made: now, Restrict: r.Restrict,
 	}
 	if do == Act {
 		res.Status, res.Decided = Approved, res.By
@@ -116,7 +116,9 @@ func touched(r Rule, target ringwall.Subject, all []api.Response, now time.Time,
 
 // covers reports whether a response of kind have does what one of kind want
 // would do.
-func covers(have, want string) bool { return have == want || have == Cutoff && want == Quarantine }
+func covers(have, want string) bool {
+	return have == want || have == Cutoff && want == Quarantine || have == SIMSuspend && want == SIMRestrict
+}
 
 // newsSince reports whether something was said after t: anything when repeats
 // count, else something new.
@@ -153,8 +155,10 @@ func (r Rule) Validate() error {
 		return ringwall.Errorf(ringwall.Invalid, "response rule has a name of %d bytes, want 1 to 64", len(r.Name))
 	case r.Do != Observe && r.Do != Ask && r.Do != Act:
 		return ringwall.Errorf(ringwall.Invalid, "response rule %q does %q, want %q, %q or %q", r.Name, r.Do, Observe, Ask, Act)
-	case r.Do != Observe && r.Kind != Quarantine && r.Kind != Cutoff && r.Kind != SIMSuspend:
-		return ringwall.Errorf(ringwall.Invalid, "response rule %q has kind %q, want %q, %q or %q", r.Name, r.Kind, Quarantine, Cutoff, SIMSuspend)
+	case r.Do != Observe && r.Kind != Quarantine && r.Kind != Cutoff && r.Kind != SIMSuspend && r.Kind != SIMRestrict:
+		return ringwall.Errorf(ringwall.Invalid, "response rule %q has kind %q, want %q, %q, %q or %q", r.Name, r.Kind, Quarantine, Cutoff, SIMSuspend, SIMRestrict)
+	case (r.Kind == SIMRestrict) != (r.Restrict != nil):
+		return ringwall.Errorf(ringwall.Invalid, "response rule %q: what a card is reduced to goes with %q, and with nothing else", r.Name, SIMRestrict)
 	case r.Expiry < 0 || r.Window < 0 || r.Limit < 0:
 		return ringwall.Errorf(ringwall.Invalid, "response rule %q has a negative expiry, window or limit", r.Name)
 	case r.Do == Act && !r.Attack:

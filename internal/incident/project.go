@@ -24,7 +24,7 @@ type view struct {
 // views lists what each part sees; a part that is not in it sees nothing. An
 // organisation that plays several parts sees what each is shown, one by one.
 func viewOf(part ringwall.Part) (view, bool) {
-	all := []string{Quarantine, Cutoff, SIMSuspend}
+	all := []string{Quarantine, Cutoff, SIMSuspend, SIMRestrict}
 	switch part {
 	case ringwall.PartOwner, ringwall.PartEnterprise, ringwall.PartAuditor, ringwall.PartPlatform:
 		return view{network: true, addresses: true, sim: true, owner: true, model: true, responses: all, notes: true}, true
@@ -36,7 +36,7 @@ func viewOf(part ringwall.Part) (view, bool) {
 		return view{network: true, owner: true, model: true, responses: all}, true
 	case ringwall.PartOperator:
 		// the card is theirs; that its device attacked, and how, is why they are asked to act
-		return view{network: true, sim: true, responses: []string{SIMSuspend}}, true
+		return view{network: true, sim: true, responses: []string{SIMSuspend, SIMRestrict}}, true
 	case ringwall.PartManufacturer:
 		return view{network: true, model: true}, true
 	}

@@ -42,19 +42,21 @@ func ended(status string) bool {
 // Request returns the response that a person asks for outright: approved by the
 // asking. An expiry of 0 means until undone.
 func Request(id ringwall.ResponseID, org ringwall.OrgID, c api.ResponseCreate, by string, now time.Time) (api.Response, error) {
-	kinds := map[string]ringwall.SubjectKind{Quarantine: ringwall.SubjectDevice, Cutoff: ringwall.SubjectDevice, SIMSuspend: ringwall.SubjectSIM}
+	kinds := map[string]ringwall.SubjectKind{Quarantine: ringwall.SubjectDevice, Cutoff: ringwall.SubjectDevice, SIMSuspend: ringwall.SubjectSIM, SIMRestrict: ringwall.SubjectSIM}
 	want, ok := kinds[c.Kind]
 	switch {
 	case !ok:
-		return api.Response{}, ringwall.Errorf(ringwall.Invalid, "response kind %q is none of %q, %q, %q", c.Kind, Quarantine, Cutoff, SIMSuspend)
+		return api.Response{}, ringwall.Errorf(ringwall.Invalid, "response kind %q is none of %q, %q, %q, %q", c.Kind, Quarantine, Cutoff, SIMSuspend, SIMRestrict)
 	case c.Target.Kind != want || c.Target.ID == "":
 		return api.Response{}, ringwall.Errorf(ringwall.Invalid, "response %q works on a %s, not on a %q", c.Kind, want, c.Target.Kind)
+	case (c.Kind == SIMRestrict) != (c.Restrict != nil):
+		return api.Response{}, ringwall.Errorf(ringwall.Invalid, "what a card is reduced to (restrict) goes with %q, and with nothing else", SIMRestrict)
 	case c.Expiry < 0:
 		return api.Response{}, ringwall.Errorf(ringwall.Invalid, "expiry %v lies in the past", time.Duration(c.Expiry))
 	}
 	r := api.Response{
 		ID: id, Org: org, Incident: c.Incident, Kind: c.Kind, Target: c.Target, Do: string(Act), Status: Approved,
-		By: by, Decided: by, Reason: c.Reason, Made: now,
+		By: by, Decided: by, Reason: c.Reason, Made: now, Restrict: c.Restrict,
 	}
 	if c.Expiry > 0 {
 		r.Expires = now.Add(time.Duration(c.Expiry))

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
 )
 
 // Do is what a rule demands.
@@ -20,6 +21,8 @@ const (
 	Quarantine = "quarantine"
 	Cutoff     = "cutoff"
 	SIMSuspend = "sim-suspend"
+	// SIMRestrict reduces a card: a rate, services off, some access points alone.
+	SIMRestrict = "sim-restrict"
 )
 
 // Rule says which response an incident calls for. All conditions that are set
@@ -38,8 +41,10 @@ type Rule struct {
 	Expiry time.Duration `json:"expiry,omitempty"` // how long it stays in force; 0 = until undone
 	// Limit is the most subjects that the rule may act on within Window; past it
 	// the rule asks. 0 = no limit, which only an Observe or Ask rule should have.
-	Limit  int           `json:"limit,omitempty"`
-	Window time.Duration `json:"window,omitempty"`
+	Limit int `json:"limit,omitempty"`
+	// Restrict is what a card is reduced to by a rule of kind SIMRestrict.
+	Restrict *api.SIMRestriction `json:"restrict,omitempty"`
+	Window   time.Duration       `json:"window,omitempty"`
 }
 
 // Config says how alerts become incidents. The zero value is good.
@@ -89,6 +94,11 @@ func DefaultRules() []Rule {
 		{Name: "sim-separated", Alert: "separation", Severity: ringwall.High, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: 7 * day},
 		{Name: "sim-misused", Alert: "sim-service", Severity: ringwall.High, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: 7 * day},
 		{Name: "sim-of-compromised", Stage: ringwall.Action, Severity: ringwall.Critical, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: day},
+		{Name: "sim-box", Alert: "sim-box", Severity: ringwall.High, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: 7 * day},
+		{Name: "sim-out-of-life", Alert: "sim-lifecycle", Severity: ringwall.High, Attack: true, Do: Ask, Kind: SIMSuspend, Expiry: 7 * day},
+		{Name: "sim-calling", Alert: "sim-burst", Severity: ringwall.Medium, Do: Ask, Kind: SIMRestrict, Restrict: &api.SIMRestriction{Services: []string{"voice", "sms"}}, Expiry: day},
+		{Name: "sim-accounts", Alert: "sim-verification", Severity: ringwall.Medium, Do: Ask, Kind: SIMRestrict, Restrict: &api.SIMRestriction{Services: []string{"sms"}}, Expiry: day},
+		{Name: "sim-flooding", Alert: "sim-volume", Severity: ringwall.Medium, Do: Ask, Kind: SIMRestrict, Restrict: &api.SIMRestriction{Rate: 64_000}, Expiry: day},
 		{Name: "deviations", Do: Observe},
 	}
 }

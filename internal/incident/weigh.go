@@ -213,7 +213,7 @@ func (r Rule) matches(in Incident) bool {
 // target is what the rule's response works on; without an id when the incident
 // has no such thing.
 func (r Rule) target(in Incident) ringwall.Subject {
-	if r.Kind == SIMSuspend {
+	if r.Kind == SIMSuspend || r.Kind == SIMRestrict {
 		return ringwall.Subject{Kind: ringwall.SubjectSIM, ID: string(in.SIM)}
 	}
 	return ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(in.Device())}

@@ -103,11 +103,17 @@ func (c *Client) change(ctx context.Context, path string, card Card, reason stri
 	if idem == "" || len(idem) > maxKey/2 {
 		return Status{}, ringwall.Errorf(ringwall.Invalid, "idempotency key has %d bytes, want 1 to %d", len(idem), maxKey/2)
 	}
-	if len(reason) > maxReason {
-		reason = strings.ToValidUTF8(reason[:maxReason], "")
-	}
+	reason = cut(reason)
 	// Lifting a response is another request than doing it, and has its own key.
 	return c.call(ctx, path, card, reason, string(want)+":"+string(idem), want)
+}
+
+// cut shortens a reason to what an operator takes.
+func cut(reason string) string {
+	if len(reason) > maxReason {
+		return strings.ToValidUTF8(reason[:maxReason], "")
+	}
+	return reason
 }
 
 // call tries until the operator has decided, tries run out or ctx ends.

@@ -36,7 +36,8 @@
 // 9457 describes them. A key used again for something else is a 409 (draft
 // draft-ietf-httpapi-idempotency-key-header section 2.7 asks for a 4xx).
 //
-// What a card may be used for at all goes the same way: see Client.Configure.
+// What a card may be used for at all goes the same way: see Client.Configure; to
+// reduce a card without suspending it, see Client.Restrict.
 //
 // A Client and a Handler may be used by several goroutines. Neither starts any.
 package operatorport

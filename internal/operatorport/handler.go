@@ -49,6 +49,9 @@ func NewHandler(c HandlerConfig) http.Handler {
 		}
 		return h.c.Store.State(r.Context(), card)
 	}))
+	if store, ok := c.Store.(RestrictStore); ok {
+		mux.HandleFunc("POST "+pathRestrict, h.restrict(store))
+	}
 	if store, ok := c.Store.(ProfileStore); ok {
 		mux.HandleFunc("POST "+pathProfile, h.profile(store))
 	}

@@ -27,6 +27,7 @@ type MemStore struct {
 
 	settings   map[ringwall.ICCID]api.OperatorSettings
 	configured map[string]string // what each key was used for
+	reduced    map[ringwall.ICCID]reduced
 }
 
 type done struct {
@@ -40,7 +41,7 @@ type done struct {
 func NewMemStore(now func() time.Time, changed func(Status), cards ...Card) (*MemStore, error) {
 	s := &MemStore{
 		now: now, changed: changed, cards: map[ringwall.ICCID]*Status{}, imsis: map[ringwall.IMSI]ringwall.ICCID{}, done: map[string]done{},
-		settings: map[ringwall.ICCID]api.OperatorSettings{}, configured: map[string]string{},
+		settings: map[ringwall.ICCID]api.OperatorSettings{}, configured: map[string]string{}, reduced: map[ringwall.ICCID]reduced{},
 	}
 	for _, c := range cards {
 		if err := s.Add(c); err != nil {
