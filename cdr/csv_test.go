@@ -101,6 +101,8 @@ var mappings = []Mapping{
 	{Time: "2006-01-02T15:04:05"},
 	{Time: "02.01.2006 15:04", Comma: '.'},
 	{Comma: '5'},
+	{Unit: 1 << 20, Comma: '\t'},
+	{Unit: 1 << 63},
 }
 
 func berlin() *time.Location {

@@ -13,8 +13,10 @@ type Decoder struct {
 	fast   bool
 	comma  byte
 	commas uint64 // eight of it
+	unit   uint64
+	most   int // digits of a volume that is read quickly
 	clock  clock
-	words  [2][]word // of services and directions
+	words  [2]words // of services and directions
 	rec    Record
 	room   []byte
 }
@@ -29,6 +31,11 @@ type word struct {
 // NewDecoder makes a decoder of lines of a layout.
 func NewDecoder(l *Layout, k *Keys) *Decoder {
 	d := &Decoder{layout: l, keys: k, fields: l.field, comma: l.comma, commas: uint64(l.comma) * ones, clock: newClock(l)}
+	// So that neither the product nor the sum of two of them passes 63 bits.
+	d.unit, d.most = max(1, l.m.Unit), 15
+	for d.most > 0 && d.unit > (1<<62)/tens[d.most] {
+		d.most--
+	}
 	// A separator that could stand inside a number or a quoted field is left to
 	// Layout.Decode.
 	d.fast = l.comma == ',' || l.comma == ';' || l.comma == '|' || l.comma == '\t'
@@ -38,7 +45,7 @@ func NewDecoder(l *Layout, k *Keys) *Decoder {
 	}
 	for _, w := range names {
 		if s, err := l.service(w); err == nil && len(w) <= 8 {
-			d.words[0] = append(d.words[0], word{packWord(w), len(w), uint8(s)})
+			d.words[0].list = append(d.words[0].list, word{packWord(w), len(w), uint8(s)})
 		}
 	}
 	names = []string{"mo", "mt", "MO", "MT"}
@@ -47,10 +54,46 @@ func NewDecoder(l *Layout, k *Keys) *Decoder {
 	}
 	for _, w := range names {
 		if s, err := l.direction(w); err == nil && len(w) <= 8 && w != "" {
-			d.words[1] = append(d.words[1], word{packWord(w), len(w), uint8(s)})
+			d.words[1].list = append(d.words[1].list, word{packWord(w), len(w), uint8(s)})
 		}
 	}
+	d.words[0].arrange()
+	d.words[1].arrange()
 	return d
+}
+
+// words finds a word without asking one after the other, which a processor
+// would guess wrong for each second line: each has a slot of its own, found by
+// one multiplication.
+type words struct {
+	list []word
+	by   uint64
+	slot [64]word
+}
+
+// arrange looks for a multiplier that keeps all words apart. Words that have no
+// slot, because there are too many, are read in the slow way.
+func (w *words) arrange() {
+	for try := uint64(1); try < 1000; try++ {
+		w.by, w.slot = (try*0x9e3779b97f4a7c15)|1, [64]word{}
+		apart := true
+		for _, k := range w.list {
+			s := &w.slot[k.text*w.by>>58]
+			apart = apart && (s.n == 0 || *s == k)
+			*s = k
+		}
+		if apart {
+			return
+		}
+	}
+}
+
+// find is what a text of n bytes means; 0 = nothing that is known here.
+func (w *words) find(text uint64, n int) uint8 {
+	if s := &w.slot[text*w.by>>58]; s.text == text && s.n == n {
+		return s.means
+	}
+	return 0
 }
 
 func packWord(s string) (w uint64) {
@@ -146,13 +189,14 @@ func (d *Decoder) quick(b []byte, i int, e *Event) int {
 			if n != 8 || m < 6 {
 				return -1
 			}
-			imei = hi*1e6 + value((w ^ 0x30*ones) << 16) + 1
+			imei = hi*1e6 + value((w^0x30*ones)<<16) + 1
 			i += 8 + m
 		case colUp, colDown:
 			v, n := number(b, i)
-			if n > 15 {
+			if n > d.most {
 				return -1
 			}
+			v *= d.unit
 			if c == colUp {
 				up = v
 			} else {
@@ -186,13 +230,7 @@ func (d *Decoder) quick(b []byte, i int, e *Event) int {
 				break
 			}
 			w := load(b, i) & (^uint64(0) >> uint(64-8*n))
-			means := uint8(0)
-			for _, k := range d.words[c-colService] {
-				if k.text == w && k.n == n {
-					means = k.means
-					break
-				}
-			}
+			means := d.words[c-colService].find(w, n)
 			if means == 0 {
 				return -1
 			}

@@ -66,13 +66,13 @@ func (k *mixer) sum(with uint64, b []byte) uint64 {
 		seed = fold(binary.LittleEndian.Uint64(b)^k.k1, binary.LittleEndian.Uint64(b[8:])^seed)
 		b = b[16:]
 	}
-	lo, hi := words(b)
+	lo, hi := pair(b)
 	return fold(fold(lo^k.k1, hi^seed)^k.k2, seed^k.k0)
 }
 
-// words gives up to 16 bytes as two words; different ones of one length are
+// pair gives up to 16 bytes as two words; different ones of one length are
 // different.
-func words(b []byte) (lo, hi uint64) {
+func pair(b []byte) (lo, hi uint64) {
 	switch n := len(b); {
 	case n >= 8:
 		return binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[n-8:])
@@ -104,6 +104,6 @@ func (k *mixer) sumLower(with uint64, b []byte) uint64 {
 		seed = fold(lower(binary.LittleEndian.Uint64(b))^k.k1, lower(binary.LittleEndian.Uint64(b[8:]))^seed)
 		b = b[16:]
 	}
-	lo, hi := words(b)
+	lo, hi := pair(b)
 	return fold(fold(lower(lo)^k.k1, lower(hi)^seed)^k.k2, seed^k.k0)
 }

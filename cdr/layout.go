@@ -2,6 +2,7 @@ package cdr
 
 import (
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -54,6 +55,8 @@ type Mapping struct {
 	Zone *time.Location
 	// Comma separates fields; 0 = ','.
 	Comma byte
+	// Unit is how many bytes one of up and down is; 0 = 1.
+	Unit uint64
 	// Services and Directions give the meaning of other words, such as
 	// "GPRS": "data" or "1": "mo".
 	Services   map[string]string
@@ -251,6 +254,13 @@ func (l *Layout) number(c int, f string) (uint64, error) {
 	v, err := strconv.ParseUint(f, 10, 64)
 	if err != nil {
 		return 0, ringwall.Errorf(ringwall.Invalid, "%s %q is not a whole number", l.name(c), short(f))
+	}
+	if l.m.Unit > 1 {
+		hi, lo := bits.Mul64(v, l.m.Unit)
+		if hi != 0 {
+			return 0, ringwall.Errorf(ringwall.Invalid, "%s %q is more than can be counted", l.name(c), short(f))
+		}
+		v = lo
 	}
 	return v, nil
 }
