@@ -83,6 +83,10 @@ type PolicyChange struct {
 	// Allows and Refuses tell in words what would newly pass, and newly not.
 	Allows  []string `json:"allows"`
 	Refuses []string `json:"refuses"`
+	// Lines are the same, for programs that have words of their own; More is how many
+	// there are beyond them.
+	Lines []ChangeLine `json:"lines,omitempty"`
+	More  int          `json:"more,omitempty"`
 	// Flows are some that passed since From and would be refused, one an end, the
 	// newest first.
 	Flows []FlowRow `json:"flows"`
@@ -91,6 +95,32 @@ type PolicyChange struct {
 	// more than are looked at.
 	Looked int  `json:"looked"`
 	All    bool `json:"all"`
+}
+
+// ChangeLine is one block of flows that newly passes, or newly does not.
+type ChangeLine struct {
+	Allows    bool      `json:"allows"`
+	Direction Direction `json:"direction"`
+	// Kind of the other end: "address" (Value is one, or a range), "name", "device",
+	// "local", "samemaker", "controller" (Value is the role), "gateway".
+	Kind  string      `json:"kind"`
+	Value string      `json:"value,omitempty"`
+	Over  string      `json:"over,omitempty"` // "IPv4" or "IPv6" when it is about one alone
+	Proto string      `json:"proto"`          // "tcp", "udp", "icmp", "any", "other"
+	Ports []PortRange `json:"ports,omitempty"`
+	// When is the condition, as of a term; nil = always.
+	When *Condition `json:"when,omitempty"`
+	// Deny says that it is about a deny alone: what some other term allows of it.
+	Deny bool `json:"deny,omitempty"`
+}
+
+// Condition is what a term holds under beside its end and ports.
+type Condition struct {
+	Inside  *Inside `json:"inside,omitempty"`
+	Window  *Window `json:"window,omitempty"`
+	Who     *Who    `json:"who,omitempty"`
+	Limit   *Limit  `json:"limit,omitempty"`
+	Private bool    `json:"private,omitempty"`
 }
 
 // Rollout puts a change of policy in force by stages and watches what breaks.
@@ -118,6 +148,7 @@ type Rollout struct {
 	Cut    uint64         `json:"cut"`
 	Broken []RolloutBreak `json:"broken"` // what was refused and had been allowed; at most MaxBroken
 	Why    string         `json:"why,omitempty"`
+	Reason *Said          `json:"reason,omitempty"` // Why, for other languages
 	Log    []RolloutStep  `json:"log"`
 	By     string         `json:"by"`
 	Made   time.Time      `json:"made"`
@@ -181,6 +212,8 @@ type RolloutStep struct {
 	Stage int       `json:"stage"`
 	By    string    `json:"by,omitempty"`
 	Why   string    `json:"why,omitempty"`
+	// Reason is Why, for other languages; nil for what a person wrote.
+	Reason *Said `json:"reason,omitempty"`
 }
 
 // RolloutDecision is "stop" or "resume".

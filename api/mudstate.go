@@ -19,38 +19,126 @@ type MUDState struct {
 	Noticed time.Time `json:"noticed"`
 	Fetched time.Time `json:"fetched,omitzero"`
 	Next    time.Time `json:"next,omitzero"` // when it is fetched again
-	// Signature is "valid", "invalid", "unsigned" or "unknown" (nobody here vouches
-	// for who signed it, or it could not be checked).
+	// Signature is what is known of the signature of the newest file, with the roots
+	// that are trusted now: "valid", "invalid" (it does not hold, or its signer may not
+	// sign, or not any more), "unknown-signer" (no trusted root vouches for who signed
+	// it), "unsigned", or "unchecked" (it could not be got or read). Reason says why it
+	// is not valid, Root who vouches for it when it is.
 	Signature string `json:"signature,omitempty"`
 	Signer    string `json:"signer,omitempty"`
-	Digest    string `json:"digest,omitempty"` // SHA-256 of the file, hex
-	Maker     string `json:"maker,omitempty"`  // the authority of its URL, as same-manufacturer compares
-	Model     string `json:"model,omitempty"`
-	Info      string `json:"info,omitempty"`
+	Root      string `json:"root,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+	// NamedSigner is who must have signed it, as the device's certificate names it
+	// (RFC 8520 section 11); "" = it names none, or is not known.
+	NamedSigner string `json:"namedSigner,omitempty"`
+	// ForceSignature and ForceSigner are those of the file that is in force.
+	ForceSignature string `json:"forceSignature,omitempty"`
+	ForceSigner    string `json:"forceSigner,omitempty"`
+	Digest         string `json:"digest,omitempty"` // SHA-256 of the newest file, hex
+	Maker          string `json:"maker,omitempty"`  // the authority of its URL, as same-manufacturer compares
+	Model          string `json:"model,omitempty"`
+	Info           string `json:"info,omitempty"`
 	// Supported is false when its maker says that the device gets no more updates.
-	Supported bool     `json:"supported"`
-	Terms     []Term   `json:"terms"`
-	Notes     []string `json:"notes,omitempty"` // of what could not be taken as it stands
+	Supported bool   `json:"supported"`
+	Terms     []Term `json:"terms"`
+	// Notes tell what could not be taken as it stands, and what of it no gateway
+	// enforces; Remarks are the same, for other languages.
+	Notes   []string `json:"notes,omitempty"`
+	Remarks []Said   `json:"remarks,omitempty"`
 	// Changed tells what a newer file would change against what is in force; it waits
 	// for a decision.
 	Changed *PolicyChange `json:"changed,omitempty"`
 	// Pending are the terms of that newer file.
-	Pending []Term    `json:"pending,omitempty"`
+	Pending []Term `json:"pending,omitempty"`
+	// Narrowed is when a newer file that only takes away came into force by itself.
+	Narrowed time.Time `json:"narrowed,omitzero"`
+	// Told is another URL that the device tells since; Kept is one that a person has
+	// decided not to follow.
+	Told string `json:"told,omitempty"`
+	Kept string `json:"kept,omitempty"`
+	// Waits tells for what it waits for a person: see Asks.
+	Waits   []string  `json:"waits,omitempty"`
 	By      string    `json:"by,omitempty"` // who decided
 	Decided time.Time `json:"decided,omitzero"`
 }
 
-// MUDPut names a URL, or hands a file in.
+// Reasons for which a description waits for a person.
+const (
+	MUDProposed  = "proposed"  // nothing of it is in force yet
+	MUDChanged   = "changed"   // a newer file would allow what the one in force does not, or was not to come into force by itself
+	MUDTold      = "told"      // the device tells another URL than before
+	MUDSignature = "signature" // the signature of what is in force does not hold any more
+)
+
+// InForce reports whether anything of a description is.
+func (m *MUDState) InForce() bool { return m.Status == "narrow" || m.Status == "approved" }
+
+// Asks tells for what a description waits for a person.
+func (m *MUDState) Asks() []string {
+	var out []string
+	for _, x := range []struct {
+		is  bool
+		why string
+	}{
+		{m.Status == "proposed", MUDProposed}, {m.Changed != nil, MUDChanged}, {m.Told != "", MUDTold},
+		{m.InForce() && m.Changed == nil && m.Signature == "invalid", MUDSignature},
+	} {
+		if x.is {
+			out = append(out, x.why)
+		}
+	}
+	return out
+}
+
+// MUDPut names a URL, or hands a file in, or the device's own certificate.
 type MUDPut struct {
 	URL  string `json:"url,omitempty"`
 	File []byte `json:"file,omitempty"`
 	// Signature is the detached CMS signature of the file, where there is one.
 	Signature []byte `json:"signature,omitempty"`
+	// Certificate is the one that the maker gave the device, in PEM or DER: it may name
+	// the URL, and who signs the description. That it is the device's is the word of
+	// whoever hands it in.
+	Certificate []byte `json:"certificate,omitempty"`
 }
 
-// MUDDecision is "narrow", "approve", "decline", or "refresh" (fetch it now).
+// MUDDecision is "narrow", "approve", "decline" (of a newer file: it alone),
+// "refresh" (fetch it now), or "keep" (do not follow the other URL that the device
+// tells).
 type MUDDecision struct {
 	Decision string `json:"decision"`
+}
+
+// MUDPreview tells what a description would do before it is decided on.
+type MUDPreview struct {
+	State MUDState `json:"state"` // as it would be kept; nothing is
+	// Narrow and Approve tell what each decision would change in what the device may do.
+	Narrow  PolicyChange `json:"narrow"`
+	Approve PolicyChange `json:"approve"`
+}
+
+// MUDTask is a description that waits for a person.
+type MUDTask struct {
+	Name  string   `json:"name"` // of the device
+	State MUDState `json:"state"`
+}
+
+// MUDSettings say whose signatures of usage descriptions are trusted.
+type MUDSettings struct {
+	// Roots are the organisation's own, certificates in PEM.
+	Roots string `json:"roots,omitempty"`
+	// Ask makes a newer file that only takes away wait for a person as well.
+	Ask bool `json:"ask,omitempty"`
+	// Trusted lists all that are trusted; it is told, not set.
+	Trusted []MUDRoot `json:"trusted,omitempty"`
+}
+
+// MUDRoot is one who may vouch for signers.
+type MUDRoot struct {
+	Subject string    `json:"subject"`
+	Digest  string    `json:"digest"` // SHA-256 of the certificate, hex
+	Until   time.Time `json:"until"`
+	From    string    `json:"from"` // "platform" (its file, for every organisation) or "organisation"
 }
 
 // PolicyDraft is what was learned of a device, for a person to approve.

@@ -154,10 +154,36 @@ func (c *Client) PutMUD(ctx context.Context, id ringwall.DeviceID, in api.MUDPut
 	return put[api.MUDState](ctx, c, path("devices", string(id), "mud"), in)
 }
 
-// DecideMUD decides on a usage description: "narrow", "approve", "decline" or
-// "refresh".
+// DecideMUD decides on a usage description: "narrow", "approve", "decline",
+// "keep" or "refresh".
 func (c *Client) DecideMUD(ctx context.Context, id ringwall.DeviceID, decision string) (api.MUDState, error) {
 	return post[api.MUDState](ctx, c, path("devices", string(id), "mud", "decision"), api.MUDDecision{Decision: decision})
+}
+
+// ExplainMUD tells what the description that is handed in would do, or the one
+// that waits when none is; it keeps nothing.
+func (c *Client) ExplainMUD(ctx context.Context, id ringwall.DeviceID, in api.MUDPut) (api.MUDPreview, error) {
+	return post[api.MUDPreview](ctx, c, path("devices", string(id), "mud", "explain"), in)
+}
+
+// MUDTasks lists the usage descriptions that wait for a person.
+func (c *Client) MUDTasks(ctx context.Context) ([]api.MUDTask, error) {
+	return get[[]api.MUDTask](ctx, c, path("mud", "tasks"), nil)
+}
+
+// MUDSettings says whose signatures of usage descriptions are trusted.
+func (c *Client) MUDSettings(ctx context.Context) (api.MUDSettings, error) {
+	return get[api.MUDSettings](ctx, c, path("mud", "settings"), nil)
+}
+
+// PutMUDSettings lays it down anew; only administrators may.
+func (c *Client) PutMUDSettings(ctx context.Context, in api.MUDSettings) (api.MUDSettings, error) {
+	return put[api.MUDSettings](ctx, c, path("mud", "settings"), in)
+}
+
+// CreateDevice makes a device that is known by its SIM alone.
+func (c *Client) CreateDevice(ctx context.Context, in api.DeviceCreate) (api.Device, error) {
+	return post[api.Device](ctx, c, path("devices"), in)
 }
 
 // ExportMUD drafts a usage description of what is in force.

@@ -24,7 +24,7 @@ import (
 var signedAt = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 // signerOf makes a certificate below parent, or one that signs itself.
-func signerOf(t testing.TB, name string, key crypto.Signer, usage x509.KeyUsage, parent *x509.Certificate, by crypto.Signer) *x509.Certificate {
+func signerOf(t testing.TB, name string, key crypto.Signer, usage x509.KeyUsage, parent *x509.Certificate, by crypto.Signer, more ...func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {
@@ -33,6 +33,9 @@ func signerOf(t testing.TB, name string, key crypto.Signer, usage x509.KeyUsage,
 	c := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name, Organization: []string{"Lantern Cams"}},
 		NotBefore: signedAt.AddDate(0, -1, 0), NotAfter: signedAt.AddDate(1, 0, 0), KeyUsage: usage, BasicConstraintsValid: true, IsCA: parent == nil,
+	}
+	for _, f := range more {
+		f(c)
 	}
 	if parent == nil {
 		parent, by = c, key
@@ -85,6 +88,14 @@ func TestCheckSignature(t *testing.T) {
 	root := signerOf(t, "root", rootKey, x509.KeyUsageCertSign, nil, nil)
 	leaf := signerOf(t, "signer", key, x509.KeyUsageDigitalSignature, root, rootKey)
 	wrongUse := signerOf(t, "tls", key, x509.KeyUsageKeyEncipherment, root, rootKey)
+	server := signerOf(t, "signer", key, x509.KeyUsageDigitalSignature, root, rootKey, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
+	both := signerOf(t, "signer", key, x509.KeyUsageDigitalSignature, root, rootKey, func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageCodeSigning}
+	})
+	ended := signerOf(t, "signer", key, x509.KeyUsageDigitalSignature, root, rootKey, func(c *x509.Certificate) { c.NotAfter = signedAt.AddDate(0, 0, -1) })
+	others, only := x509.NewCertPool(), x509.NewCertPool()
+	others.AddCert(signerOf(t, "root", other, x509.KeyUsageCertSign, nil, nil)) // of the same name
+	only.AddCert(leaf)
 	stranger := signerOf(t, "stranger", other, x509.KeyUsageDigitalSignature, nil, nil)
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
@@ -112,7 +123,7 @@ func TestCheckSignature(t *testing.T) {
 		reason string
 	}{
 		{"good", f, b, good, nil, trust, SignatureValid, ""},
-		{"good, and the device names this signer", f, b, good, nil, Trust{roots, &leaf.Subject, signedAt}, SignatureValid, ""},
+		{"good, and the device names this signer", f, b, good, nil, Trust{roots, leaf.Subject.String(), signedAt}, SignatureValid, ""},
 		{"unsigned", &unsigned, b, nil, nil, trust, SignatureNone, ""},
 		{"not got", f, b, nil, errors.New("404"), trust, SignatureUnproven, "404"},
 		{"not at hand", f, b, nil, nil, trust, SignatureUnproven, "not at hand"},
@@ -125,17 +136,24 @@ func TestCheckSignature(t *testing.T) {
 		{"SHA-1", f, b, sign(t, b, leaf, key, pkcs7.OIDDigestAlgorithmSHA1), nil, trust, SignatureInvalid, "SHA-256"},
 		{"weak key", f, b, sign(t, b, weak, small, sha256), nil, trust, SignatureInvalid, "1024 bits"},
 		{"a certificate for something else", f, b, sign(t, b, wrongUse, key, sha256), nil, trust, SignatureInvalid, "not for signing"},
-		{"another signer than the device names", f, b, good, nil, Trust{roots, &root.Subject, signedAt}, SignatureInvalid, "another signer"},
+		{"another signer than the device names", f, b, good, nil, Trust{roots, root.Subject.String(), signedAt}, SignatureInvalid, "another signer"},
 		{"a stranger", f, b, sign(t, b, stranger, other, sha256), nil, trust, SignatureUnknown, "no trusted root"},
 		{"nobody is trusted", f, b, good, nil, Trust{Now: signedAt}, SignatureUnknown, "no trusted root"},
-		{"expired", f, b, good, nil, Trust{roots, nil, signedAt.AddDate(2, 0, 0)}, SignatureUnknown, "expired"},
+		{"expired", f, b, good, nil, Trust{roots, "", signedAt.AddDate(2, 0, 0)}, SignatureInvalid, "not in its time"},
+		{"not yet", f, b, good, nil, Trust{roots, "", signedAt.AddDate(-2, 0, 0)}, SignatureInvalid, "not in its time"},
+		{"expired alone, below a root that counts still", f, b, sign(t, b, ended, key, sha256), nil, trust, SignatureInvalid, "was not in its time"},
+		{"expired, of another authority", f, b, good, nil, Trust{others, "", signedAt.AddDate(2, 0, 0)}, SignatureUnknown, "no trusted root"},
+		{"another authority", f, b, good, nil, Trust{others, "", signedAt}, SignatureUnknown, "no trusted root"},
+		{"a certificate of a server", f, b, sign(t, b, server, key, sha256), nil, trust, SignatureInvalid, "other protocols"},
+		{"a certificate of a server that may sign code", f, b, sign(t, b, both, key, sha256), nil, trust, SignatureValid, ""},
+		{"the signer itself is trusted", f, b, good, nil, Trust{Roots: only, Now: signedAt}, SignatureValid, ""},
 	} {
 		got := CheckSignature(c.f, c.b, c.cms, c.err, c.trust)
 		if got.State != c.want || !strings.Contains(got.Reason, c.reason) {
 			t.Errorf("%s: %+v, want %q with %q", c.name, got, c.want, c.reason)
 		}
-		if c.want == SignatureValid && !strings.Contains(got.Signer, "CN=signer") {
-			t.Errorf("%s: signer %q", c.name, got.Signer)
+		if c.want == SignatureValid && (!strings.Contains(got.Signer, "CN=signer") || got.Root == "") || c.want != SignatureValid && got.Root != "" {
+			t.Errorf("%s: signer %q below %q", c.name, got.Signer, got.Root)
 		}
 	}
 }

@@ -18,8 +18,8 @@ import (
 type pager[T any] = func(context.Context, client.Paging) (api.Page[T], error)
 
 func newDevice(env Env) *cobra.Command {
-	return noun(env, "device", "Devices: list, show, mode, set, enrol, pin, assess, examine, report, terms, allow, deny, quarantine", []string{"devices"},
-		deviceList, deviceShow, deviceMode, deviceSet, deviceEnrol, devicePin, deviceAssess, deviceExamine, deviceEvidence, deviceReport, deviceQuestionnaire, deviceRestrict("quarantine", "Put a device into quarantine: only the remediation set passes"),
+	return noun(env, "device", "Devices: list, show, create, mode, set, enrol, pin, assess, examine, report, terms, allow, deny, quarantine", []string{"devices"},
+		deviceList, deviceShow, deviceCreate, deviceMode, deviceSet, deviceEnrol, devicePin, deviceAssess, deviceExamine, deviceEvidence, deviceReport, deviceQuestionnaire, deviceRestrict("quarantine", "Put a device into quarantine: only the remediation set passes"),
 		deviceRestrict("cutoff", "Cut a device off: nothing passes"), deviceTimeline, deviceFlows,
 		deviceLearn, deviceMUD, deviceTerms, deviceTerm(api.Allow, "Let a device do something: a term of its owner"), deviceTerm(api.Deny, "Refuse a device something, whatever else allows it"))
 }
@@ -208,8 +208,8 @@ func deviceMode(k *conn) *cobra.Command {
 }
 
 func deviceSet(k *conn) *cobra.Command {
-	var agent, use, gate, maker, fail string
-	var ungraded bool
+	var agent, use, gate, maker, fail, card, gateway string
+	var ungraded, bySIM bool
 	var tags []string
 	var lookups int
 	c := &cobra.Command{
@@ -250,6 +250,20 @@ func deviceSet(k *conn) *cobra.Command {
 		if fl.Changed("lookups") {
 			p.Lookups = &lookups
 		}
+		if fl.Changed("sim") {
+			id := ringwall.SIMID(card)
+			if card == "none" {
+				id = ""
+			}
+			p.SIM = &id
+		}
+		if fl.Changed("by-sim") {
+			p.BySIM = &bySIM
+		}
+		if fl.Changed("gateway") {
+			gw := ringwall.GatewayID(gateway)
+			p.Gateway = &gw
+		}
 		if p == (api.DevicePatch{}) {
 			return api.Device{}, usagef("nothing is to be set; see --help")
 		}
@@ -267,6 +281,10 @@ func deviceSet(k *conn) *cobra.Command {
 		}
 		row(w, "gate", own)
 		row(w, "agent on it", dash(string(d.Agent)))
+		row(w, "SIM", dash(string(d.SIM)))
+		if d.BySIM {
+			row(w, "known by", "its SIM, behind "+string(d.Gateway))
+		}
 	})
 	fl := c.Flags()
 	fl.StringVar(&use, "use", "", "what it is used for: consumer, public or production")
@@ -276,6 +294,9 @@ func deviceSet(k *conn) *cobra.Command {
 	fl.StringVar(&maker, "maker", "", "who made it, as terms with same-maker compare")
 	fl.StringVar(&fail, "fail", "", "what happens when its gateway was alone for too long: static, closed or open")
 	fl.IntVar(&lookups, "lookups", 0, "most names that it may look up a second; 0 = the gateway's own limit")
+	fl.StringVar(&card, "sim", "", "id of the SIM in it; none takes it out")
+	fl.BoolVar(&bySIM, "by-sim", false, "know it by its SIM in the place of MAC and address")
+	fl.StringVar(&gateway, "gateway", "", "of a device that is known by its SIM: id of the gateway that its traffic passes")
 	fl.StringVar(&agent, "agent", "", "id of the agent as \"ringwall gateway list\" shows it; none takes it off")
 	return c
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -92,14 +93,15 @@ type learnAnswer struct {
 // deviceMUD is the parent of what is done with usage descriptions.
 func deviceMUD(k *conn) *cobra.Command {
 	c := &cobra.Command{
-		Use: "mud", Short: "The usage description of a device's maker (RFC 8520): show, put, decide, export", Args: exactArgs(0),
+		Use: "mud", Short: "The usage description of a device's maker (RFC 8520): show, put, explain, decide, export; whose signatures are trusted", Args: exactArgs(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return usagef("say what to do; see %q", c.CommandPath()+" --help")
 		},
 	}
-	c.AddCommand(mudShow(k), mudPut(k), mudExport(k),
+	c.AddCommand(mudShow(k), mudPut(k), mudExport(k), mudExplain(k), mudTasks(k), mudRoots(k),
 		mudDecide(k, "narrow", "Put a description in force as far as it narrows"), mudDecide(k, "approve", "Put all of a description in force, what it adds included"),
-		mudDecide(k, "decline", "Put nothing of a description in force"), mudDecide(k, "refresh", "Fetch a description now"))
+		mudDecide(k, "decline", "Put nothing of a description in force; of a newer file beside one in force, decline that file alone"),
+		mudDecide(k, "keep", "Keep to a description although the device tells another URL"), mudDecide(k, "refresh", "Fetch a description now"))
 	return c
 }
 
@@ -107,6 +109,24 @@ func showMUD(w io.Writer, m api.MUDState) {
 	row(w, "url", m.URL)
 	row(w, "state", m.Status)
 	row(w, "signature", dash(m.Signature), m.Signer)
+	if m.Reason != "" {
+		row(w, "", m.Reason)
+	}
+	if m.Root != "" {
+		row(w, "vouched for by", m.Root)
+	}
+	if m.NamedSigner != "" {
+		row(w, "its device names", m.NamedSigner)
+	}
+	if m.Told != "" {
+		row(w, "the device tells", m.Told)
+	}
+	if len(m.Waits) > 0 {
+		row(w, "waits for you", strings.Join(m.Waits, ", "))
+	}
+	if !m.Narrowed.IsZero() {
+		row(w, "narrowed by itself", when(m.Narrowed))
+	}
 	row(w, "fetched", when(m.Fetched), "again "+when(m.Next))
 	row(w, "maker", m.Maker, m.Model, m.Info)
 	row(w, "supported", m.Supported)
@@ -168,10 +188,10 @@ func mudExport(k *conn) *cobra.Command {
 }
 
 func mudPut(k *conn) *cobra.Command {
-	var url, file, signature string
+	var url, file, signature, certificate string
 	c := mudVerb(k, "put", "Name the URL of a description, or hand its file in", func(ctx context.Context, c *client.Client, id ringwall.DeviceID) (api.MUDState, error) {
 		in := api.MUDPut{URL: url}
-		for name, to := range map[string]*[]byte{file: &in.File, signature: &in.Signature} {
+		for name, to := range map[string]*[]byte{file: &in.File, signature: &in.Signature, certificate: &in.Certificate} {
 			if name == "" {
 				continue
 			}
@@ -187,6 +207,7 @@ func mudPut(k *conn) *cobra.Command {
 	fl.StringVar(&url, "url", "", "where the description is; https")
 	fl.StringVar(&file, "file", "", "the description itself")
 	fl.StringVar(&signature, "signature", "", "with --file: its detached signature (CMS)")
+	fl.StringVar(&certificate, "certificate", "", "the device's own certificate (PEM or DER), which may name the URL and the only signer (RFC 8520 section 11)")
 	return c
 }
 

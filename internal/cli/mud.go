@@ -43,11 +43,12 @@ func leastArgs(n int) cobra.PositionalArgs {
 }
 
 // sigFlags are how a description's signature is checked.
-type sigFlags struct{ signature, roots string }
+type sigFlags struct{ signature, roots, certificate string }
 
 func (s *sigFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&s.signature, "signature", "", "file with the detached CMS signature")
 	c.Flags().StringVar(&s.roots, "roots", "", "file with the certificates (PEM) that may vouch for signers")
+	c.Flags().StringVar(&s.certificate, "certificate", "", "the device's own certificate (PEM or DER), which may name the only signer (RFC 8520 section 11)")
 }
 
 // readMUD reads a description from a file or from an https URL and says what is
@@ -59,9 +60,26 @@ func readMUD(ctx context.Context, env Env, at string, s sigFlags) (*mud.File, mu
 		if err != nil {
 			return nil, mud.Signature{}, err
 		}
+		roots, err := mud.Roots(b)
+		if err != nil {
+			return nil, mud.Signature{}, ringwall.Errorf(ringwall.Invalid, "%s: %w", s.roots, err)
+		}
 		trust.Roots = x509.NewCertPool()
-		if !trust.Roots.AppendCertsFromPEM(b) {
-			return nil, mud.Signature{}, ringwall.Errorf(ringwall.Invalid, "%s holds no certificate in PEM", s.roots)
+		for _, r := range roots {
+			trust.Roots.AddCert(r)
+		}
+	}
+	if s.certificate != "" {
+		b, err := readAll(env, s.certificate, mud.MaxSignature)
+		if err != nil {
+			return nil, mud.Signature{}, err
+		}
+		cert, err := mud.ReadCertificate(b)
+		if err != nil {
+			return nil, mud.Signature{}, ringwall.Errorf(ringwall.Invalid, "%s: %w", s.certificate, err)
+		}
+		if _, trust.Signer, err = mud.Certified(cert); err != nil {
+			return nil, mud.Signature{}, ringwall.Errorf(ringwall.Invalid, "%s: %w", s.certificate, err)
 		}
 	}
 	if strings.HasPrefix(at, "https://") {
@@ -126,9 +144,12 @@ file.`,
 			out := mudImport{
 				URL: f.URL, Manufacturer: f.Manufacturer, Model: f.Model, LastUpdate: f.LastUpdate, CacheValidity: api.Duration(f.CacheValidity), Supported: f.Supported, Signature: sig,
 			}
-			var notes []string
+			var notes []api.Said
 			out.Terms, notes = mudpolicy.Terms(f)
-			out.Notes = append(append([]string{}, f.Notes...), notes...)
+			out.Notes = append([]string{}, f.Notes...)
+			for _, n := range notes {
+				out.Notes = append(out.Notes, n.Text)
+			}
 			switch {
 			case terms:
 				return printJSON(env.Stdout, out.Terms)
@@ -157,6 +178,9 @@ func showSignature(w io.Writer, s mud.Signature) {
 	fmt.Fprintf(w, "signature: %s", s.State)
 	if s.Signer != "" {
 		fmt.Fprintf(w, ", by %s", s.Signer)
+	}
+	if s.Root != "" {
+		fmt.Fprintf(w, ", for whom %s vouches", s.Root)
 	}
 	if s.Reason != "" {
 		fmt.Fprintf(w, " (%s)", s.Reason)
@@ -286,9 +310,9 @@ func newMUDVerify(env Env) *cobra.Command {
 		Short: "Check a description and its signature",
 		Long: `Verify reads a description and checks its signature (RFC 8520 section 13.2). The
 answer is one of valid, invalid (it does not hold, or was made by somebody who may
-not sign), unknown-signer (it holds, and nobody that --roots names vouches for the
-signer), unsigned, and unchecked (it is not at hand or cannot be read). The status
-is 0 for valid alone.`,
+not sign, or not any more), unknown-signer (it holds, and nobody that --roots names
+vouches for the signer), unsigned, and unchecked (it is not at hand or cannot be
+read). The status is 0 for valid alone.`,
 		Example: "  ringwall mud verify --signature lc2.p7s --roots maker.pem lc2.json",
 		Args:    exactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -24,6 +24,7 @@ type upFlags struct {
 	data, listen, spine, enrol    string
 	mqtt                          string
 	tunnelListen, tunnelAdvertise string
+	mudRoots                      string
 	names, advertise, usage       []string
 	org                           string
 	keep                          time.Duration
@@ -56,6 +57,7 @@ elsewhere recordings of it are played through the same code. Nothing on the host
 	fl.StringVar(&f.enrol, "enrol-listen", "127.0.0.1:8443", "where gateways enrol (TLS)")
 	fl.StringVar(&f.tunnelListen, "tunnel-listen", "", "UDP port for tunnels to devices, such as :51820; none = no tunnels")
 	fl.StringVar(&f.tunnelAdvertise, "tunnel-advertise", "", "where gateways find it, host:port (default: the first --name, or the host of the spine)")
+	fl.StringVar(&f.mudRoots, "mud-roots", "", "file with the certificates (PEM) that may vouch for signers of makers' usage descriptions")
 	fl.StringSliceVar(&f.names, "name", nil, "host name or address under which the platform is reached; repeat")
 	fl.StringSliceVar(&f.advertise, "advertise", nil, "address of the spine that gateways are given, such as tls://ringwall.example:4222; repeat")
 	fl.StringSliceVar(&f.usage, "usage", nil, "file of usage records (CSV) to follow; repeat")
@@ -123,7 +125,7 @@ func runUp(ctx context.Context, env Env, f upFlags) error {
 	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: level}))
 	cfg := platform.Config{
 		DataDir: f.data, Listen: f.listen, Plain: f.plain, SpineListen: f.spine, MQTTListen: f.mqtt, EnrolListen: f.enrol, Names: f.names, Advertise: f.advertise,
-		TunnelListen: f.tunnelListen, TunnelAdvertise: f.tunnelAdvertise,
+		MUDRoots: f.mudRoots, TunnelListen: f.tunnelListen, TunnelAdvertise: f.tunnelAdvertise,
 		Org: f.org, Keep: f.keep, Terminal: env.Stderr, Log: log, Now: env.Now,
 	}
 	operator, err := f.operatorClient()

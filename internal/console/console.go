@@ -130,6 +130,7 @@ func (c *Console) routes() {
 	c.act("POST /demo", overview, startAttack)
 
 	c.page("GET /devices", devices)
+	c.act("POST /devices", devices, createDevice)
 	c.page("GET /devices/{id}", device)
 	c.act("POST /devices/{id}/assess", device, assessDevice)
 	c.act("POST /devices/{id}/mode", device, setMode)
@@ -174,7 +175,11 @@ func (c *Console) routes() {
 	c.shown("POST /devices/{id}/policy/explain", explainPolicy)
 	c.shown("POST /devices/{id}/policy/learn", learnPolicy)
 	c.act("POST /devices/{id}/policy/approve", devicePolicy, approvePolicy)
-	c.act("POST /devices/{id}/policy/mud", devicePolicy, decideMUD)
+	c.page("GET /devices/{id}/mud", deviceMUD)
+	c.act("POST /devices/{id}/mud", deviceMUD, putMUD)
+	c.act("POST /devices/{id}/mud/decision", deviceMUD, decideMUD)
+	c.page("GET /mud", muds)
+	c.act("POST /mud", muds, setMUD)
 
 	c.page("GET /groups", groups)
 	c.act("POST /groups", groups, addGroup)
@@ -307,7 +312,7 @@ func (q *request) home() string {
 	parts := strings.Split(strings.Trim(q.URL.Path, "/"), "/")
 	id := q.PathValue("id")
 	switch {
-	case id != "" && len(parts) >= 3 && (parts[2] == "questionnaire" || parts[2] == "policy"):
+	case id != "" && len(parts) >= 3 && (parts[2] == "questionnaire" || parts[2] == "policy" || parts[2] == "mud"):
 		return "/" + parts[0] + "/" + url.PathEscape(id) + "/" + parts[2]
 	case id != "":
 		return "/" + parts[0] + "/" + url.PathEscape(id)

@@ -16,7 +16,8 @@ type devicesPage struct {
 	page
 	Items  []api.Device
 	Filter filter
-	Next   string // query of the next page
+	Next   string  // query of the next page
+	ByCard *byCard // what one that is known by its SIM can be made of; nil = nothing
 }
 
 // filter is what the list is narrowed to, as in its form.
@@ -39,7 +40,14 @@ func devices(q *request) (view, error) {
 		return nil, err
 	}
 	q.page.Title, q.page.Live = q.page.L.T("devices.title"), []string{"kind:device", "kind:incident"}
-	return &devicesPage{page: q.page, Items: list.Items, Filter: f, Next: next(v, list.Next)}, nil
+	p := &devicesPage{Items: list.Items, Filter: f, Next: next(v, list.Next)}
+	if q.page.MayAct() {
+		if p.ByCard, err = q.byCard(); err != nil {
+			return nil, err
+		}
+	}
+	p.page = q.page
+	return p, nil
 }
 
 // next returns the query that leads to the page after, "" at the end.

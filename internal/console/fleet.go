@@ -235,7 +235,7 @@ type policyPage struct {
 	Draft  string            // the owner's terms as they would be, in JSON
 	Terms  []api.Term        // the same
 	Change *api.PolicyChange // what saving them would do
-	MUD    *api.MUDState
+	MUD    *api.MUDState // nil: none is known
 	Learnt *api.PolicyDraft
 	Lines  []learnLine
 }
@@ -421,16 +421,6 @@ func approvePolicy(q *request) (string, error) {
 	}
 	_, err := q.c.svc.ApproveDraft(q.Context(), q.actor, ringwall.DeviceID(q.PathValue("id")), in)
 	return "approved", err
-}
-
-func decideMUD(q *request) (string, error) {
-	id := ringwall.DeviceID(q.PathValue("id"))
-	if at := strings.TrimSpace(q.PostFormValue("url")); at != "" {
-		_, err := q.c.svc.PutMUD(q.Context(), q.actor, id, api.MUDPut{URL: at})
-		return "mud", err
-	}
-	_, err := q.c.svc.DecideMUD(q.Context(), q.actor, id, api.MUDDecision{Decision: q.PostFormValue("decision")})
-	return "mud", err
 }
 
 func undoProfile(q *request) (string, error) {

@@ -105,6 +105,10 @@ func (f *face) deviceRoutes() {
 		func(ctx context.Context, a audit.Actor, in *DevicePath) (*deviceAnswer, error) {
 			return taggedDevice(f.svc.Device(ctx, a, in.ID))
 		})
+	route(f, status(op(http.MethodPost, "/v1/devices", "create-device", "devices", "Make a device that is known by its SIM alone; devices with a MAC are seen by their gateway"), http.StatusCreated),
+		func(ctx context.Context, a audit.Actor, in *struct{ Body api.DeviceCreate }) (*deviceAnswer, error) {
+			return taggedDevice(f.svc.CreateDevice(ctx, a, in.Body))
+		})
 	patch := op(http.MethodPatch, "/v1/devices/{id}", "patch-device", "devices", "Change name, type, mode, enrolment or SIM")
 	patch.Errors = append(patch.Errors, http.StatusPreconditionFailed)
 	route(f, patch,

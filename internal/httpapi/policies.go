@@ -28,6 +28,14 @@ type Policies interface {
 	// PutMUD names the URL of a description, and fetches it, or takes the file.
 	PutMUD(ctx context.Context, a audit.Actor, id ringwall.DeviceID, in api.MUDPut) (api.MUDState, error)
 	DecideMUD(ctx context.Context, a audit.Actor, id ringwall.DeviceID, in api.MUDDecision) (api.MUDState, error)
+	// ExplainMUD tells what the file that is handed in would do, or the one that waits
+	// when none is. Nothing is kept.
+	ExplainMUD(ctx context.Context, a audit.Actor, id ringwall.DeviceID, in api.MUDPut) (api.MUDPreview, error)
+	// MUDTasks lists the descriptions that wait for a person, by device.
+	MUDTasks(ctx context.Context, a audit.Actor) ([]api.MUDTask, error)
+	// MUDSettings says whose signatures are trusted. Only administrators change it.
+	MUDSettings(ctx context.Context, a audit.Actor) (api.MUDSettings, error)
+	PutMUDSettings(ctx context.Context, a audit.Actor, in api.MUDSettings) (api.MUDSettings, error)
 	// ExportMUD drafts a description of what is in force.
 	ExportMUD(ctx context.Context, a audit.Actor, id ringwall.DeviceID) (api.MUDExport, error)
 
@@ -137,6 +145,25 @@ func (f *face) learnRoutes() {
 			Body api.MUDDecision
 		}) (*body[api.MUDState], error) {
 			return answer(f.svc.DecideMUD(ctx, a, in.ID, in.Body))
+		})
+	route(f, op(http.MethodPost, "/v1/devices/{id}/mud/explain", "explain-mud", "policy", "What a usage description would newly allow and refuse, and which recent flows; nothing is kept"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			DevicePath
+			Body api.MUDPut
+		}) (*body[api.MUDPreview], error) {
+			return answer(f.svc.ExplainMUD(ctx, a, in.ID, in.Body))
+		})
+	route(f, op(http.MethodGet, "/v1/mud/tasks", "mud-tasks", "policy", "Usage descriptions that wait for a person"),
+		func(ctx context.Context, a audit.Actor, _ *none) (*body[[]api.MUDTask], error) {
+			return answer(f.svc.MUDTasks(ctx, a))
+		})
+	route(f, op(http.MethodGet, "/v1/mud/settings", "get-mud-settings", "policy", "Whose signatures of usage descriptions are trusted"),
+		func(ctx context.Context, a audit.Actor, _ *none) (*body[api.MUDSettings], error) {
+			return answer(f.svc.MUDSettings(ctx, a))
+		})
+	route(f, op(http.MethodPut, "/v1/mud/settings", "put-mud-settings", "policy", "Say whose signatures are trusted; for administrators"),
+		func(ctx context.Context, a audit.Actor, in *struct{ Body api.MUDSettings }) (*body[api.MUDSettings], error) {
+			return answer(f.svc.PutMUDSettings(ctx, a, in.Body))
 		})
 	route(f, op(http.MethodGet, "/v1/devices/{id}/mud/export", "export-mud", "policy", "Draft a usage description of what is in force"),
 		func(ctx context.Context, a audit.Actor, in *DevicePath) (*body[api.MUDExport], error) {

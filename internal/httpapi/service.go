@@ -88,6 +88,8 @@ type Devices interface {
 	// Devices lists by name.
 	Devices(ctx context.Context, a audit.Actor, f DeviceFilter, p Paging) (api.Page[api.Device], error)
 	Device(ctx context.Context, a audit.Actor, id ringwall.DeviceID) (api.Device, error)
+	// CreateDevice makes a device that is known by its SIM alone.
+	CreateDevice(ctx context.Context, a audit.Actor, in api.DeviceCreate) (api.Device, error)
 	// PatchDevice changes a device whose version is still the one given, and
 	// answers Conflict otherwise; version 0 takes any.
 	PatchDevice(ctx context.Context, a audit.Actor, id ringwall.DeviceID, version uint64, p api.DevicePatch) (api.Device, error)

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"maps"
@@ -34,6 +35,8 @@ type core struct {
 	authority  *identity.Authority
 	spineAddrs []string
 	mqtt       mqttDoor
+	// mudRoots may vouch for signers of usage descriptions to every organisation.
+	mudRoots []*x509.Certificate
 	// tunnelDoor is what gateways are told of the platform's end of tunnels.
 	tunnelDoor tunnelDoor
 	log        *slog.Logger

@@ -139,6 +139,8 @@ type composer struct {
 	except ringwall.RolloutID
 	// owner, when it is not nil, stands for the owner's terms of every device.
 	owner *[]api.Term
+	// mud, when it is not nil, stands for the usage description of every device.
+	mud *api.MUDState
 }
 
 func (t *turn) composer(scope audit.Scope, g api.Gateway) (*composer, error) {
@@ -209,11 +211,14 @@ func (c *composer) policy(dev api.Device, mark uint32) (api.DevicePolicy, api.Po
 // function profile of its card. It returns the limit that the profile sets.
 func (c *composer) said(dev api.Device, in *policy.Input, view *api.PolicyView) (*api.Limit, error) {
 	m, _, err := c.t.tx.MUD(c.scope, dev.ID)
+	if c.mud != nil {
+		m, err = *c.mud, nil
+	}
 	switch {
 	case isCode(err, ringwall.NotFound):
 	case err != nil:
 		return nil, err
-	case m.Status == mudNarrow || m.Status == mudApproved:
+	case m.InForce():
 		in.MUD, in.MUDApproved = orNone(m.Terms), m.Status == mudApproved
 	}
 	if dev.SIM == "" {

@@ -243,7 +243,7 @@ func TestNotices_become_what_they_are(t *testing.T) {
 			keys[e.Params["rule"]]++
 		}
 	}
-	for key, want := range map[string]int{"timeline.device.mapping": 1, "timeline.device.rogue": 1, ruleMappingTry: 1, ruleRogue: 1, "timeline.device.mud": 1} {
+	for key, want := range map[string]int{"timeline.device.mapping": 1, "timeline.device.rogue": 1, ruleMappingTry: 1, ruleRogue: 1, "timeline.device.mud.at": 1} {
 		if keys[key] != want {
 			t.Errorf("%s is told %d times, want %d: %v", key, keys[key], want, keys)
 		}

@@ -82,7 +82,11 @@ func (t *turn) evaluate(id ringwall.DeviceID, cause string) error {
 // inputs gathers what trust in a device depends on.
 func (t *turn) inputs(scope audit.Scope, d api.Device) (trust.Inputs, error) {
 	in := trust.Inputs{Enrolled: d.Enrolled, Root: trust.RootNone, Pin: trust.PinNone}
-	if d.Binding.MAC != "" && d.Gateway != "" {
+	// Of a device that is known by its card the network that let the card on has
+	// proven who it is, and its gateway where it is: what is sent from any other
+	// address is not this device's. That the card is in other equipment is another
+	// input (Binding).
+	if (d.Binding.MAC != "" || t.bySIM(d)) && d.Gateway != "" {
 		in.Root = trust.RootVouched
 		g, err := t.tx.Gateway(scope, d.Gateway)
 		if err != nil {
@@ -93,7 +97,7 @@ func (t *turn) inputs(scope audit.Scope, d api.Device) (trust.Inputs, error) {
 	switch {
 	case d.Presence == ringwall.Moved:
 		in.Pin = trust.PinBroken
-	case d.Binding.MAC != "" && d.Binding.IP.IsValid() && d.Binding.Port != "":
+	case t.bySIM(d) && d.Gateway != "", d.Binding.MAC != "" && d.Binding.IP.IsValid() && d.Binding.Port != "":
 		in.Pin = trust.PinHeld
 	}
 	findings, err := t.tx.Findings(scope, d.ID)

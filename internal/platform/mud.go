@@ -7,6 +7,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/audit"
+	"github.com/ringwall/ringwall/internal/sqlstore"
 )
 
 // Statuses of a usage description.
@@ -34,30 +35,54 @@ func checkMUDURL(text string) error {
 }
 
 // mudNoticed takes the URL of a usage description that a device told, or that a
-// person named. What is known of the same URL stays.
+// person named. What is known of the same URL stays, and what is in force stays
+// in force until a person has decided on what is found at another.
 func (t *turn) mudNoticed(scope audit.Scope, dev api.Device, text, from string) error {
 	text = strings.TrimSpace(text)
 	if err := checkMUDURL(text); err != nil {
 		return err
 	}
 	m, _, err := t.tx.MUD(scope, dev.ID)
+	known := err == nil
 	if err != nil && !isCode(err, ringwall.NotFound) {
 		return err
 	}
-	switch {
-	case err == nil && m.URL == text:
-		return nil
-	case err == nil && from == "device" && m.From != "device":
-		return nil // what a person said of it counts for more
-	case err == nil && m.Status != mudWaiting && m.Status != mudFailed && from == "device":
-		// A device that changes its URL is a device that changes its mind about what it
-		// is (RFC 8520 section 15): a person looks before anything follows from it.
-		m.Error = "the device tells another URL now: " + text
+	if known && m.URL == text {
+		if m.Told == "" {
+			return nil
+		}
+		if from != "device" { // a person keeps to it; else the device is back at it
+			m.Kept = m.Told
+		}
+		m.Told = ""
 		return t.tx.PutMUD(scope, m, nil)
 	}
-	m = api.MUDState{Device: dev.ID, URL: text, From: from, Status: mudWaiting, Noticed: t.at, Next: t.at, Supported: true, Terms: []api.Term{}}
-	if err := t.tx.PutMUD(scope, m, []byte{}); err != nil {
+	if known && from == "device" {
+		switch {
+		case m.From != "device", m.Kept == text, m.Told == text:
+			return nil // what a person said of it counts for more; and it is told once
+		case m.Status != mudWaiting && m.Status != mudFailed:
+			// A device that changes its URL is a device that changes its mind about what it
+			// is (RFC 8520 section 15): a person looks before anything follows from it.
+			m.Told = text
+			if err := t.tx.PutMUD(scope, m, nil); err != nil {
+				return err
+			}
+			return t.tellMUD(scope, dev.ID, "timeline.device.mud.told", text)
+		}
+	}
+	if known && m.InForce() {
+		m.URL, m.From, m.Next, m.Digest, m.Told, m.Kept, m.Error = text, from, t.at, "", "", "", ""
+	} else {
+		m = api.MUDState{Device: dev.ID, URL: text, From: from, Status: mudWaiting, Noticed: t.at, Next: t.at, Supported: true, Terms: []api.Term{}, NamedSigner: m.NamedSigner}
+	}
+	if err := t.tx.PutMUD(scope, m, &sqlstore.MUDFile{}); err != nil {
 		return err
 	}
-	return t.tell(scope, ringwall.EventDeviceMode, deviceSubject(dev.ID), "", note{Key: "timeline.device.mud", Params: map[string]string{"state": m.Status, "reason": text}})
+	return t.tellMUD(scope, dev.ID, "timeline.device.mud.at", text)
+}
+
+// tellMUD tells of what happened to a device's usage description.
+func (t *turn) tellMUD(scope audit.Scope, id ringwall.DeviceID, key, what string) error {
+	return t.tell(scope, ringwall.EventDeviceMode, deviceSubject(id), "", note{Key: key, Params: map[string]string{"url": what}})
 }

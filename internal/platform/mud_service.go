@@ -3,11 +3,6 @@ package platform
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"net/url"
-	"slices"
-	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -19,50 +14,85 @@ import (
 	"github.com/ringwall/ringwall/mud"
 )
 
-const (
-	// mudEvery is the round that fetches descriptions, mudAtOnce how many of them.
-	mudEvery  = time.Minute
-	mudAtOnce = 20
-	// mudRetry is the pause after a description that could not be got.
-	mudRetry = 6 * time.Hour
-)
-
-// mudGetter gets a description from where a device says it is.
-type mudGetter interface {
-	Fetch(ctx context.Context, at string) (*mudfetch.Fetched, error)
-}
-
-// MUD answers what is known of a device's usage description.
+// MUD answers what is known of a device's usage description. What is known of its
+// signature is what it is worth now: with the roots that are trusted now, and at
+// this time.
 func (s *service) MUD(ctx context.Context, a audit.Actor, id ringwall.DeviceID) (m api.MUDState, err error) {
-	if _, err := s.Device(ctx, a, id); err != nil {
+	if err := s.seesMUD(ctx, a, id); err != nil {
 		return m, err
 	}
-	if !sightOf(a).whole {
-		return m, ringwall.Errorf(ringwall.Forbidden, "whom a device may talk to is not shown to your parts")
-	}
-	err = s.view(ctx, a, audit.PolicyRead, on("device", string(id)), func(tx *sqlstore.Tx, scope audit.Scope) (err error) {
-		m, _, err = tx.MUD(scope, id)
+	err = s.view(ctx, a, audit.PolicyRead, on("device", string(id)), func(tx *sqlstore.Tx, scope audit.Scope) error {
+		var f sqlstore.MUDFile
+		if m, f, err = tx.MUD(scope, id); err != nil {
+			return err
+		}
+		m, err = s.signatureNow(tx, scope, m, f)
 		return err
 	})
+	m.Waits = m.Asks()
 	return m, err
+}
+
+// seesMUD refuses those to whom it is not shown whom a device may talk to.
+func (s *service) seesMUD(ctx context.Context, a audit.Actor, id ringwall.DeviceID) error {
+	if _, err := s.Device(ctx, a, id); err != nil {
+		return err
+	}
+	if !sightOf(a).whole {
+		return ringwall.Errorf(ringwall.Forbidden, "whom a device may talk to is not shown to your parts")
+	}
+	return nil
+}
+
+// mudGiven is a usage description that a person hands in or names.
+type mudGiven struct {
+	url    string // to be fetched, or of the file
+	file   *mudfetch.Fetched
+	signer *string // that the device's certificate names; nil = no certificate was handed in
+}
+
+func (s *service) given(in api.MUDPut) (g mudGiven, err error) {
+	if len(in.Certificate) > 0 {
+		cert, err := mud.ReadCertificate(in.Certificate)
+		if err != nil {
+			return g, err
+		}
+		at, signer, err := mud.Certified(cert)
+		switch {
+		case err != nil:
+			return g, err
+		case at == "" && signer == "":
+			return g, ringwall.Errorf(ringwall.Invalid, "the device's certificate says nothing of a usage description (RFC 8520 section 11)")
+		case in.URL != "" && at != "" && in.URL != at:
+			return g, ringwall.Errorf(ringwall.Invalid, "the device's certificate names another URL: %.80q", at)
+		}
+		if g.signer = &signer; at != "" && len(in.File) == 0 {
+			in.URL = at
+		}
+	}
+	switch {
+	case len(in.File) > 0 && in.URL != "", len(in.File) == 0 && in.URL == "":
+		return g, ringwall.Errorf(ringwall.Invalid, "name the URL of the description, or hand the file in")
+	case len(in.File) == 0:
+		g.url = in.URL
+		return g, checkMUDURL(in.URL)
+	}
+	f, err := mud.Parse(in.File)
+	if err != nil {
+		return g, err
+	}
+	g.url = f.URL
+	g.file = &mudfetch.Fetched{URL: f.URL, At: s.now(), Body: in.File, File: f, Signature: in.Signature}
+	return g, checkMUDURL(f.URL)
 }
 
 // PutMUD names the URL of a device's description, or takes the file itself.
 func (s *service) PutMUD(ctx context.Context, a audit.Actor, id ringwall.DeviceID, in api.MUDPut) (m api.MUDState, err error) {
-	if _, err := s.Device(ctx, a, id); err != nil {
+	if err := s.seesMUD(ctx, a, id); err != nil {
 		return m, err
 	}
-	if (in.URL == "") == (len(in.File) == 0) {
-		return m, ringwall.Errorf(ringwall.Invalid, "name the URL of the description, or hand the file in")
-	}
-	var got *mudfetch.Fetched
-	if len(in.File) > 0 {
-		f, err := mud.Parse(in.File)
-		if err != nil {
-			return m, err
-		}
-		got = &mudfetch.Fetched{URL: f.URL, At: s.now(), Body: in.File, File: f, Signature: in.Signature}
-	} else if err := checkMUDURL(in.URL); err != nil {
+	g, err := s.given(in)
+	if err != nil {
 		return m, err
 	}
 	err = s.change(ctx, a, audit.PolicyWrite, on("device", string(id)), func(t *turn, scope audit.Scope) error {
@@ -74,21 +104,22 @@ func (s *service) PutMUD(ctx context.Context, a audit.Actor, id ringwall.DeviceI
 		if err != nil {
 			return err
 		}
-		if got == nil {
-			return t.mudNoticed(own, d, in.URL, "owner")
+		if g.file == nil {
+			if err := t.mudNoticed(own, d, g.url, "owner"); err != nil {
+				return err
+			}
+			return t.nameSigner(own, id, g.signer)
 		}
 		m, _, err := t.tx.MUD(own, id)
-		if isCode(err, ringwall.NotFound) || m.URL != got.URL {
-			m = api.MUDState{Device: id, URL: got.URL, From: "file", Status: mudWaiting, Noticed: t.at, Terms: []api.Term{}}
-		} else if err != nil {
+		if err != nil && !isCode(err, ringwall.NotFound) {
 			return err
 		}
-		return t.mudFetched(own, d, m, got)
+		return t.mudFetched(own, d, handedIn(m, id, g, t), g.file, true)
 	})
 	if err != nil {
 		return m, err
 	}
-	if got == nil {
+	if g.file == nil {
 		if err := s.fetchMUD(ctx, a.Org, id); err != nil {
 			return m, err
 		}
@@ -96,10 +127,39 @@ func (s *service) PutMUD(ctx context.Context, a audit.Actor, id ringwall.DeviceI
 	return s.MUD(ctx, a, id)
 }
 
+// handedIn is what is known of a description of which a file was handed in. What
+// is in force stays so, whatever its URL was.
+func handedIn(m api.MUDState, id ringwall.DeviceID, g mudGiven, t *turn) api.MUDState {
+	if m.URL != g.url {
+		if !m.InForce() {
+			m = api.MUDState{Device: id, Status: mudWaiting, Noticed: t.at, Terms: []api.Term{}, Supported: true, NamedSigner: m.NamedSigner}
+		}
+		m.URL, m.From, m.Digest, m.Told = g.url, "file", "", ""
+	}
+	if g.signer != nil {
+		m.NamedSigner = *g.signer
+	}
+	return m
+}
+
+// nameSigner notes who has to sign a device's description.
+func (t *turn) nameSigner(scope audit.Scope, id ringwall.DeviceID, signer *string) error {
+	if signer == nil {
+		return nil
+	}
+	m, _, err := t.tx.MUD(scope, id)
+	if err != nil || m.NamedSigner == *signer {
+		return err
+	}
+	m.NamedSigner = *signer
+	return t.tx.PutMUD(scope, m, nil)
+}
+
 // DecideMUD puts a description in force as far as it narrows ("narrow"), or all
-// of it ("approve"), or not at all ("decline"), or fetches it ("refresh").
+// of it ("approve"), or not at all ("decline"), or fetches it ("refresh"), or
+// keeps to it although the device tells another URL ("keep"). Of a newer file
+// beside one in force, "decline" is of that file alone.
 func (s *service) DecideMUD(ctx context.Context, a audit.Actor, id ringwall.DeviceID, in api.MUDDecision) (m api.MUDState, err error) {
-	to := map[string]string{"narrow": mudNarrow, "approve": mudApproved, "decline": mudDeclined, "refresh": ""}
 	err = s.change(ctx, a, audit.PolicyWrite, on("device", string(id)), func(t *turn, scope audit.Scope) error {
 		d, err := t.tx.Device(scope, id)
 		if err != nil {
@@ -109,31 +169,36 @@ func (s *service) DecideMUD(ctx context.Context, a audit.Actor, id ringwall.Devi
 		if err != nil {
 			return err
 		}
-		m, _, err := t.tx.MUD(own, id)
+		m, f, err := t.tx.MUD(own, id)
 		if err != nil {
 			return err
 		}
-		status, known := to[in.Decision]
-		switch {
-		case !known:
-			return ringwall.Errorf(ringwall.Invalid, "a description is narrowed to, approved, declined or refreshed")
-		case status == "":
+		if m, err = s.signatureNow(t.tx, own, m, f); err != nil {
+			return err
+		}
+		key := ""
+		switch in.Decision {
+		default:
+			return ringwall.Errorf(ringwall.Invalid, "a description is narrowed to, approved, declined, kept or refreshed")
+		case "refresh":
 			m.Next = t.at
 			return t.tx.PutMUD(own, m, nil)
-		case m.Fetched.IsZero():
-			return ringwall.Errorf(ringwall.Conflict, "the description is not at hand yet")
-		case status == mudApproved && m.Signature == string(mud.SignatureInvalid):
-			return ringwall.Errorf(ringwall.Conflict, "the signature of the description does not hold: whoever wrote it is not whom it names")
+		case "keep":
+			if m.Told == "" {
+				return ringwall.Errorf(ringwall.Conflict, "the device tells no other URL")
+			}
+			key, m.Kept, m.Told = "timeline.device.mud.kept", m.Told, ""
+		case "narrow", "approve", "decline":
+			if key, err = decideMUD(&m, in.Decision); err != nil {
+				return err
+			}
 		}
-		if m.Changed != nil && status != mudDeclined { // the newer file is what was decided on
-			m.Terms = m.Pending
-		}
-		m.Status, m.By, m.Decided, m.Changed, m.Pending, m.Error = status, a.String(), t.at, nil, nil, ""
+		m.By, m.Decided, m.Error = a.String(), t.at, ""
 		if err := t.tx.PutMUD(own, m, nil); err != nil {
 			return err
 		}
 		t.compose(d.Gateway)
-		return t.tell(scope, ringwall.EventDeviceMode, deviceSubject(id), "", note{Key: "timeline.device.mud", Params: map[string]string{"state": status, "reason": m.URL}})
+		return t.tellMUD(scope, id, key, m.URL)
 	})
 	if err == nil && in.Decision == "refresh" {
 		err = s.fetchMUD(ctx, a.Org, id)
@@ -144,122 +209,58 @@ func (s *service) DecideMUD(ctx context.Context, a audit.Actor, id ringwall.Devi
 	return s.MUD(ctx, a, id)
 }
 
-// fetchMUDs fetches what is due until ctx ends.
-func (p *Platform) fetchMUDs(ctx context.Context, ready func()) error {
-	ready()
-	return p.rounds(ctx, mudEvery, nil, func(k *keptScopes, org ringwall.OrgID) error {
-		scope, err := k.get(ctx, audit.SysProject, audit.SystemProject, org)
+// decideMUD puts a person's decision into a description, and returns what tells
+// of it.
+func decideMUD(m *api.MUDState, decision string) (key string, err error) {
+	newer := m.Changed != nil
+	switch {
+	case m.Fetched.IsZero():
+		return "", ringwall.Errorf(ringwall.Conflict, "the description is not at hand yet")
+	case decision == "approve" && m.Signature == string(mud.SignatureInvalid):
+		return "", ringwall.Errorf(ringwall.Conflict, "the signature of the description does not hold: whoever wrote it is not whom it names")
+	case decision == "decline" && newer:
+		m.Changed, m.Pending = nil, nil
+		return "timeline.device.mud.stays", nil
+	case decision == "decline":
+		m.Status, m.ForceSignature, m.ForceSigner = mudDeclined, "", ""
+		return "timeline.device.mud.declined", nil
+	}
+	if newer { // the newer file is what was decided on
+		m.Terms = m.Pending
+	}
+	m.Changed, m.Pending, m.ForceSignature, m.ForceSigner = nil, nil, m.Signature, m.Signer
+	if decision == "narrow" {
+		m.Status = mudNarrow
+		return "timeline.device.mud.narrow", nil
+	}
+	m.Status = mudApproved
+	return "timeline.device.mud.approved", nil
+}
+
+// maxMUDTasks bounds how many descriptions that wait are answered.
+const maxMUDTasks = 1000
+
+// MUDTasks lists the descriptions that wait for a person.
+func (s *service) MUDTasks(ctx context.Context, a audit.Actor) (out []api.MUDTask, err error) {
+	out = []api.MUDTask{}
+	if !sightOf(a).whole {
+		return nil, ringwall.Errorf(ringwall.Forbidden, "whom devices may talk to is not shown to your parts")
+	}
+	err = s.view(ctx, a, audit.PolicyRead, on("organisation", string(a.Org)), func(tx *sqlstore.Tx, scope audit.Scope) error {
+		waiting, err := tx.MUDsWaiting(scope, maxMUDTasks)
 		if err != nil {
 			return err
 		}
-		var due []ringwall.DeviceID
-		if err := p.store.View(ctx, func(tx *sqlstore.Tx) (err error) { due, err = tx.DueMUDs(scope, p.core.now(), mudAtOnce); return err }); err != nil {
-			return err
-		}
-		for _, id := range due {
-			if err := p.service.fetchMUD(ctx, org, id); err != nil && ctx.Err() == nil {
-				p.core.log.Warn("usage description not taken", "device", id, "cause", err)
+		for _, m := range waiting {
+			d, err := tx.Device(scope, m.Device)
+			if err != nil {
+				return err
 			}
+			out = append(out, api.MUDTask{Name: d.Name, State: m})
 		}
 		return nil
 	})
-}
-
-// fetchMUD gets a device's description. That it cannot be got is written down
-// with it, and is no error; what is in force stays.
-func (s *service) fetchMUD(ctx context.Context, org ringwall.OrgID, id ringwall.DeviceID) error {
-	var at string
-	if err := s.turn(ctx, org, func(t *turn) error {
-		scope, err := t.projector()
-		if err != nil {
-			return err
-		}
-		m, _, err := t.tx.MUD(scope, id)
-		at = m.URL
-		return err
-	}); err != nil || at == "" {
-		return err
-	}
-	got, fetchErr := s.muds.Fetch(ctx, at)
-	return s.turn(ctx, org, func(t *turn) error {
-		scope, err := t.projector()
-		if err != nil {
-			return err
-		}
-		d, err := t.tx.Device(scope, id)
-		if err != nil {
-			return err
-		}
-		m, _, err := t.tx.MUD(scope, id)
-		if err != nil || m.URL != at {
-			return err
-		}
-		if fetchErr != nil {
-			m.Error, m.Next = words(fetchErr), t.at.Add(mudRetry)
-			if m.Fetched.IsZero() {
-				m.Status = mudFailed
-			}
-			return t.tx.PutMUD(scope, m, nil)
-		}
-		return t.mudFetched(scope, d, m, got)
-	})
-}
-
-// mudFetched takes a description. A new one is proposed; one that differs from
-// what is in force waits beside it, with what it would change.
-func (t *turn) mudFetched(scope audit.Scope, d api.Device, m api.MUDState, got *mudfetch.Fetched) error {
-	sum := sha256.Sum256(got.Body)
-	digest := hex.EncodeToString(sum[:])
-	m.Error, m.Fetched = "", t.at
-	if m.From != "file" {
-		m.Next = t.at.Add(got.File.CacheValidity)
-	}
-	signature := got.Check(mud.Trust{Now: t.at})
-	m.Signature, m.Signer = string(signature.State), signature.Signer
-	if digest == m.Digest {
-		return t.tx.PutMUD(scope, m, nil)
-	}
-	terms, notes := mudpolicy.Terms(got.File)
-	inForce := m.Status == mudNarrow || m.Status == mudApproved
-	m.Digest, m.Notes, m.Model, m.Info = digest, append(slices.Clone(got.File.Notes), notes...), got.File.Model, got.File.SystemInfo
-	if u, err := url.Parse(got.File.URL); err == nil {
-		m.Maker = u.Host
-	}
-	if !got.File.Supported && m.Supported || m.Digest == "" && !got.File.Supported {
-		if err := t.writeFinding(scope, d.ID, unsupported(t.at, got.File), string(d.ID)); err != nil {
-			return err
-		}
-	}
-	m.Supported = got.File.Supported
-	if inForce {
-		change, err := policy.Diff(m.Terms, terms)
-		if err != nil {
-			return err
-		}
-		if change.Empty() {
-			return t.tx.PutMUD(scope, m, got.Body)
-		}
-		m.Changed = &api.PolicyChange{Allows: changeTexts(change.Allowed), Refuses: changeTexts(change.Refused), Flows: []api.FlowRow{}, From: t.at}
-		m.Pending = terms
-	} else {
-		m.Terms, m.Status = terms, mudProposed
-	}
-	if err := t.tx.PutMUD(scope, m, got.Body); err != nil {
-		return err
-	}
-	reason := m.URL
-	if m.Changed != nil {
-		reason = "a newer file would change what is in force"
-	}
-	return t.tell(scope, ringwall.EventDeviceMode, deviceSubject(d.ID), "", note{Key: "timeline.device.mud", Params: map[string]string{"state": m.Status, "reason": reason}})
-}
-
-// unsupported is the finding that a maker has given a device up.
-func unsupported(now time.Time, f *mud.File) ringwall.Finding {
-	return ringwall.Finding{
-		Indicator: "FS-12", Module: ringwall.Firmware, Outcome: ringwall.Fail, Confidence: ringwall.Declared,
-		Title: "its maker's usage description says that it is not supported any more", Source: "mud", Time: now, Evidence: []string{f.URL},
-	}
+	return out, err
 }
 
 // ExportMUD drafts a usage description of what a device was learned to need.
@@ -295,7 +296,8 @@ func (s *service) ExportMUD(ctx context.Context, a audit.Actor, id ringwall.Devi
 		if err != nil {
 			return out, err
 		}
-		out.Change = &api.PolicyChange{Allows: changeTexts(change.Allowed), Refuses: changeTexts(change.Refused), Flows: []api.FlowRow{}, From: s.now().UTC()}
+		c := changeOf(change, s.now())
+		out.Change = &c
 	}
 	return out, nil
 }

@@ -74,6 +74,11 @@ func (t *turn) notice(gw ringwall.GatewayID, n api.Notice) error {
 			return err
 		}
 	}
+	if dev != nil && n.Kind == api.NoticeSubscriber {
+		if err := t.cardAddress(scope, *dev, n); err != nil {
+			return err
+		}
+	}
 	if !isNew {
 		return nil
 	}

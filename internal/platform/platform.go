@@ -91,6 +91,11 @@ type Config struct {
 	Incident incident.Config
 	Registry registry.Config
 
+	// MUDRoots is a file of certificates (PEM): those who may vouch for signers of
+	// usage descriptions to every organisation, which each may add to; "" = none. It is
+	// read at the start.
+	MUDRoots string
+
 	// Keep is how long evidence is kept in the segments; 0 = 90 days.
 	Keep time.Duration
 
@@ -215,6 +220,9 @@ func (p *Platform) openStores(ctx context.Context) (err error) {
 		poke:  func(ringwall.OrgID, ringwall.GatewayID, uint64) {},
 	}
 	p.service = &service{core: c, hub: newHub(), gatewayRevoked: func(ringwall.GatewayID) {}, wakeRollout: func() { nudge(p.wakeRollouts) }, muds: mudfetch.New(mudfetch.Config{Now: c.now})}
+	if c.mudRoots, err = readMUDRoots(p.cfg.MUDRoots); err != nil {
+		return err
+	}
 	if p.trail, err = audit.Open(filepath.Join(p.dir, auditDir)); err != nil {
 		return err
 	}

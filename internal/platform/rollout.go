@@ -143,13 +143,14 @@ func (t *turn) undo(scope audit.Scope, r *api.Rollout) error {
 }
 
 // stopRollout ends a rollout and undoes it.
-func (t *turn) stopRollout(scope audit.Scope, r *api.Rollout, by, why string) error {
+func (t *turn) stopRollout(scope audit.Scope, r *api.Rollout, by string, why api.Said) error {
 	if err := t.undo(scope, r); err != nil {
 		return err
 	}
-	r.Status, r.Why, r.Ended, r.Waiting = api.RolloutStopped, why, t.at, []ringwall.GatewayID{}
-	t.step(r, api.RolloutStep{What: "stopped", Stage: r.Stage, By: by, Why: why})
-	return t.tellRollout(scope, *r, "timeline.rollout.stopped", map[string]string{"reason": why})
+	r.Status, r.Ended, r.Waiting = api.RolloutStopped, t.at, []ringwall.GatewayID{}
+	r.Why, r.Reason = why.Text, keyed(why)
+	t.step(r, api.RolloutStep{What: "stopped", Stage: r.Stage, By: by, Why: why.Text, Reason: keyed(why)})
+	return t.tellRollout(scope, *r, "timeline.rollout.stopped", map[string]string{"reason": why.Text})
 }
 
 // finish writes a rollout's change to where it belongs for good.
@@ -241,11 +242,11 @@ func (s *service) carryRollout(ctx context.Context, scope audit.Scope, r api.Rol
 	was := r
 	var has []target
 	var gateways map[ringwall.GatewayID]api.Gateway
-	why := ""
+	var why api.Said
 	if err := s.store.View(ctx, func(tx *sqlstore.Tx) error {
 		all, err := targets(tx, scope, &r)
 		if isCode(err, ringwall.NotFound) {
-			why = "what it was to change is not there any more"
+			why = rolloutGone()
 			return nil
 		}
 		if err != nil {
@@ -267,27 +268,27 @@ func (s *service) carryRollout(ctx context.Context, scope audit.Scope, r api.Rol
 	}
 	now := s.now().UTC()
 	answered := waiting(&r, gateways)
-	if why == "" {
+	if why.Text == "" {
 		why = gatewayTrouble(r, gateways)
 	}
-	if why == "" {
+	if why.Text == "" {
 		broken, err := s.broken(ctx, scope, r, has, gateways)
 		if err != nil {
 			return err
 		}
 		r.Broken = broken[:min(len(broken), api.MaxBroken)]
 		if n := len(broken); n >= cmp.Or(r.Stop.Ends, 1) {
-			why = brokenText(broken)
+			why = brokenReason(broken)
 		}
 	}
-	if why != "" && r.Stop.Never && len(gateways) > 0 {
-		r.Why, why = why, "" // shown, and nothing is done about it
+	if why.Text != "" && r.Stop.Never && len(gateways) > 0 {
+		r.Why, r.Reason, why = why.Text, keyed(why), api.Said{} // shown, and nothing is done about it
 	}
 	if r.Since.IsZero() && answered {
 		r.Since = now
 	}
 	soaked := !r.Since.IsZero() && answered && now.Sub(r.Since) >= time.Duration(r.Soak)
-	if why == "" && !soaked && r.Since.Equal(was.Since) && slices.Equal(r.Waiting, was.Waiting) && len(r.Broken) == len(was.Broken) && len(r.Wanted) == len(was.Wanted) {
+	if why.Text == "" && !soaked && r.Since.Equal(was.Since) && slices.Equal(r.Waiting, was.Waiting) && len(r.Broken) == len(was.Broken) && len(r.Wanted) == len(was.Wanted) {
 		return nil // nothing to write down
 	}
 	return s.turn(ctx, scope.Org(), func(t *turn) error {
@@ -299,9 +300,9 @@ func (s *service) carryRollout(ctx context.Context, scope audit.Scope, r api.Rol
 			if kept.Status != api.RolloutRunning || kept.Stage != was.Stage || !kept.Begun.Equal(was.Begun) {
 				return nil // somebody has decided meanwhile
 			}
-			kept.Since, kept.Waiting, kept.Wanted, kept.Broken, kept.Why = r.Since, r.Waiting, r.Wanted, r.Broken, r.Why
+			kept.Since, kept.Waiting, kept.Wanted, kept.Broken, kept.Why, kept.Reason = r.Since, r.Waiting, r.Wanted, r.Broken, r.Why, r.Reason
 			switch {
-			case why != "":
+			case why.Text != "":
 				return t.stopRollout(own, kept, "system:rollout", why)
 			case !soaked:
 				return nil
@@ -336,17 +337,4 @@ func waiting(r *api.Rollout, gateways map[ringwall.GatewayID]api.Gateway) bool {
 	}
 	slices.Sort(r.Waiting)
 	return reached && !slices.ContainsFunc(r.Waiting, func(id ringwall.GatewayID) bool { return gateways[id].Online })
-}
-
-// gatewayTrouble tells of a gateway that refused the stage, or went back from it.
-func gatewayTrouble(r api.Rollout, gateways map[ringwall.GatewayID]api.Gateway) string {
-	for _, id := range sortedKeys(gateways) {
-		switch g := gateways[id]; {
-		case g.LastError != "" && g.InForce < r.Wanted[id]:
-			return "gateway " + g.Name + " refused the document: " + g.LastError
-		case g.RolledBack.After(r.Begun):
-			return "gateway " + g.Name + " went back to the document before"
-		}
-	}
-	return ""
 }

@@ -3,11 +3,9 @@ package platform
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -203,22 +201,4 @@ func (w *watched) allowed(r api.Rollout, row api.FlowRow) string {
 		return "shadow"
 	}
 	return ""
-}
-
-// brokenText says in a line what broke.
-func brokenText(broken []api.RolloutBreak) string {
-	b := broken[0]
-	other := b.Flow.Name
-	if other == "" {
-		other = b.Flow.Remote.Addr().String()
-	}
-	port := b.Flow.Remote.Port()
-	if b.Flow.Direction == api.ToDevice {
-		port = b.Flow.Local.Port()
-	}
-	text := fmt.Sprintf("%s was refused %s %s/%d, which %s allowed before", b.Name, other, b.Flow.Proto, port, b.Was)
-	if n := len(broken) - 1; n > 0 {
-		text += ", and " + strconv.Itoa(n) + " more"
-	}
-	return clip(text, maxSaid)
 }

@@ -85,6 +85,12 @@ func (s *service) PatchDevice(ctx context.Context, a audit.Actor, id ringwall.De
 				return err
 			}
 		}
+		if p.Gateway != nil && *p.Gateway != old.Gateway {
+			if err := t.moveCard(scope, old, *p.Gateway); err != nil {
+				return err
+			}
+			t.compose(old.Gateway)
+		}
 		if p.Agent != nil && *p.Agent != old.Agent {
 			if err := t.bindAgent(old, *p.Agent); err != nil {
 				return err

@@ -2,7 +2,6 @@ package platform
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -254,13 +253,13 @@ func endOf(r api.FlowRow) end {
 // explain tries a change on what passed lately. Both policies are asked as if
 // they were enforced: what mode they are in is another question.
 func (s *service) explain(ctx context.Context, org ringwall.OrgID, x trial) (api.PolicyChange, error) {
-	out := api.PolicyChange{Allows: []string{}, Refuses: []string{}, Flows: []api.FlowRow{}, From: s.now().UTC().Add(-explainBack), All: true}
 	x.before.Mode, x.now.Mode = ringwall.Enforce, ringwall.Enforce
 	d, err := policy.Diff(x.before.Terms, x.now.Terms)
 	if err != nil {
-		return out, err
+		return api.PolicyChange{Allows: []string{}, Refuses: []string{}, Flows: []api.FlowRow{}}, err
 	}
-	out.Allows, out.Refuses = changeTexts(d.Allowed), changeTexts(d.Refused)
+	out := changeOf(d, s.now().Add(-explainBack))
+	out.All = true
 	seen := map[end]bool{}
 	err = s.eachFlow(ctx, segment.Query{Org: org, Device: x.device, From: out.From, Verdict: "allowed"}, explainRows, &out, func(r api.FlowRow) {
 		e := endOf(r)
@@ -275,38 +274,6 @@ func (s *service) explain(ctx context.Context, org ringwall.OrgID, x trial) (api
 		out.Flows = append(out.Flows, r)
 	})
 	return out, err
-}
-
-// maxChanges bounds what of a change is told in words.
-const maxChanges = 200
-
-// changeTexts says in words what a change is about.
-func changeTexts(cs []policy.Change) []string {
-	out := []string{}
-	for _, c := range cs {
-		if len(out) == maxChanges {
-			return append(out, fmt.Sprintf("and %d more", len(cs)-maxChanges))
-		}
-		ports := ""
-		for i, p := range c.Ports {
-			if i > 0 {
-				ports += ","
-			}
-			if ports += strconv.Itoa(int(p.First)); p.Last != p.First {
-				ports += "-" + strconv.Itoa(int(p.Last))
-			}
-		}
-		service := c.Proto
-		if ports != "" {
-			service += "/" + ports
-		}
-		arrow := "→ "
-		if c.Direction == api.ToDevice {
-			arrow = "← "
-		}
-		out = append(out, strings.TrimSpace(arrow+c.End+" "+service+" "+c.When))
-	}
-	return out
 }
 
 // eachFlow calls f for each report that a query finds, the newest first, up to

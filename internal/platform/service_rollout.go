@@ -38,10 +38,10 @@ func (s *service) Rollout(ctx context.Context, a audit.Actor, id ringwall.Rollou
 func (v sight) rollout(r api.Rollout) api.Rollout {
 	r.Before = nil // how it is undone is the platform's own business
 	if !v.whole {
-		r.Broken, r.Why = []api.RolloutBreak{}, ""
+		r.Broken, r.Why, r.Reason = []api.RolloutBreak{}, "", nil
 		r.Log = slices.Clone(r.Log)
 		for i := range r.Log {
-			r.Log[i].Why = ""
+			r.Log[i].Why, r.Log[i].Reason = "", nil
 		}
 	}
 	return r
@@ -167,9 +167,9 @@ func (s *service) DecideRollout(ctx context.Context, a audit.Actor, id ringwall.
 				if kept.Status != api.RolloutRunning {
 					return ringwall.Errorf(ringwall.Conflict, "the rollout is %s", kept.Status)
 				}
-				why := clip(strings.TrimSpace(in.Reason), maxSaid)
-				if why == "" {
-					why = "by hand"
+				why := api.Said{Text: clip(strings.TrimSpace(in.Reason), maxSaid)}
+				if why.Text == "" {
+					why = rolloutReason("rolloutwhy.hand", nil)
 				}
 				return t.stopRollout(scope, kept, a.String(), why)
 			}
@@ -180,7 +180,7 @@ func (s *service) DecideRollout(ctx context.Context, a audit.Actor, id ringwall.
 			if err := t.aimed(scope, &probe); err != nil {
 				return err
 			}
-			kept.Status, kept.Why, kept.Ended = api.RolloutRunning, "", time.Time{}
+			kept.Status, kept.Why, kept.Reason, kept.Ended = api.RolloutRunning, "", nil, time.Time{}
 			t.step(kept, api.RolloutStep{What: "resumed", Stage: kept.Stage, By: a.String(), Why: clip(in.Reason, maxSaid)})
 			if err := t.tellRollout(scope, *kept, "timeline.rollout.resumed", nil); err != nil {
 				return err

@@ -208,7 +208,7 @@ func (w *world) fill(org ringwall.OrgID) things {
 		must(tx.PutEnrolLines(enrol, th.enrol, true, []sqlstore.EnrolLine{{Name: "line " + mark, Serial: "AP-01"}}))
 		must(tx.PutSIMProfile(simWrite, th.sim, api.SIMProfile{Version: 1, By: "profile " + mark, Made: clock()}))
 		_, err = tx.PutNotice(project, th.gateway, api.Notice{Kind: api.NoticeRogue, Device: th.device, Text: "notice " + mark}, clock(), time.Hour)
-		must(err, tx.PutMUD(project, api.MUDState{Device: th.device, URL: "https://mud.example/" + tail, Next: clock(), Error: "mud " + mark}, []byte("file "+mark)))
+		must(err, tx.PutMUD(project, api.MUDState{Device: th.device, URL: "https://mud.example/" + tail, Next: clock(), Error: "mud " + mark}, &sqlstore.MUDFile{Body: []byte("file " + mark), Signature: []byte("cms " + mark)}))
 		data, _ := json.Marshal(sqlstore.Telling{Key: "k", Text: "event " + mark})
 		must(tx.Emit(project, ringwall.Event{V: 1, ID: th.event, Org: org, Kind: ringwall.EventAlert, Time: clock(), Subject: dev, Data: data}))
 		return nil

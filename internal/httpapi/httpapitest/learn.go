@@ -1,6 +1,7 @@
 package httpapitest
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -8,6 +9,8 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/audit"
+	"github.com/ringwall/ringwall/internal/policy/mudpolicy"
+	"github.com/ringwall/ringwall/mud"
 )
 
 // LearnPolicy is of httpapi.Policies: one term for each end that was reached.
@@ -84,8 +87,105 @@ func (m *Mem) PutMUD(_ context.Context, a audit.Actor, id ringwall.DeviceID, in 
 	if _, err := find(h.devices, "device", id); err != nil {
 		return api.MUDState{}, err
 	}
-	h.fleet.muds[id] = api.MUDState{Device: id, URL: in.URL, From: "owner", Status: "waiting", Noticed: m.now(), Supported: true, Terms: []api.Term{}}
-	return h.fleet.muds[id], nil
+	if (in.URL == "") == (len(in.File) == 0) {
+		return api.MUDState{}, ringwall.Errorf(ringwall.Invalid, "name the URL of the description, or hand the file in")
+	}
+	s := api.MUDState{Device: id, URL: in.URL, From: "owner", Status: "waiting", Noticed: m.now(), Supported: true, Terms: []api.Term{}}
+	if len(in.File) > 0 {
+		f, err := mud.Parse(in.File)
+		if err != nil {
+			return api.MUDState{}, err
+		}
+		s.URL, s.From, s.Status, s.Fetched, s.Supported = f.URL, "file", "proposed", m.now(), f.Supported
+		sig := mud.CheckSignature(f, in.File, in.Signature, nil, mud.Trust{Now: m.now()})
+		s.Signature, s.Signer, s.Reason = string(sig.State), sig.Signer, sig.Reason
+		terms, notes := mudpolicy.Terms(f)
+		s.Terms, s.Remarks = terms, notes
+	}
+	s.Waits = s.Asks()
+	h.fleet.muds[id] = s
+	return s, nil
+}
+
+// ExplainMUD is of httpapi.Policies. It tells of the device's own terms as if the
+// description took them away, and of its allows as if they were new.
+func (m *Mem) ExplainMUD(_ context.Context, a audit.Actor, id ringwall.DeviceID, _ api.MUDPut) (api.MUDPreview, error) {
+	h, err := m.enter(a, "policy.read", string(id))
+	defer m.mu.Unlock()
+	if err != nil {
+		return api.MUDPreview{}, err
+	}
+	d, err := find(h.devices, "device", id)
+	if err != nil {
+		return api.MUDPreview{}, err
+	}
+	s, err := find(h.fleet.muds, "usage description", id)
+	if err != nil {
+		return api.MUDPreview{}, err
+	}
+	if s.Fetched.IsZero() {
+		return api.MUDPreview{}, ringwall.Errorf(ringwall.Conflict, "the description is not at hand yet")
+	}
+	out := api.MUDPreview{State: s}
+	for _, c := range []*api.PolicyChange{&out.Narrow, &out.Approve} {
+		*c = api.PolicyChange{Allows: []string{}, Refuses: []string{}, Flows: []api.FlowRow{}, From: m.now(), All: true}
+	}
+	for _, t := range s.Terms {
+		if t.Action == api.Allow {
+			out.Approve.Allows = append(out.Approve.Allows, t.ID)
+			out.Approve.Lines = append(out.Approve.Lines, api.ChangeLine{Allows: true, Direction: t.Direction, Kind: "name", Value: t.Domain, Proto: t.Proto, Ports: t.Ports, When: &api.Condition{Inside: t.Inside, Window: t.Window}})
+		}
+	}
+	for _, t := range d.Terms {
+		out.Narrow.Refuses = append(out.Narrow.Refuses, t.ID)
+		out.Narrow.Lines = append(out.Narrow.Lines, api.ChangeLine{Direction: t.Direction, Kind: "address", Value: t.CIDR.String(), Proto: t.Proto, Ports: t.Ports})
+	}
+	return out, nil
+}
+
+// MUDTasks is of httpapi.Policies.
+func (m *Mem) MUDTasks(_ context.Context, a audit.Actor) ([]api.MUDTask, error) {
+	h, err := m.enter(a, "policy.read", "")
+	defer m.mu.Unlock()
+	out := []api.MUDTask{}
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range sorted(h.fleet.muds, func(x, y api.MUDState) int { return cmp.Compare(x.Device, y.Device) }) {
+		if s.Waits = s.Asks(); len(s.Waits) > 0 {
+			out = append(out, api.MUDTask{Name: h.devices[s.Device].Name, State: s})
+		}
+	}
+	return out, nil
+}
+
+// MUDSettings is of httpapi.Policies.
+func (m *Mem) MUDSettings(_ context.Context, a audit.Actor) (api.MUDSettings, error) {
+	h, err := m.enter(a, "policy.read", "")
+	defer m.mu.Unlock()
+	if err != nil {
+		return api.MUDSettings{}, err
+	}
+	return h.mudSettings, nil
+}
+
+// PutMUDSettings is of httpapi.Policies.
+func (m *Mem) PutMUDSettings(_ context.Context, a audit.Actor, in api.MUDSettings) (api.MUDSettings, error) {
+	h, err := m.enter(a, "org.admin", "")
+	defer m.mu.Unlock()
+	if err != nil {
+		return in, err
+	}
+	certs, err := mud.Roots([]byte(in.Roots))
+	if err != nil {
+		return in, err
+	}
+	in.Trusted = nil
+	for _, c := range certs {
+		in.Trusted = append(in.Trusted, api.MUDRoot{Subject: c.Subject.String(), Until: c.NotAfter, From: "organisation"})
+	}
+	h.mudSettings = in
+	return in, nil
 }
 
 // DecideMUD is of httpapi.Policies.
@@ -99,11 +199,15 @@ func (m *Mem) DecideMUD(_ context.Context, a audit.Actor, id ringwall.DeviceID, 
 	if err != nil {
 		return d, err
 	}
-	to := map[string]string{"narrow": "narrow", "approve": "approved", "decline": "declined", "refresh": d.Status}[in.Decision]
+	to := map[string]string{"narrow": "narrow", "approve": "approved", "decline": "declined", "keep": d.Status, "refresh": d.Status}[in.Decision]
 	if to == "" {
 		return d, ringwall.Errorf(ringwall.Invalid, "no such decision")
 	}
-	d.Status, d.By, d.Decided = to, a.String(), m.now()
+	if d.Changed != nil && in.Decision == "decline" {
+		to = d.Status
+	}
+	d.Status, d.By, d.Decided, d.Changed, d.Told = to, a.String(), m.now(), nil, ""
+	d.Waits = d.Asks()
 	h.fleet.muds[id] = d
 	return d, nil
 }

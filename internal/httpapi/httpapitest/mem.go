@@ -65,6 +65,7 @@ type holdings struct {
 	settings       api.AssessSettings
 	tunnels        map[ringwall.TunnelID]api.RemoteTunnel
 	tunnelSettings api.TunnelSettings
+	mudSettings    api.MUDSettings
 	answers        map[ringwall.DeviceID]map[string]string
 	revisions      map[ringwall.DeviceID]uint64
 	users          []api.User

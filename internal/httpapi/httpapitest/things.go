@@ -165,6 +165,39 @@ func (m *Mem) Device(_ context.Context, a audit.Actor, id ringwall.DeviceID) (ap
 	return find(h.devices, "device", id)
 }
 
+// CreateDevice is of httpapi.Devices.
+func (m *Mem) CreateDevice(_ context.Context, a audit.Actor, in api.DeviceCreate) (api.Device, error) {
+	h, err := m.enter(a, "device.write", "")
+	defer m.mu.Unlock()
+	if err != nil {
+		return api.Device{}, err
+	}
+	if strings.TrimSpace(in.Name) == "" || in.SIM == "" || in.Gateway == "" {
+		return api.Device{}, ringwall.Errorf(ringwall.Invalid, "a device that is made by hand has a name, a SIM and a gateway")
+	}
+	card, err := find(h.sims, "SIM", in.SIM)
+	if err != nil {
+		return api.Device{}, err
+	}
+	if _, err := find(h.gateways, "gateway", in.Gateway); err != nil {
+		return api.Device{}, err
+	}
+	if card.Device != "" {
+		return api.Device{}, ringwall.Errorf(ringwall.Conflict, "the SIM is another device's")
+	}
+	d := api.Device{
+		ID: ringwall.DeviceID(ringwall.NewID(ringwall.PrefixDevice, m.now())), Org: a.Org, Name: strings.TrimSpace(in.Name), Type: cmp.Or(in.Type, "unknown"), Gateway: in.Gateway, SIM: in.SIM, BySIM: true,
+		Created: m.now(), Enrolled: true, Tags: in.Tags, Version: 1, Holds: []api.Hold{}, Terms: []api.Term{}, TrustReasons: []api.TrustReason{},
+	}
+	if in.Mode != nil {
+		d.Mode = *in.Mode
+	}
+	h.devices[d.ID] = d
+	card.Device = d.ID
+	h.sims[card.ID] = card
+	return d, nil
+}
+
 // PatchDevice is of httpapi.Devices.
 func (m *Mem) PatchDevice(_ context.Context, a audit.Actor, id ringwall.DeviceID, version uint64, p api.DevicePatch) (api.Device, error) {
 	h, err := m.enter(a, "device.write", string(id))
@@ -195,6 +228,12 @@ func (m *Mem) PatchDevice(_ context.Context, a audit.Actor, id ringwall.DeviceID
 			return d, err
 		}
 		d.SIM = *p.SIM
+	}
+	if p.Gateway != nil {
+		if _, err := find(h.gateways, "gateway", *p.Gateway); err != nil {
+			return d, err
+		}
+		d.Gateway = *p.Gateway
 	}
 	if p.Use != nil {
 		d.Profile.Use = *p.Use

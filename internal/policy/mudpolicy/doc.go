@@ -20,7 +20,9 @@
 //
 // Of the TLS profiles of RFC 9761 the least version is enforced, together with
 // the name that the entry is about; ciphers, extensions and pins are for
-// detectors. DTLS is not looked into by a gateway: its profiles are noted only.
+// detectors, and a note says so of each part that a profile has: a gateway's
+// inspector reads the hello alone, and from TLS 1.3 on sees no certificate. DTLS is
+// not looked into by a gateway: its profiles are noted only.
 //
 // The package is pure.
 package mudpolicy

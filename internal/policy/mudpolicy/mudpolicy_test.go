@@ -47,7 +47,8 @@ func TestTerms(t *testing.T) {
 	if got := texts(terms); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if len(notes) != 1 || !strings.Contains(notes[0], "detectors") {
+	// A cipher suite, groups and a pin are named; each is told as what is not enforced.
+	if len(notes) != 3 || !strings.Contains(notes[2].Text, "pins of certificates are not enforced") {
 		t.Errorf("notes %q", notes)
 	}
 	for _, term := range terms {
@@ -100,6 +101,8 @@ func TestTerms_entries(t *testing.T) {
 		{"a name opens", "to", mud.ACE{Protocol: 6, SrcName: "a.example", DstPorts: p443, Direction: mud.ToDevice}, "", "cannot say who opens"},
 		{"a name opens and is denied", "to", mud.ACE{Protocol: 6, SrcName: "a.example", DstPorts: p443, Action: mud.Drop}, "deny tcp from 0.0.0.0/0 on port 443", "everybody is denied"},
 		{"DTLS", "from", mud.ACE{Protocol: 17, DstName: "a.example", DstPorts: p443, TLS: []mud.TLSProfile{{Versions: []string{"dtls12"}}}}, "allow udp to name a.example on port 443", "DTLS"},
+		{"TLS with ciphers", "from", mud.ACE{Protocol: 6, DstName: "a.example", DstPorts: p443, TLS: []mud.TLSProfile{{Versions: []string{"tls13"}, Ciphers: []uint16{0x1301}}}}, "allow tcp to name a.example on port 443, inside tls with TLS 1.3 or later", "cipher suites are not enforced"},
+		{"TLS with a pin", "from", mud.ACE{Protocol: 6, DstName: "a.example", DstPorts: p443, TLS: []mud.TLSProfile{{Versions: []string{"tls13"}, Pins: []string{"x"}}}}, "allow tcp to name a.example on port 443, inside tls with TLS 1.3 or later", "pins of certificates are not enforced"},
 		{"TLS of two versions", "from", mud.ACE{Protocol: 6, DstName: "a.example", DstPorts: p443, TLS: []mud.TLSProfile{{Versions: []string{"tls13"}}, {Versions: []string{"tls12"}}}}, "allow tcp to name a.example on port 443, inside tls with TLS 1.2 or later", ""},
 	} {
 		c.e.Name = "e"
@@ -110,8 +113,13 @@ func TestTerms_entries(t *testing.T) {
 		if got := strings.Join(texts(terms), "; "); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
-		if (c.note == "") != (len(notes) == 0) || c.note != "" && !strings.Contains(notes[0], c.note) {
+		if (c.note == "") != (len(notes) == 0) || c.note != "" && !strings.Contains(notes[0].Text, c.note) {
 			t.Errorf("%s: notes %q, want %q", c.name, notes, c.note)
+		}
+		for _, n := range notes {
+			if !slices.Contains(mudpolicy.NoteKeys(), n.Key) || n.Params["entry"] != "e" || n.Params["list"] != "l" {
+				t.Errorf("%s: note %q has key %q and parameters %v", c.name, n, n.Key, n.Params)
+			}
 		}
 	}
 	if terms, _ := mudpolicy.Terms(entry("from", mud.ACE{Name: "e", Protocol: 58, Action: mud.Accept}, mud.IPv6)); len(terms) != 1 || policy.TermText(&terms[0]) != "allow icmp to ::/0" {
@@ -119,7 +127,7 @@ func TestTerms_entries(t *testing.T) {
 	}
 	f := entry("from", mud.ACE{Name: "e", Action: mud.Accept}, mud.IPv4)
 	f.Supported = false
-	if _, notes := mudpolicy.Terms(f); len(notes) != 1 || !strings.Contains(notes[0], "is-supported") {
+	if _, notes := mudpolicy.Terms(f); len(notes) != 1 || !strings.Contains(notes[0].Text, "is-supported") {
 		t.Errorf("not supported: %q", notes)
 	}
 }
@@ -155,9 +163,9 @@ func TestDraft_roundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, notes := mudpolicy.Terms(g)
-		if len(notes) != 0 {
-			t.Errorf("notes %q", notes)
+		back, noted := mudpolicy.Terms(g)
+		if len(noted) != 0 {
+			t.Errorf("notes %q", noted)
 		}
 		ch, err := policy.Diff(terms, back)
 		if err != nil || !ch.Empty() {

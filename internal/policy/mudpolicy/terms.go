@@ -1,7 +1,6 @@
 package mudpolicy
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -22,7 +21,7 @@ func RoleOfMaker(authority string) string { return "mud-maker:" + authority }
 
 // Terms returns what a description says as terms, and notes on what it could not
 // say as it stands. Every term passes policy.Check.
-func Terms(f *mud.File) (terms []api.Term, notes []string) {
+func Terms(f *mud.File) (terms []api.Term, notes []api.Said) {
 	c := converter{why: "mud:" + f.URL, ids: map[string]int{}}
 	terms = []api.Term{}
 	for _, r := range f.Rules() {
@@ -31,7 +30,7 @@ func Terms(f *mud.File) (terms []api.Term, notes []string) {
 		}
 	}
 	if !f.Supported {
-		c.note("the manufacturer does not support the device any more (is-supported)")
+		c.say("unsupported", "the manufacturer does not support the device any more (is-supported)", nil)
 	}
 	return terms, c.notes
 }
@@ -39,13 +38,7 @@ func Terms(f *mud.File) (terms []api.Term, notes []string) {
 type converter struct {
 	why   string
 	ids   map[string]int
-	notes []string
-}
-
-func (c *converter) note(format string, args ...any) {
-	if n := fmt.Sprintf(format, args...); !slices.Contains(c.notes, n) && len(c.notes) < 256 {
-		c.notes = append(c.notes, n)
-	}
+	notes []api.Said
 }
 
 // answers reports whether a rule only lets the answers to some flow pass, which
@@ -74,7 +67,6 @@ func fromService(from, to mud.Ports) bool {
 func ephemeral(p mud.Ports) bool { return p.Any() || p.Low >= 1024 && p.High == 0xffff }
 
 func (c *converter) rule(r mud.Rule) (api.Term, bool) {
-	where := fmt.Sprintf("entry %q of list %q", r.Entry, r.List)
 	if answers(r) {
 		return api.Term{}, false
 	}
@@ -89,12 +81,12 @@ func (c *converter) rule(r mud.Rule) (api.Term, bool) {
 	}
 	// omit says that a part of the rule is left out: a deny then covers more, an
 	// allow would, and is left out as a whole.
-	omit := func(what string) bool {
+	omit := func(what, text string) bool {
 		if deny {
-			c.note("%s: %s cannot be said; more is denied", where, what)
+			c.say("more."+what, text+" cannot be said; more is denied", where(r.List, r.Entry))
 			return true
 		}
-		c.note("%s: %s cannot be said; it is left out", where, what)
+		c.say("left."+what, text+" cannot be said; it is left out", where(r.List, r.Entry))
 		return false
 	}
 	switch r.Protocol {
@@ -107,10 +99,11 @@ func (c *converter) rule(r mud.Rule) (api.Term, bool) {
 	case 17:
 		t.Proto = "udp"
 	default:
-		c.note("%s: protocol %d cannot be said; it is left out, and refused unless something else allows every protocol", where, r.Protocol)
+		n := strconv.Itoa(int(r.Protocol))
+		c.say("protocol", "protocol "+n+" cannot be said; it is left out, and refused unless something else allows every protocol", where(r.List, r.Entry, "protocol", n))
 		return api.Term{}, false
 	}
-	if r.ICMP != nil && (r.ICMP.Type >= 0 || r.ICMP.Code >= 0) && !omit("a type of ICMP") {
+	if r.ICMP != nil && (r.ICMP.Type >= 0 || r.ICMP.Code >= 0) && !omit("icmp", "a type of ICMP") {
 		return api.Term{}, false
 	}
 	if !ports.Any() {
@@ -119,27 +112,27 @@ func (c *converter) rule(r mud.Rule) (api.Term, bool) {
 	switch {
 	case foreign.Any():
 	case ephemeral(foreign):
-		c.note("%s: ports below 1024 of the side that opens are not told apart from others", where)
-	case !omit("the port of the side that opens"):
+		c.say("lowports", "ports below 1024 of the side that opens are not told apart from others", where(r.List, r.Entry))
+	case !omit("port", "the port of the side that opens"):
 		return api.Term{}, false
 	}
-	if !c.end(r, &t, where, omit) {
+	if !c.end(r, &t, omit) {
 		return api.Term{}, false
 	}
-	c.tls(r, &t, where)
+	c.tls(r, &t)
 	t.ID = "mud:" + r.List + "/" + r.Entry
 	if c.ids[t.ID]++; c.ids[t.ID] > 1 {
 		t.ID += "/" + strconv.Itoa(c.ids[t.ID])
 	}
 	if err := policy.Check(t); err != nil {
-		c.note("%s: %v; it is left out", where, err)
+		c.say("wrong", err.Error()+"; it is left out", where(r.List, r.Entry, "reason", err.Error()))
 		return api.Term{}, false
 	}
 	return t, true
 }
 
 // end sets the other end of a term.
-func (c *converter) end(r mud.Rule, t *api.Term, where string, omit func(string) bool) bool {
+func (c *converter) end(r mud.Rule, t *api.Term, omit func(what, text string) bool) bool {
 	switch p := r.Peer; {
 	case p.LocalNetworks:
 		t.Local = true
@@ -158,22 +151,22 @@ func (c *converter) end(r mud.Rule, t *api.Term, where string, omit func(string)
 	everybody := r.Net.IsValid() && r.Net.Bits() == 0 || !r.Net.IsValid()
 	switch {
 	case named && (r.Name != "" || !everybody):
-		return omit("a network or name together with a kind of peer")
+		return omit("peer", "a network or name together with a kind of peer")
 	case named:
 		return true
 	case r.Name != "" && r.Net.IsValid() && !everybody:
-		return omit("a name together with a network") && c.nameOrNet(r, t, where)
+		return omit("both", "a name together with a network") && c.nameOrNet(r, t)
 	}
-	return c.nameOrNet(r, t, where)
+	return c.nameOrNet(r, t)
 }
 
-func (c *converter) nameOrNet(r mud.Rule, t *api.Term, where string) bool {
+func (c *converter) nameOrNet(r mud.Rule, t *api.Term) bool {
 	switch {
 	case r.Name != "" && t.Direction == api.ToDevice && t.Action == api.Allow:
-		c.note("%s: a name cannot say who opens a flow; it is left out", where)
+		c.say("left.opener", "a name cannot say who opens a flow; it is left out", where(r.List, r.Entry))
 		return false
 	case r.Name != "" && t.Direction == api.ToDevice:
-		c.note("%s: a name cannot say who opens a flow; everybody is denied", where)
+		c.say("more.opener", "a name cannot say who opens a flow; everybody is denied", where(r.List, r.Entry))
 		t.CIDR = everybodyOf(r.Family)
 	case r.Name != "":
 		t.Domain = r.Name
@@ -192,13 +185,15 @@ func everybodyOf(f mud.Family) netip.Prefix {
 	return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 }
 
-// tls turns profiles into the least version that one of them names.
-func (c *converter) tls(r mud.Rule, t *api.Term, where string) {
+// tls turns profiles into the least version that one of them names. What of a
+// profile no gateway enforces is noted part by part: a description that pins a
+// certificate must not be read as if the pin were kept.
+func (c *converter) tls(r mud.Rule, t *api.Term) {
 	if len(r.TLS) == 0 || t.Action == api.Deny {
 		return
 	}
 	if t.Proto != "tcp" {
-		c.note("%s: what its profile says of DTLS is not enforced", where)
+		c.say("dtls", "what its profile says of DTLS is not enforced", where(r.List, r.Entry))
 		return
 	}
 	least := "1.3"
@@ -206,8 +201,19 @@ func (c *converter) tls(r mud.Rule, t *api.Term, where string) {
 		if slices.Contains(p.Versions, "tls12") {
 			least = "1.2"
 		}
-		if len(p.Ciphers)+len(p.Extensions)+len(p.Groups)+len(p.Signatures)+len(p.ALPN)+len(p.PSK)+len(p.Pins) > 0 || p.Partial {
-			c.note("%s: of its TLS profile the least version is enforced, and the name; the rest is for detectors", where)
+		for _, x := range []struct {
+			is        bool
+			key, text string
+		}{
+			{len(p.Ciphers) > 0, "ciphers", "the cipher suites"},
+			{len(p.Extensions)+len(p.Groups)+len(p.Signatures)+len(p.PSK) > 0, "extensions", "the extensions, groups, signature algorithms and key exchange modes"},
+			{len(p.ALPN) > 0, "alpn", "the application protocols"},
+			{len(p.Pins) > 0, "pins", "the pins of certificates"},
+			{p.Partial, "rest", "members that could not be read"},
+		} {
+			if x.is {
+				c.say("tls."+x.key, "of its TLS profile "+x.text+" are not enforced by the inspector, which enforces the least version and the name; they are for detectors", where(r.List, r.Entry))
+			}
 		}
 	}
 	t.Inside = &api.Inside{Proto: "tls", MinTLS: least}
