@@ -160,7 +160,7 @@ func (p *Platform) respondAllSIMs(ctx context.Context, ready func()) error {
 		if s := p.sims.Load(); s != nil {
 			sims = *s
 		}
-		return errors.Join(p.respondSIMs(ctx, scope, sims), p.core.askProfiles(ctx, scope, sims))
+		return errors.Join(p.respondSIMs(ctx, scope, sims), p.core.askProfiles(ctx, scope, sims), p.core.askStates(ctx, scope, sims))
 	})
 }
 

@@ -135,8 +135,15 @@ func (s *service) CreateResponse(ctx context.Context, a audit.Actor, in api.Resp
 				return err
 			}
 		}
+		if err := t.checkSIM(scope, in); err != nil {
+			return err
+		}
 		id := ringwall.ResponseID(ringwall.NewID(ringwall.PrefixResponse, t.at))
 		if out, err = incident.Request(id, a.Org, in, a.String(), t.at); err != nil {
+			return err
+		}
+		if in.Trial {
+			out, err = t.tryResponse(scope, out)
 			return err
 		}
 		return t.record(scope, out)

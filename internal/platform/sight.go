@@ -129,6 +129,10 @@ var told = map[string][]string{
 	"timeline.sim.rejoined":        {},
 	"timeline.sim.suspended":       {},
 	"timeline.sim.restored":        {},
+	"timeline.sim.restricted":      {},
+	"timeline.sim.released":        {},
+	"timeline.sim.asked":           {"what"},
+	"timeline.sim.state":           {"state"},
 }
 
 // hidden stands for what a party may not see.

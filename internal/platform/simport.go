@@ -18,6 +18,17 @@ type simPort interface {
 	Restore(ctx context.Context, card operatorport.Card, reason string, idem ringwall.ResponseID) (operatorport.Status, error)
 }
 
+// simRestricts is a simPort that reduces cards, simStates one that tells what a
+// card is.
+type (
+	simRestricts interface {
+		Restrict(ctx context.Context, card operatorport.Card, r *api.SIMRestriction, until time.Time, reason string, idem ringwall.ResponseID) error
+	}
+	simStates interface {
+		State(ctx context.Context, card operatorport.Card) (operatorport.Status, error)
+	}
+)
+
 // askTime bounds one question to an operator, with the port's own tries.
 const askTime = time.Minute
 
@@ -40,13 +51,30 @@ func (c *core) respondSIM(ctx context.Context, org ringwall.OrgID, r api.Respons
 			return err
 		}
 		card = operatorport.Card{ICCID: numbers.ICCID, IMSI: numbers.IMSI}
-		if r.Status != incident.Approved {
-			return nil // doing or undoing already, or past both
+		switch r.Status {
+		case incident.Approved:
+			if r, err = incident.Start(r, t.at); err != nil {
+				return err
+			}
+			if err := t.record(scope, r); err != nil {
+				return err
+			}
+		case incident.Undoing:
+			// Another response of the kind is in force: the card stays as it is.
+			if other, err := t.otherInForce(scope, r); err != nil || other {
+				if err == nil {
+					r, err = incident.Lifted(r, t.at)
+				}
+				if err == nil {
+					err = t.record(scope, r)
+				}
+				return err
+			}
 		}
-		if r, err = incident.Start(r, t.at); err != nil {
-			return err
+		if sims == nil {
+			return nil // nobody is asked
 		}
-		return t.record(scope, r)
+		return t.cardSettled(scope, ringwall.SIMID(r.Target.ID), func(*api.SIM) error { return nil })
 	}); err != nil {
 		return false, err
 	}
@@ -70,6 +98,17 @@ func ask(ctx context.Context, sims simPort, card operatorport.Card, r api.Respon
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	var err error
+	if r.Kind == incident.SIMRestrict {
+		to, ok := sims.(simRestricts)
+		if !ok {
+			return operatorport.ErrNoRestrictions
+		}
+		what := r.Restrict
+		if undo {
+			what = nil
+		}
+		return to.Restrict(ctx, card, what, r.Expires, r.Reason, r.ID)
+	}
 	if undo {
 		_, err = sims.Restore(ctx, card, r.Reason, r.ID)
 	} else {
@@ -107,18 +146,40 @@ func (t *turn) simAnswered(r api.Response, undo bool, answer error) error {
 	if next.Status == r.Status && next.Error == r.Error {
 		return nil // refused as before: told already
 	}
-	if err := t.record(scope, next); err != nil || answer != nil {
+	if err := t.record(scope, next); err != nil {
 		return err
+	}
+	id := ringwall.SIMID(r.Target.ID)
+	if answer != nil {
+		// A refusal says that this was not done. What the card is, it does not say: an
+		// earlier try may have been taken and its answer lost.
+		return t.cardSettled(scope, id, func(s *api.SIM) error {
+			if r.Kind == incident.SIMSuspend {
+				s.State = simUnknown
+			}
+			return nil
+		})
 	}
 	state, key := string(operatorport.Suspended), "timeline.sim.suspended"
-	if undo {
+	switch {
+	case r.Kind == incident.SIMRestrict && undo:
+		key = "timeline.sim.released"
+	case r.Kind == incident.SIMRestrict:
+		key = "timeline.sim.restricted"
+	case undo:
 		state, key = string(operatorport.Active), "timeline.sim.restored"
 	}
-	usage, err := t.as(audit.SysUsage, audit.SystemUsage)
-	if err != nil {
-		return err
-	}
-	if _, err := t.tx.UpdateSIM(usage, ringwall.SIMID(r.Target.ID), func(s *api.SIM) error { s.State = state; return nil }); err != nil {
+	if err := t.cardSettled(scope, id, func(s *api.SIM) error {
+		switch {
+		case r.Kind != incident.SIMRestrict:
+			s.State = state
+		case undo:
+			s.Restriction = nil
+		default:
+			s.Restriction = r.Restrict
+		}
+		return nil
+	}); err != nil {
 		return err
 	}
 	return t.tell(scope, ringwall.EventSIM, r.Target, string(r.ID), note{Key: key, Ref: string(r.ID)})
