@@ -1,0 +1,280 @@
+package rules
+
+import "github.com/ringwall/ringwall/cdr"
+
+// elsewhere asks the rules about places, of an event that is not where the one
+// before was.
+func (s *Settings) elsewhere(l *Line, e *cdr.Event, place uint32, env *Env) (raw uint32) {
+	env.here = env.Areas.at(e)
+	raw = risk(env.here.risk())
+	if l.last == 0 {
+		return raw
+	}
+	raw |= s.travel(l, e, env)
+	if s.flags&fixed != 0 && l.place != 0 && l.days() >= int(s.learnDays) {
+		raw |= s.moved(l, e, place, env)
+	}
+	return raw
+}
+
+// stay asks the rules about places, of an event that is where the one before
+// was: what was said of the place yesterday holds today.
+func stay(l *Line, s *Settings, env *Env) (raw uint32) {
+	raw = risk(l.risk())
+	if s.flags&fixed == 0 || l.bound&(movedBit|strangeBit) == 0 {
+		return raw
+	}
+	b := env.Side.find(l, kindHome)
+	if l.bound&movedBit != 0 || b != nil && b.strange()+1 >= int(s.strange) {
+		if b != nil {
+			env.found.count[0] = uint32(min(b.strange()+1, 255))
+		}
+		raw |= 1 << movedUnknown
+	}
+	return raw
+}
+
+// travelled judges a late event: where it was and where the card is known to
+// have been later or earlier than it are two facts, whatever their order.
+func (s *Settings) travelled(l *Line, e *cdr.Event, env *Env) uint32 {
+	place := placeOf(e)
+	if place == 0 || place == l.place {
+		return 0
+	}
+	return s.travel(l, e, env)
+}
+
+// travel compares the place of an event (env.here) with the newest that is
+// known.
+func (s *Settings) travel(l *Line, e *cdr.Event, env *Env) (raw uint32) {
+	env.found.far = false
+	to := env.here.point
+	if !l.spot.Valid() || !to.Valid() || l.bound&staleBit != 0 || e.Use.Flags()&cdr.Estimated != 0 {
+		return 0
+	}
+	slack := s.slack + uint32(reachKm(l.reach())) + uint32(reachKm(env.here.reach())) + 2
+	seconds := apart(l.seenAt(), e.Sec)
+	allowed := slack + uint32(uint64(s.kmh)*uint64(seconds)/3600)
+	if l.spot.within(to, min(allowed, slack+s.apart)) {
+		return 0
+	}
+	km := l.spot.Km(to)
+	env.found.km, env.found.seconds = km, seconds
+	env.found.far = km > slack+s.apart
+	other := e.IMEI != 0 && e.IMEI != l.Seen(env.Side)
+	if km > allowed {
+		raw = 1 << travFast
+		if other || e.Sec >= l.last && e.Sec-l.last < code8Seconds(l.lasted) {
+			raw |= 1 << travClone
+		}
+	}
+	if other && env.found.far {
+		if b := env.Side.find(l, kindForeign); b != nil {
+			if n := b.turns(e.Sec) + 1; n >= s.turns {
+				env.found.turns = n
+				raw |= 1 << travClone
+			}
+		}
+	}
+	return raw
+}
+
+// apart is the time between two moments, at least a unit of seenAt.
+func apart(a, b uint32) uint32 {
+	if a > b {
+		a, b = b, a
+	}
+	return b - a + seenUnit
+}
+
+// seenUnit is the unit of Line.seen.
+const seenUnit = 64
+
+// seenAt is when the card was at its spot: at most 64 s later than said.
+func (l *Line) seenAt() uint32 {
+	back := uint8(l.last/seenUnit) - l.seen
+	return l.last/seenUnit*seenUnit - uint32(back)*seenUnit
+}
+
+// still notes when the card was at its place; place 0 = the event does not tell.
+func (l *Line) still(sec, place uint32) {
+	if place != 0 {
+		l.seen = uint8(sec / seenUnit)
+		l.bound &^= staleBit
+		return
+	}
+	if l.last == 0 || sec/seenUnit-l.seenAt()/seenUnit > 255 {
+		l.bound |= staleBit
+	}
+}
+
+// moved asks whether a device that does not move is somewhere else.
+func (s *Settings) moved(l *Line, e *cdr.Event, place uint32, env *Env) uint32 {
+	switch s.where(l, place, env) {
+	case farOff:
+		return 1<<movedFar | 1<<movedUnknown
+	case unknownPlace:
+		strange, moves := 1, 1
+		if b := env.Side.find(l, kindHome); b != nil {
+			strange += b.strange()
+			moves += b.movesOf(e.Sec)
+		}
+		env.found.count[0], env.found.count[1] = uint32(strange), uint32(moves)
+		if l.bound&movedBit != 0 || strange >= int(s.strange) || moves > int(s.moves) {
+			return 1 << movedUnknown
+		}
+	}
+	return 0
+}
+
+// Where a place is, seen from home.
+const (
+	nearHome = iota
+	unknownPlace
+	farOff
+)
+
+// where says where the place of an event (env.here) is, seen from the home of a
+// fixed device.
+func (s *Settings) where(l *Line, place uint32, env *Env) int {
+	home, spot := l.place, l.spot
+	b := env.Side.find(l, kindHome)
+	if b != nil {
+		home, spot = b.w[0], Point(b.w[1])
+	}
+	if place == home {
+		return nearHome
+	}
+	if spot.Valid() && env.here.point.Valid() {
+		km := s.radius + uint32(reachKm(env.here.reach())) + 2
+		if b != nil {
+			km += uint32(reachKm(uint(b.w[2] >> 24 & 7)))
+		} else {
+			km += uint32(reachKm(l.reach()))
+		}
+		if spot.within(env.here.point, km) {
+			return nearHome
+		}
+		d := spot.Km(env.here.point)
+		if d <= km {
+			return nearHome
+		}
+		env.found.km = d
+		return farOff
+	}
+	// In the home area: another cell of it.
+	if area := place >> 16; area != 0 && area == home>>16 {
+		return nearHome
+	}
+	for i := l.side; i != 0; {
+		b := env.Side.at(i)
+		if b.kind() == kindCells && (b.w[0] == place || b.w[1] == place || b.w[2] == place) {
+			return nearHome
+		}
+		i = b.head & nextMask
+	}
+	return unknownPlace
+}
+
+// A kindHome block: home place, home spot, then strange records in a row (8
+// bits), moves of a day (8), the day (8), reach of the spot (3).
+
+func (b *block) strange() int { return int(b.w[2] & 255) }
+
+func (b *block) movesOf(sec uint32) int {
+	if b.w[2]>>16&255 != sec/86400&255 {
+		return 0
+	}
+	return int(b.w[2] >> 8 & 255)
+}
+
+// movePlace takes the place of an event in (env.here).
+func (l *Line) movePlace(s *Settings, e *cdr.Event, place uint32, env *Env) {
+	if s.flags&fixed != 0 && l.place != 0 && l.days() >= int(s.learnDays) {
+		l.moveHome(s, e, place, env)
+	}
+	l.place, l.spot = place, env.here.point
+	l.bound = l.bound&^(3<<riskAt|7<<reachAt|staleBit) | uint64(env.here.risk())<<riskAt | uint64(env.here.reach())<<reachAt
+	l.seen = uint8(e.Sec / seenUnit)
+}
+
+// maxCells bounds the neighbour cells of a card: 3 in a block.
+const maxCells = 12
+
+// moveHome keeps home and neighbourhood of a device that does not move. l.place
+// is still the place before.
+func (l *Line) moveHome(s *Settings, e *cdr.Event, place uint32, env *Env) {
+	planned := env.Book.window(l.Card, s, e.Sec, movedFar)
+	b := env.Side.find(l, kindHome)
+	if b == nil {
+		if planned || l.place == 0 {
+			return // the new place is home as long as there is no other
+		}
+		if b = env.Side.add(l, kindHome); b == nil {
+			return
+		}
+		b.w = [3]uint32{l.place, uint32(l.spot), uint32(l.reach()) << 24}
+	}
+	if planned {
+		env.Side.drop(l, kindHome)
+		env.Side.drop(l, kindCells)
+		l.bound &^= movedBit | strangeBit
+		return
+	}
+	switch at := s.where(l, place, env); {
+	case at == nearHome:
+		if n := b.strange(); n > 0 && n < int(s.strange) && l.bound&movedBit == 0 {
+			// It was away for a few records and is back: the cell in between is a
+			// neighbour.
+			l.addCell(l.place, env)
+		}
+		b.w[2] &^= 255
+		l.bound &^= movedBit | strangeBit
+	default:
+		strange, moves := b.strange()+1, b.movesOf(e.Sec)+1
+		b.w[2] = b.w[2]&^(1<<24-1) | uint32(min(strange, 255)) | uint32(min(moves, 255))<<8 | e.Sec/86400&255<<16
+		if at == farOff || strange >= int(s.strange) || moves > int(s.moves) {
+			l.bound |= movedBit
+		} else if l.bound&movedBit == 0 {
+			l.bound |= strangeBit
+		}
+	}
+}
+
+// strangeStay counts a record from the same strange place.
+func (l *Line) strangeStay(s *Settings, env *Env) {
+	b := env.Side.find(l, kindHome)
+	if b == nil || b.strange() == 0 || s.flags&fixed == 0 {
+		return
+	}
+	if b.strange() < 255 {
+		b.w[2]++
+	}
+	if b.strange() >= int(s.strange) {
+		l.bound = l.bound&^strangeBit | movedBit
+	}
+}
+
+// addCell notes a neighbour cell; the oldest of too many goes.
+func (l *Line) addCell(place uint32, env *Env) {
+	n := 0
+	for i := l.side; i != 0; {
+		b := env.Side.at(i)
+		if b.kind() == kindCells {
+			for j := range b.w {
+				if b.w[j] == 0 {
+					b.w[j] = place
+					return
+				}
+			}
+			n++
+		}
+		i = b.head & nextMask
+	}
+	if n >= maxCells/3 {
+		return
+	}
+	if b := env.Side.add(l, kindCells); b != nil {
+		b.w[0] = place
+	}
+}

@@ -1,0 +1,290 @@
+package rules
+
+import (
+	"github.com/ringwall/ringwall/cdr"
+)
+
+// What differs from the record before: the ways off the straight path.
+const (
+	otherEquipment = 1 << iota
+	otherPlace
+	strangePlace // of a fixed device, as before
+	called       // a call or message
+)
+
+// Step judges an event by all rules and then moves the card's state on. It
+// returns what is said for the first time on the event's day, and flags.
+//
+// First the state is brought to the event's hour and day, then every rule is
+// asked, none sees what another said, then the state takes the event in. State
+// depends on settings and Book but not on which rules are on.
+func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
+	sec, last := e.Sec, l.last
+	if sec < last {
+		return late(l, s, e, env)
+	}
+	if sec > env.Horizon && env.Horizon != 0 {
+		return future(l, s, e, env)
+	}
+	var out Fired
+	var raw uint32
+	same := sec/3600 == last/3600
+	if !same {
+		raw = advance(l, s, sec, env)
+		if last == 0 {
+			out = First
+		}
+	}
+
+	// Rules. What is as last time costs a comparison.
+	use := uint32(e.Use)
+	if s.uses>>(use>>24&31)&1 == 0 {
+		raw |= service(e)
+	}
+	differs := uint32(0)
+	if e.IMEI != l.bound&(equipmentMask|awayBit) && e.IMEI != 0 {
+		differs = otherEquipment
+		raw |= separation(l, s, e, env)
+	}
+	if s.peers != nil {
+		if off := s.offList(e, env); off != 0 {
+			raw |= off
+			out |= OffList
+		}
+	}
+	place := placeOf(e)
+	if place != l.place && place != 0 {
+		differs |= otherPlace
+		raw |= s.elsewhere(l, e, place, env)
+	} else if l.bound&(3<<riskAt|movedBit|strangeBit) != 0 && place != 0 {
+		raw |= stay(l, s, env)
+		differs |= strangePlace
+	}
+	if s.flags&homed != 0 && e.PLMN != 0 && e.PLMN != s.homes[0] && s.abroad(e.PLMN) {
+		raw |= 1 << roamOff
+	}
+	if sum := l.hour + e.Volume; sum >= s.volumeLeast || s.volumeMost != 0 {
+		r, cold := spike(l, s, sum)
+		raw |= r
+		out |= cold
+	}
+	if gap := sec - last; gap > s.silence {
+		raw |= dormant(l, s, gap, e)
+	}
+	if use>>25&1 != 0 { // cdr.SMS or cdr.Voice
+		differs |= called
+		raw |= calls(l, s, e, env)
+	}
+	if l.terms>>lifeAt&lifeMask > uint32(LifeUnknown) {
+		raw |= lifecycle(l, s, e, env)
+	}
+	if s.flags&extra != 0 {
+		raw |= profile(l, s, e, env)
+	}
+	if raw &= s.on; raw != 0 {
+		out |= say(l, s, e, env, raw)
+	}
+
+	// State.
+	if differs != 0 {
+		out |= move(l, s, e, env, differs, place)
+	}
+	if s.flags&hasCap != 0 {
+		count(l, e, env)
+	}
+	l.hour += e.Volume
+	l.day += e.Volume
+	if place == 0 || differs&otherPlace == 0 {
+		l.still(sec, place)
+	}
+	if gap := sec - last; gap > 1 {
+		l.gap(gap, last)
+	}
+	l.lasted = code8(use & (1<<24 - 1))
+	l.last = sec
+	return out
+}
+
+// late judges an event that is older than the newest of its card. It moves only
+// what is counted by the hour, day or month that it falls in.
+func late(l *Line, s *Settings, e *cdr.Event, env *Env) (out Fired) {
+	raw, out := static(l, s, e, env)
+	out |= Late
+	sum := e.Volume
+	if e.Sec/3600 == l.last/3600 {
+		sum += l.hour
+	}
+	if sum >= s.volumeLeast || s.volumeMost != 0 {
+		r, cold := spike(l, s, sum)
+		raw |= r
+		out |= cold
+	}
+	raw |= s.travelled(l, e, env)
+	call := uint32(e.Use)>>25&1 != 0
+	if call {
+		raw |= calls(l, s, e, env)
+	}
+	if raw &= s.on; raw != 0 {
+		out |= say(l, s, e, env, raw)
+	}
+	if e.IMEI != 0 && l.bound&equipmentMask == 0 {
+		l.bound |= e.IMEI & equipmentMask
+		out |= Rebound
+	}
+	if call {
+		tally(l, s, e, env)
+	}
+	if s.flags&hasCap != 0 {
+		count(l, e, env)
+	}
+	if e.Sec/3600 == l.last/3600 {
+		l.hour += e.Volume
+	}
+	if e.Sec/86400 == l.last/86400 {
+		l.day += e.Volume
+	}
+	return out
+}
+
+// future judges an event that is ahead of the clock. It moves nothing.
+func future(l *Line, s *Settings, e *cdr.Event, env *Env) (out Fired) {
+	raw, out := static(l, s, e, env)
+	out |= Future
+	if raw &= s.on; raw != 0 {
+		out |= say(l, s, e, env, raw)
+	}
+	return out
+}
+
+// static asks the rules that need the order of records for nothing.
+func static(l *Line, s *Settings, e *cdr.Event, env *Env) (raw uint32, out Fired) {
+	if s.uses>>(uint32(e.Use)>>24&31)&1 == 0 {
+		raw |= service(e)
+	}
+	if e.IMEI != l.bound&(equipmentMask|awayBit) && e.IMEI != 0 {
+		raw |= separation(l, s, e, env)
+	}
+	if s.peers != nil {
+		if off := s.offList(e, env); off != 0 {
+			raw |= off
+			out |= OffList
+		}
+	}
+	env.here = env.Areas.at(e)
+	raw |= risk(env.here.risk())
+	if s.flags&homed != 0 && e.PLMN != 0 && s.abroad(e.PLMN) {
+		raw |= 1 << roamOff
+	}
+	if l.life() != LifeUnknown {
+		raw |= lifecycle(l, s, e, env)
+	}
+	if s.flags&extra != 0 {
+		raw |= profile(l, s, e, env)
+	}
+	return raw, out
+}
+
+// say notes what is said of an event's day and returns what is new. It is for
+// the few events of which something is said.
+//
+// Of days other than the newest two nothing is remembered: what is said of them
+// again has the same id again. What an exception keeps back is not said, so that
+// it is when the exception ends.
+func say(l *Line, s *Settings, e *cdr.Event, env *Env, raw uint32) (out Fired) {
+	env.Before = *l
+	var none uint32
+	noted := &none
+	switch day, now := e.Sec/86400, max(l.last, e.Sec)/86400; {
+	case env.Horizon != 0 && e.Sec > env.Horizon:
+		// The day of the line is the day of its newest record that was not from the
+		// future.
+		now = l.last / 86400
+		if day == now {
+			noted = &l.said
+		}
+	case day == now:
+		noted = &l.said
+	case day+1 == now:
+		noted = &l.before
+	}
+	fresh := raw &^ *noted
+	if fresh == 0 {
+		return 0
+	}
+	// Who is told the worse is not told the lesser with it.
+	told := fresh
+	for i, worse := range lesserOf {
+		if worse != 0 && fresh>>i&1 == 1 && raw>>worse&1 == 1 {
+			told &^= 1 << i
+		}
+	}
+	if kept := env.Book.muted(l.Card, s, e.Sec, fresh); kept != 0 {
+		fresh &^= kept
+		told &= fresh
+		env.Kept = kept
+		out = Muted
+	}
+	*noted |= fresh
+	return out | Fired(told)
+}
+
+// advance closes the hour and the day of the newest record, when an event is of
+// a later one.
+func advance(l *Line, s *Settings, sec uint32, env *Env) (raw uint32) {
+	last := l.last
+	if last == 0 {
+		return 0
+	}
+	l.closeHour(s, sec, env)
+	l.hour = 0
+	day, then := sec/86400, last/86400
+	if day == then {
+		return 0
+	}
+	raw = l.closeDay(s, sec, env)
+	l.day = 0
+	if day == then+1 {
+		l.before = l.said
+	} else {
+		l.before = 0
+	}
+	l.said = 0
+	return raw
+}
+
+// service says that a service was used that the card is not meant for.
+func service(e *cdr.Event) uint32 {
+	if e.Use.Direction() == cdr.Originated && e.Use.Service() != cdr.Data {
+		return 1 << svcOwn
+	}
+	return 1 << svcLesser
+}
+
+// offList asks whether the other end is on the list; most is, and stands first.
+func (s *Settings) offList(e *cdr.Event, env *Env) uint32 {
+	if (e.Peer == s.first[0] || e.Peer == s.first[1]) && (e.APN == s.names[0] || e.APN == 0) {
+		return 0
+	}
+	return s.peers.refuse(e, env)
+}
+
+// abroad reports whether a network is none of the homes.
+func (s *Settings) abroad(plmn uint32) bool {
+	for _, h := range s.all {
+		if h == plmn || h&(1<<20-1) == 0 && h>>20 == plmn>>20 {
+			return false
+		}
+	}
+	return true
+}
+
+// risk is what is said of a place by its risk.
+func risk(r Risk) uint32 {
+	switch r {
+	case Risky:
+		return 1 << roamRisk
+	case HighRisk:
+		return 1<<roamHigh | 1<<roamRisk
+	}
+	return 0
+}

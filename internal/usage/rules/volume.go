@@ -1,0 +1,155 @@
+package rules
+
+// closeHour learns from the hour of the newest record, now that one of a later
+// hour is there.
+//
+// An hour is learned as the logarithm of its bytes. Early hours weigh more, then
+// each a sixteenth. An hour far from what is usual moves it no further than four
+// deviations would: an attack does not become usual by lasting a night.
+func (l *Line) closeHour(s *Settings, sec uint32, env *Env) {
+	if l.hour >= 2 {
+		l.learn(s, env)
+	}
+	// After a silence devices send what they kept: the deviation grows by a quarter
+	// of the octaves that the silence was longer than usual.
+	if c := code8(sec - l.last); c > l.habit && l.hours > 0 {
+		l.dev = min(l.dev+uint16(c-l.habit)*(octave/4/octave8), maxDev)
+	}
+}
+
+const (
+	maxDev   = 4 * octave
+	minDev   = octave / 8
+	firstDev = octave
+)
+
+func (l *Line) learn(s *Settings, env *Env) {
+	x := int32(lg(l.hour))
+	if l.hours == 0 {
+		l.hours, l.mean, l.dev = 1, uint16(x), firstDev
+		return
+	}
+	shift := uint(4)
+	switch {
+	case l.hours < 2:
+		shift = 1
+	case l.hours < 4:
+		shift = 2
+	case l.hours < 8:
+		shift = 3
+	}
+	mean, dev := int32(l.mean), int32(l.dev)
+	d := x - mean
+	if l.hours >= 8 {
+		far := 4*dev + octave/2
+		if d > far && env.Book.window(l.Card, s, l.last, volHour) {
+			return // maintenance: not what is usual
+		}
+		d = min(max(d, -far), far)
+	}
+	half := int32(1) << (shift - 1)
+	mean += (d + half) >> shift
+	dev += (max(d, -d) - dev + half) >> shift
+	l.mean, l.dev = uint16(min(max(mean, 0), 1<<16-1)), uint16(min(max(dev, minDev), maxDev))
+	if l.hours < 255 {
+		l.hours++
+	}
+}
+
+// spike says that an hour has far more bytes than the card's hours have.
+func spike(l *Line, s *Settings, sum float32) (raw uint32, cold Fired) {
+	if s.volumeMost != 0 && sum > s.volumeMost {
+		raw = 1 << volHour
+	}
+	if sum < s.volumeLeast {
+		return raw, 0
+	}
+	if l.hours < s.volumeHours {
+		return raw, Cold
+	}
+	if lg(sum) > l.limit(s) {
+		raw = 1 << volHour
+	}
+	return raw, 0
+}
+
+// limit is the logarithm of the bytes above which an hour is a spike.
+func (l *Line) limit(s *Settings) uint16 {
+	over := max(uint32(s.volumeTimes), uint32(l.dev)*uint32(s.volumeDevs)/4)
+	return uint16(min(uint32(l.mean)+over, 1<<16-1))
+}
+
+// closeDay learns from the day of the newest record. What is usual now follows
+// by a quarter; what was usual long ago follows upwards by no more than an
+// octave in 64 days, so that a slow rise is seen. Once it was seen it is the new
+// usual: a rise is told once for each time that it multiplies.
+func (l *Line) closeDay(s *Settings, sec uint32, env *Env) (raw uint32) {
+	if l.day < 2 {
+		return 0
+	}
+	x := int32(lg(l.day))
+	n := l.days()
+	fast, slow := int32(l.fast), int32(l.slow)
+	switch {
+	case n == 0:
+		fast, slow = x, x
+	case n < 7:
+		fast += (x - fast) / int32(n+1)
+		slow = fast
+	default:
+		if x > fast+octave && env.Book.window(l.Card, s, l.last, volDrift) {
+			return 0
+		}
+		// A single day moves it by half an octave at most.
+		fast += min(max((x-fast)/4, -octave/2), octave/2)
+		slow += min(max((fast-slow)/16, -octave/8), octave/64)
+	}
+	if n < daysMask {
+		l.bound += 1 << daysAt
+	}
+	if n+1 >= int(s.driftDays) && fast-slow > int32(s.driftTimes) && fast >= int32(s.driftLeast) {
+		raw = 1 << volDrift
+		slow = fast
+	}
+	l.fast, l.slow = uint16(max(fast, 0)), uint16(max(slow, 0))
+	return raw
+}
+
+// dormant says that a card is used again after a silence that is long for it.
+func dormant(l *Line, s *Settings, gap uint32, e *event) uint32 {
+	if l.last == 0 {
+		return 0
+	}
+	if s.dormantDays != 0 {
+		if gap <= s.dormantDays {
+			return 0
+		}
+	} else if gap <= s.dormant || l.hours < habitHours || uint32(code8(gap)) <= uint32(l.habit)+uint32(s.habitTimes) {
+		return 0
+	}
+	if e.Use.Direction() == terminated {
+		return 1 << dormTold
+	}
+	return 1 << dormOwn
+}
+
+// habitHours is how many hours with use make a habit.
+const habitHours = 8
+
+// gap learns how long the card is silent between records: the longest silences,
+// forgotten by an eighth of an octave on each day with use. One long silence
+// counts for an octave, so that one is no habit, unless the card is new.
+func (l *Line) gap(gap, last uint32) {
+	if last == 0 {
+		return
+	}
+	c := code8(gap)
+	if c > l.habit {
+		if l.hours >= habitHours {
+			c = min(c, l.habit+octave8)
+		}
+		l.habit = c
+	} else if gap >= 3600 && (last+gap)/86400 != last/86400 && l.habit > 0 {
+		l.habit--
+	}
+}
