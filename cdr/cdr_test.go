@@ -19,7 +19,7 @@ func full() Record {
 		ID: "r-1", Time: time.Date(2026, 11, 21, 14, 2, 7, 250e6, time.UTC), IMSI: "460001234567890", IMEI: "356938035643809",
 		Service: SMS, Direction: Originated, Peer: `+8613800138000`, APN: `iot "x", y`, Up: 1200, Down: 1<<64 - 1,
 		Area: "4f01", Cell: "9b2,3", Duration: 12*time.Second + 500*time.Millisecond,
-		PLMN: "310410", Estimated: true, Partial: true,
+		PLMN: "310410", Estimated: true, Partial: true, Address: "2001:db8::7",
 	}
 }
 

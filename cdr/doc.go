@@ -6,8 +6,8 @@
 // Mapping says under which names another system writes ours. Only time, imsi
 // and service are required. What is empty is unknown, never zero and good.
 //
-//	id,time,imsi,imei,service,direction,peer,apn,up,down,area,cell,duration,plmn,flags
-//	r-1,2026-11-21T14:02:07Z,460001234567890,356938035643809,data,,198.51.100.20,iot.example,1200,800,4f01,9b2,0,46000,
+//	id,time,imsi,imei,service,direction,peer,apn,up,down,area,cell,duration,plmn,flags,address
+//	r-1,2026-11-21T14:02:07Z,460001234567890,356938035643809,data,,198.51.100.20,iot.example,1200,800,4f01,9b2,0,46000,,10.1.2.3
 //
 // A Reader gives record after record and costs the memory of one line, of at
 // most MaxLine bytes, whatever the input. A line that is wrong is an error of

@@ -313,6 +313,12 @@ func (d *Decoder) quick(b []byte, i int, e *Event) int {
 				return -1
 			}
 			i = j
+		case colAddress:
+			j := d.text(b, i)
+			if j-i > maxField {
+				return -1
+			}
+			i = j
 		default:
 			j := d.skip(b, i)
 			if b[j] == '\n' && j > i && b[j-1] == '\r' {

@@ -218,7 +218,7 @@ func TestEvent_andBack(t *testing.T) {
 	var back Record
 	e.Record(&back)
 	want := r
-	want.ID, want.APN, want.Time, want.Duration = "", "", want.Time.Truncate(time.Second), 12*time.Second
+	want.ID, want.APN, want.Address, want.Time, want.Duration = "", "", "", want.Time.Truncate(time.Second), 12*time.Second
 	if d := cmp.Diff(want, back); d != "" {
 		t.Error(d)
 	}

@@ -19,7 +19,7 @@ const (
 )
 
 // Columns, in the order in which a Writer writes them.
-var columns = [...]string{"id", "time", "imsi", "imei", "service", "direction", "peer", "apn", "up", "down", "area", "cell", "duration", "plmn", "flags"}
+var columns = [...]string{"id", "time", "imsi", "imei", "service", "direction", "peer", "apn", "up", "down", "area", "cell", "duration", "plmn", "flags", "address"}
 
 const (
 	colID = iota
@@ -37,6 +37,7 @@ const (
 	colDuration
 	colPLMN
 	colFlags
+	colAddress
 )
 
 // Columns returns the names of all columns.
@@ -214,6 +215,8 @@ func (l *Layout) set(c int, f string, r *Record) (err error) {
 		r.PLMN = f
 	case colFlags:
 		err = l.flags(f, r)
+	case colAddress:
+		r.Address = f
 	}
 	return err
 }

@@ -67,6 +67,7 @@ type Record struct {
 	Area      string // location or tracking area
 	Cell      string
 	Duration  time.Duration
+	Address   string // that the card had in the data network; "" when not told
 	PLMN      string // network that served: mobile country code and network code, such as "46000"
 	Estimated bool   // the time is the receiver's: the record names none
 	Partial   bool   // one of several records of a session that lasts

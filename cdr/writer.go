@@ -46,7 +46,7 @@ func (w *Writer) Flush() error { return w.w.Flush() }
 // AppendLine appends the line of one record, with its line break, to b. It
 // reveals the IMSI and IMEI: a usage record is nothing without them.
 func AppendLine(b []byte, r *Record) ([]byte, error) {
-	text := []string{r.ID, r.IMSI.Reveal(), r.IMEI.Reveal(), r.Peer, r.APN, r.Area, r.Cell, r.PLMN}
+	text := []string{r.ID, r.IMSI.Reveal(), r.IMEI.Reveal(), r.Peer, r.APN, r.Area, r.Cell, r.PLMN, r.Address}
 	for _, s := range text {
 		if len(s) > maxField || strings.ContainsAny(s, "\r\n") {
 			return b, ringwall.Errorf(ringwall.Invalid, "cdr: field %q has a line break or more than %d bytes", short(s), maxField)
@@ -89,6 +89,8 @@ func AppendLine(b []byte, r *Record) ([]byte, error) {
 		}
 		b = append(b, flagPartial...)
 	}
+	b = append(b, ',')
+	b = quote(b, r.Address)
 	return append(b, '\n'), nil
 }
 
