@@ -26,7 +26,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -92,9 +94,27 @@ type Config struct {
 	// The certificate's chain and dates have been checked. It is called for each
 	// connection, and must not block for long.
 	Verify func(*x509.Certificate) (Grant, error)
+	// Store bounds the disk of all streams, bytes; 0 = 4 GiB.
+	Store int64
+	// Cluster makes this server one of several that hold streams together; nil = it
+	// is alone.
+	Cluster *Cluster
 	// MaxConnections is the most clients at once; 0 = 50,000.
 	MaxConnections int
 	Log            *slog.Logger // nil = silent
+}
+
+// Cluster says how servers find and trust each other.
+type Cluster struct {
+	// Name of this server, unique in the cluster and the same after a restart.
+	Name string
+	// Listen is the address for the other servers, "host:port".
+	Listen string
+	// Peers are the addresses of the others; this server's own may be among them.
+	Peers []string
+	// TLS holds this server's certificate, which is shown and asked for on both
+	// sides, and in RootCAs and ClientCAs the authority of the others'.
+	TLS *tls.Config
 }
 
 // Broker is a running server.
@@ -119,17 +139,31 @@ func Start(cfg Config) (*Broker, error) {
 	if conns <= 0 {
 		conns = defaultConnections
 	}
+	store := cfg.Store
+	if store <= 0 {
+		store = maxStore
+	}
 	opts := &server.Options{
 		ServerName: "ringwall", NoSigs: true, MaxPayload: MaxPayload, MaxPending: maxPending, MaxConn: conns + 16, MaxSubs: maxSubscriptions,
 		MaxControlLine: 4096, AuthTimeout: authTime, WriteDeadline: writeTime, PingInterval: pingEvery, MaxPingsOut: 2,
-		JetStream: true, StoreDir: cfg.Dir, SyncAlways: true, JetStreamMaxStore: maxStore, JetStreamMaxMemory: maxMemory,
+		JetStream: true, StoreDir: cfg.Dir, SyncAlways: true, JetStreamMaxStore: store, JetStreamMaxMemory: maxMemory,
 		CustomClientAuthentication: &gate{token: b.token, verify: cfg.Verify, log: log},
 		DisableShortFirstPing:      true,
 	}
-	if cfg.Listen == "" {
+	switch {
+	case cfg.Listen == "" && cfg.Cluster != nil:
+		// A server that listens for no clients joins no others. Who comes by this
+		// door has to present Token, which nobody outside this process knows.
+		opts.Host, opts.Port = "127.0.0.1", server.RANDOM_PORT
+	case cfg.Listen == "":
 		opts.DontListen = true
-	} else {
+	default:
 		if err := listenOptions(opts, cfg); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Cluster != nil {
+		if err := clusterOptions(opts, cfg.Cluster); err != nil {
 			return nil, err
 		}
 	}
@@ -172,6 +206,36 @@ func listenOptions(opts *server.Options, cfg Config) error {
 	t.MinVersion = tls.VersionTLS13
 	t.GetConfigForClient = turns(t.GetConfigForClient, handshakes)
 	opts.TLSConfig, opts.TLS, opts.TLSVerify, opts.TLSHandshakeFirst, opts.TLSTimeout = t, true, true, true, authTime
+	return nil
+}
+
+// clusterOptions joins the server with others. Only they come in by that door:
+// both ends show a certificate of the authority.
+func clusterOptions(opts *server.Options, c *Cluster) error {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return ringwall.Errorf(ringwall.Invalid, "address %q of the cluster is not host:port", c.Listen)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return ringwall.Errorf(ringwall.Invalid, "address %q of the cluster has no port", c.Listen)
+	}
+	if c.TLS == nil || c.TLS.ClientCAs == nil || c.TLS.RootCAs == nil || len(c.TLS.Certificates) == 0 {
+		return ringwall.Errorf(ringwall.Invalid, "a cluster needs a certificate and the authority of the others'")
+	}
+	if c.Name == "" || strings.ContainsAny(c.Name, " .*>") {
+		return ringwall.Errorf(ringwall.Invalid, "a server of a cluster needs a name without blanks and dots")
+	}
+	for _, p := range c.Peers {
+		if _, _, err := net.SplitHostPort(p); err != nil {
+			return ringwall.Errorf(ringwall.Invalid, "address %q of the cluster is not host:port", p)
+		}
+		opts.Routes = append(opts.Routes, &url.URL{Scheme: "nats-route", Host: p})
+	}
+	t := c.TLS.Clone()
+	t.ClientAuth, t.MinVersion = tls.RequireAndVerifyClientCert, tls.VersionTLS13
+	opts.ServerName = c.Name
+	opts.Cluster = server.ClusterOpts{Name: "ringwall", Host: host, Port: int(n), TLSConfig: t, TLSTimeout: authTime}
 	return nil
 }
 

@@ -1,0 +1,460 @@
+// Package usagelog keeps the shards of the usage engine (package shard) in NATS
+// JetStream: their logs, who owns them, their snapshots, and what they said.
+//
+// The server is the platform's own (package broker), a cluster of such, or the
+// operator's. Its streams must be synced always: JetStream's default of two
+// minutes loses, when the power goes, what it has acknowledged
+// (jepsen.io/analyses/nats-2.12.1). A client cannot see how a server is set; the
+// guide of operations says what to write.
+//
+// A shard's log is a stream of its own, so that it is trimmed by sequence and its
+// leader may stand on any machine. A log that is full refuses, which stops the
+// sources, and drops nothing. Leases and announcements are keys that the server
+// lets expire; a lease's epoch is the revision at which it was made. Snapshots are
+// objects, or files in a directory that all machines share; which of them counts
+// says a key that is only ever replaced by comparing its revision, so that two who
+// think that they own a shard cannot both be believed.
+//
+// A Cluster owns its connection. It may be used from several goroutines; Close
+// ends it.
+package usagelog
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/internal/usage/shard"
+)
+
+// Config of a Cluster.
+type Config struct {
+	// Servers are addresses such as "tls://198.51.100.10:4222", or InProcess and
+	// Token reach one in this process.
+	Servers   []string
+	TLS       *tls.Config
+	InProcess func() (net.Conn, error)
+	Token     string
+	// Credentials is a file of NATS credentials; "" = the certificate alone.
+	Credentials string
+	// Plain allows servers without TLS, for a test bench.
+	Plain bool
+
+	// Name keeps several logs on one server apart: capital letters, digits, "_" and
+	// "-"; "" = "USAGE".
+	Name   string
+	Shards int // as in shard.Config
+	// Replicas is on how many machines everything stands: 1, 3 or 5; 0 = 1.
+	Replicas int
+	// TTL is how long a lease lives that is not renewed; 0 = 10 s.
+	TTL time.Duration
+	// LogBytes bounds the log of one shard; 0 = 4 GiB.
+	LogBytes int64
+	// Snapshots is a directory that all machines share; "" = the server's object
+	// store.
+	Snapshots string
+	Log       *slog.Logger // nil = silent
+}
+
+const (
+	defaultName     = "USAGE"
+	defaultTTL      = 10 * time.Second
+	defaultLogBytes = 4 << 30
+	alertAge        = 7 * 24 * time.Hour
+	alertBytes      = 1 << 30
+	alertDedupe     = 30 * time.Minute
+	callTime        = 5 * time.Second
+	// readAhead is how many entries of a log may be on their way to a reader.
+	readAhead = 64
+	// lull is how long a reader waits before it says that nothing comes.
+	lull = 250 * time.Millisecond
+	// chunk is the piece of an object: one write of the server's, synced.
+	chunk = 1 << 20
+)
+
+// Cluster implements shard.Log, shard.Leases, shard.Store and shard.Sink.
+type Cluster struct {
+	cfg     Config
+	log     *slog.Logger
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	leases  jetstream.KeyValue
+	nodes   jetstream.KeyValue
+	places  jetstream.KeyValue // of sources
+	newest  jetstream.KeyValue // of snapshots
+	objects objects
+
+	mu   sync.Mutex
+	held map[shard.Lease]held
+}
+
+// held is a lease of this process: what stands in its key, and at which revision.
+type held struct {
+	value    string
+	revision uint64
+}
+
+// Open connects, and makes what is not there yet. Codes: Invalid for a
+// configuration that cannot work, Unavailable when the server does not answer.
+func Open(ctx context.Context, cfg Config) (*Cluster, error) {
+	if cfg.Name == "" {
+		cfg.Name = defaultName
+	}
+	if strings.Trim(cfg.Name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" || len(cfg.Name) > 32 {
+		return nil, ringwall.Errorf(ringwall.Invalid, "the name %.40q of a usage log has other characters than capital letters, digits, _ and -", cfg.Name)
+	}
+	if cfg.Shards < 1 || cfg.Shards > shard.MaxShards {
+		return nil, ringwall.Errorf(ringwall.Invalid, "%d shards, want 1 to %d", cfg.Shards, shard.MaxShards)
+	}
+	if cfg.Replicas == 0 {
+		cfg.Replicas = 1
+	}
+	if cfg.Replicas != 1 && cfg.Replicas != 3 && cfg.Replicas != 5 {
+		return nil, ringwall.Errorf(ringwall.Invalid, "%d replicas, want 1, 3 or 5", cfg.Replicas)
+	}
+	if cfg.TTL <= 0 {
+		cfg.TTL = defaultTTL
+	}
+	if cfg.LogBytes <= 0 {
+		cfg.LogBytes = defaultLogBytes
+	}
+	c := &Cluster{cfg: cfg, log: cfg.Log, held: map[shard.Lease]held{}}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if err := c.connect(); err != nil {
+		return nil, err
+	}
+	if err := c.prepare(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+type inProcess func() (net.Conn, error)
+
+func (f inProcess) InProcessConn() (net.Conn, error) { return f() }
+
+func (c *Cluster) connect() (err error) {
+	opts := []nats.Option{
+		nats.Name("ringwall usage"), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(200 * time.Millisecond),
+		nats.IgnoreAuthErrorAbort(), nats.Timeout(callTime), nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.log.Warn("usage log is not reached", "err", err) }),
+		nats.ReconnectHandler(func(*nats.Conn) { c.log.Info("usage log is reached again") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.log.Debug("usage log reports", "err", err) }),
+	}
+	cfg := &c.cfg
+	switch {
+	case cfg.InProcess != nil:
+		opts = append(opts, nats.InProcessServer(inProcess(cfg.InProcess)), nats.Token(cfg.Token))
+	case len(cfg.Servers) == 0:
+		return ringwall.Errorf(ringwall.Invalid, "a usage log needs servers")
+	case cfg.TLS != nil:
+		opts = append(opts, nats.Secure(cfg.TLS), nats.TLSHandshakeFirst())
+	case !cfg.Plain:
+		return ringwall.Errorf(ringwall.Invalid, "the servers of a usage log are reached by TLS; without it has to be allowed by word")
+	}
+	if cfg.Credentials != "" {
+		opts = append(opts, nats.UserCredentials(cfg.Credentials))
+	}
+	if c.nc, err = nats.Connect(strings.Join(cfg.Servers, ","), opts...); err != nil {
+		return ringwall.Errorf(ringwall.Unavailable, "connecting to the usage log: %w", err)
+	}
+	if c.js, err = jetstream.New(c.nc, jetstream.WithPublishAsyncMaxPending(256)); err != nil {
+		return ringwall.Errorf(ringwall.Unavailable, "reaching the usage log: %w", err)
+	}
+	return nil
+}
+
+// prepare makes streams and buckets, or brings their settings up to date.
+func (c *Cluster) prepare(ctx context.Context) (err error) {
+	for s := range c.cfg.Shards {
+		call, cancel := limited(ctx)
+		_, err := c.js.CreateOrUpdateStream(call, jetstream.StreamConfig{
+			Name: c.stream(s), Subjects: []string{c.subject(s)}, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
+			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: c.cfg.LogBytes, MaxMsgSize: shard.MaxPayload + 4096,
+		})
+		cancel()
+		if err != nil {
+			return unavailable(err, "making the log of shard %d", s)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*callTime)
+	defer cancel()
+	if _, err := c.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: "RWU_" + c.cfg.Name + "_ALERTS", Subjects: []string{c.alertSubject()}, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxAge: alertAge, MaxBytes: alertBytes, Duplicates: alertDedupe,
+	}); err != nil {
+		return unavailable(err, "making the stream of alerts")
+	}
+	for _, b := range []struct {
+		name string
+		ttl  time.Duration
+		kv   *jetstream.KeyValue
+	}{{"LEASES", c.cfg.TTL, &c.leases}, {"NODES", c.cfg.TTL, &c.nodes}, {"PLACES", 0, &c.places}, {"NEWEST", 0, &c.newest}} {
+		*b.kv, err = c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "RWU_" + c.cfg.Name + "_" + b.name, TTL: b.ttl, Replicas: c.cfg.Replicas, Storage: jetstream.FileStorage})
+		if err != nil {
+			return unavailable(err, "making the keys of %s", strings.ToLower(b.name))
+		}
+	}
+	if c.cfg.Snapshots != "" {
+		c.objects = files{dir: c.cfg.Snapshots}
+		return nil
+	}
+	store, err := c.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: "RWU_" + c.cfg.Name + "_SNAPS", Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas})
+	if err != nil {
+		return unavailable(err, "making the store of snapshots")
+	}
+	c.objects = natsObjects{store}
+	return nil
+}
+
+// Close ends the connection. Leases of this process end when they are not renewed.
+func (c *Cluster) Close() { c.nc.Close() }
+
+func (c *Cluster) stream(s int) string  { return fmt.Sprintf("RWU_%s_LOG_%d", c.cfg.Name, s) }
+func (c *Cluster) subject(s int) string { return fmt.Sprintf("rwu.%s.log.%d", c.cfg.Name, s) }
+func (c *Cluster) alertSubject() string { return "rwu." + c.cfg.Name + ".alert" }
+
+// unavailable is an error of the server's or of the way to it.
+func unavailable(err error, format string, args ...any) error {
+	return ringwall.Errorf(ringwall.Unavailable, "%s: %w", fmt.Sprintf(format, args...), err)
+}
+
+// limited bounds a call: a cluster that has no leader for the moment drops what it
+// is asked, and says nothing.
+func limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, callTime)
+}
+
+// Append implements shard.Log.
+func (c *Cluster) Append(ctx context.Context, s int, entry []byte) (uint64, error) {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	ack, err := c.js.Publish(ctx, c.subject(s), entry)
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return 0, ringwall.Errorf(ringwall.Invalid, "an entry of %d bytes is over what the usage log takes", len(entry))
+	case err != nil:
+		return 0, unavailable(err, "appending to shard %d", s)
+	}
+	return ack.Sequence, nil
+}
+
+// Read implements shard.Log.
+func (c *Cluster) Read(ctx context.Context, s int, from uint64, f func(seq uint64, entry []byte) error, idle func() error) error {
+	from = max(from, 1)
+	first, err := c.first(ctx, s)
+	if err != nil {
+		return c.ended(ctx, err)
+	}
+	if from < first {
+		return ringwall.Errorf(ringwall.NotFound, "entry %d of shard %d is gone; the log begins at %d", from, s, first)
+	}
+	consumer, err := c.js.OrderedConsumer(ctx, c.stream(s), jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		return c.ended(ctx, unavailable(err, "reading shard %d", s))
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(readAhead))
+	if err != nil {
+		return c.ended(ctx, unavailable(err, "reading shard %d", s))
+	}
+	stop := context.AfterFunc(ctx, messages.Stop)
+	defer stop()
+	defer messages.Stop()
+	for ctx.Err() == nil {
+		m, err := messages.Next(jetstream.NextMaxWait(lull))
+		if errors.Is(err, nats.ErrTimeout) {
+			if err := idle(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return c.ended(ctx, unavailable(err, "reading shard %d", s))
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return unavailable(err, "reading shard %d", s)
+		}
+		seq := meta.Sequence.Stream
+		if seq > from {
+			// A log has no gaps: what is missing was trimmed while we read, or lost.
+			return ringwall.Errorf(ringwall.NotFound, "entries %d to %d of shard %d are gone", from, seq-1, s)
+		}
+		if seq < from {
+			continue // the consumer was made anew and begins a little before
+		}
+		if err := f(seq, m.Data()); err != nil {
+			return err
+		}
+		from = seq + 1
+		if meta.NumPending == 0 {
+			if err := idle(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ended is err, or nil when it only tells that ctx has ended.
+func (c *Cluster) ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// first returns the first sequence that a shard's log holds or will hold.
+func (c *Cluster) first(ctx context.Context, s int) (uint64, error) {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, c.stream(s))
+	if err != nil {
+		return 0, unavailable(err, "looking at shard %d", s)
+	}
+	state := stream.CachedInfo().State
+	if state.Msgs == 0 {
+		return state.LastSeq + 1, nil
+	}
+	return state.FirstSeq, nil
+}
+
+// Trim implements shard.Log.
+func (c *Cluster) Trim(ctx context.Context, s int, before uint64) error {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, c.stream(s))
+	if err != nil {
+		return unavailable(err, "trimming shard %d", s)
+	}
+	if err := stream.Purge(ctx, jetstream.WithPurgeSequence(before)); err != nil {
+		return unavailable(err, "trimming shard %d", s)
+	}
+	return nil
+}
+
+// Alerts implements shard.Sink. The stream keeps an alert once as long as it knows
+// its id; consumers know it for longer.
+func (c *Cluster) Alerts(ctx context.Context, _ int, alerts []ringwall.Alert) error {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	acks := make([]jetstream.PubAckFuture, 0, len(alerts))
+	for i := range alerts {
+		data, err := json.Marshal(&alerts[i])
+		if err != nil {
+			return ringwall.Errorf(ringwall.Internal, "writing an alert: %w", err)
+		}
+		ack, err := c.js.PublishMsgAsync(&nats.Msg{Subject: c.alertSubject(), Data: data, Header: nats.Header{nats.MsgIdHdr: []string{string(alerts[i].ID)}}})
+		if err != nil {
+			return unavailable(err, "keeping alerts")
+		}
+		acks = append(acks, ack)
+	}
+	for _, a := range acks {
+		select {
+		case <-a.Ok():
+		case err := <-a.Err():
+			return unavailable(err, "keeping alerts")
+		case <-ctx.Done():
+			return unavailable(ctx.Err(), "keeping alerts")
+		}
+	}
+	return nil
+}
+
+// Consume hands every alert to f, in order, until ctx ends (nil). durable names
+// the consumer: it goes on where it was. When f fails, the alert comes again.
+func (c *Cluster) Consume(ctx context.Context, durable string, f func(ringwall.Alert) error) error {
+	consumer, err := c.js.CreateOrUpdateConsumer(ctx, "RWU_"+c.cfg.Name+"_ALERTS", jetstream.ConsumerConfig{
+		Durable: durable, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxAckPending: readAhead, MaxDeliver: -1, DeliverPolicy: jetstream.DeliverAllPolicy,
+	})
+	if err != nil {
+		return c.ended(ctx, unavailable(err, "listening for alerts"))
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(readAhead))
+	if err != nil {
+		return c.ended(ctx, unavailable(err, "listening for alerts"))
+	}
+	stop := context.AfterFunc(ctx, messages.Stop)
+	defer stop()
+	defer messages.Stop()
+	for {
+		m, err := messages.Next()
+		if err != nil {
+			return c.ended(ctx, unavailable(err, "listening for alerts"))
+		}
+		var a ringwall.Alert
+		if err := json.Unmarshal(m.Data(), &a); err != nil {
+			c.log.Error("alert cannot be read and is dropped", "err", err)
+			if err := m.Term(); err != nil {
+				return unavailable(err, "dropping an alert")
+			}
+			continue
+		}
+		if err := f(a); err != nil {
+			c.log.Warn("alert not taken, comes again", "alert", a.ID, "err", err)
+			if err := m.NakWithDelay(2 * time.Second); err != nil {
+				return unavailable(err, "handing back an alert")
+			}
+			continue
+		}
+		if err := m.Ack(); err != nil {
+			return unavailable(err, "acknowledging an alert")
+		}
+	}
+}
+
+// SavePlace keeps how far a source was read (shard.Ingest.Save).
+func (c *Cluster) SavePlace(ctx context.Context, source uint64, position []byte) error {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	if _, err := c.places.Put(ctx, strconv.FormatUint(source, 16), position); err != nil {
+		return unavailable(err, "keeping a position")
+	}
+	return nil
+}
+
+// Place returns how far a source was read; nil = it is new.
+func (c *Cluster) Place(ctx context.Context, source uint64) ([]byte, error) {
+	ctx, cancel := limited(ctx)
+	defer cancel()
+	e, err := c.places.Get(ctx, strconv.FormatUint(source, 16))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unavailable(err, "reading a position")
+	}
+	return e.Value(), nil
+}
+
+var _ interface {
+	shard.Log
+	shard.Leases
+	shard.Store
+	shard.Sink
+	io.Closer
+} = closer{}
+
+// closer only checks, at compile time, that a Cluster is all of it.
+type closer struct{ *Cluster }
+
+func (c closer) Close() error { c.Cluster.Close(); return nil }
