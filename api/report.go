@@ -117,6 +117,9 @@ type DNSReport struct {
 	// Chain are the names that the name was an alias of, in order; since protocol
 	// version 2.
 	Chain []string `json:"chain,omitempty"`
+	// First says that it is the first refusal of its kind (device, name, reason) within a
+	// day, which a gateway keeps when it cannot keep all. Since protocol version 2.
+	First bool `json:"first,omitempty"`
 }
 
 // Features is what one device's traffic looked like in one minute.
@@ -191,6 +194,11 @@ type Health struct {
 	Unwritten uint64 `json:"unwritten,omitempty"`
 	// Lost are records dropped for want of disk, in this epoch.
 	Lost uint64 `json:"lost,omitempty"`
+	// Losses is Lost by kind of record; "" are those of which only the number is known.
+	Losses map[RecordKind]uint64 `json:"losses,omitempty"`
+	// LogShare is how much of the room for its log is taken, from 0 to 1: from a half on the
+	// gateway folds more flows into one report. At 1 only what is precious is taken.
+	LogShare float64 `json:"logShare,omitempty"`
 	// Processes is the resident memory of each process, in bytes.
 	Processes map[string]int64 `json:"processes,omitempty"`
 	// TunnelKey is the gateway's WireGuard public key, when it can do tunnels.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -98,6 +99,9 @@ func (a *Agent) accept(ctx context.Context, signed api.Signed) error {
 	a.noteView()
 	a.reportLifted(lifted)
 	a.acknowledge("")
+	// Reading a document takes several times the room that it then needs, and the next
+	// may be weeks away.
+	debug.FreeOSMemory()
 	return nil
 }
 

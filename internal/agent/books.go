@@ -30,6 +30,7 @@ type books struct {
 
 	lost sync.Mutex
 	by   map[api.RecordKind]uint64 // unwritten since they were last told
+	all  map[api.RecordKind]uint64 // unwritten since the agent began
 }
 
 // miss counts a record that could not be written down.
@@ -40,7 +41,11 @@ func (b *books) miss(kind api.RecordKind) {
 	if b.by == nil {
 		b.by = map[api.RecordKind]uint64{}
 	}
+	if b.all == nil {
+		b.all = map[api.RecordKind]uint64{}
+	}
 	b.by[kind]++
+	b.all[kind]++
 }
 
 // missed returns what was counted since the last call, and begins anew.
@@ -129,6 +134,29 @@ func (b *books) put(kind api.RecordKind, v any, durably bool) (epoch, seq uint64
 		return 0, 0
 	}
 	return epoch, seq
+}
+
+// pressure returns how full the log is; a log that does not work takes nothing.
+func (b *books) pressure() wal.Pressure {
+	if l := b.current(); l != nil {
+		return l.Pressure()
+	}
+	return wal.Pressure{Full: true}
+}
+
+// losses returns what was lost, by kind: for want of disk in this epoch of the log,
+// and what it never took since the agent began.
+func (b *books) losses() map[api.RecordKind]uint64 {
+	out := map[api.RecordKind]uint64{}
+	if l := b.current(); l != nil {
+		out = l.Losses()
+	}
+	b.lost.Lock()
+	defer b.lost.Unlock()
+	for kind, n := range b.all {
+		out[kind] += n
+	}
+	return out
 }
 
 // bytes returns the disk space that the log takes.

@@ -170,6 +170,7 @@ func (a *Agent) takeReports(ctx context.Context, ready func()) error {
 	ready()
 	buf := make([]byte, maxReport)
 	lost := map[int]uint64{}
+	seen := newFirsts()
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
@@ -191,17 +192,18 @@ func (a *Agent) takeReports(ctx context.Context, ready func()) error {
 			clear(lost)
 		}
 		lost[r.From] = r.Lost
-		a.takeReport(r)
+		a.takeReport(r, seen)
 	}
 }
 
 // maxReporters bounds the processes whose losses are followed.
 const maxReporters = 16
 
-func (a *Agent) takeReport(r report) {
+func (a *Agent) takeReport(r report, firsts *firsts) {
 	switch {
 	case r.DNS != nil:
 		a.lookups.count(*r.DNS)
+		r.DNS.First = r.DNS.Verdict == "refused" && firsts.first(r.DNS.Device, r.DNS.Name, r.DNS.Reason, a.cfg.Now())
 		a.books.note(api.RecordDNS, *r.DNS)
 	case r.Notice != nil:
 		a.books.note(api.RecordNotice, *r.Notice)
@@ -210,6 +212,12 @@ func (a *Agent) takeReport(r report) {
 		if err := f.UnmarshalBinary(r.Flow); err != nil {
 			a.log.Warn("flow report of the inspector cannot be read", "err", err)
 			return
+		}
+		if f.Verdict == flow.Refused && firsts.first(f.Device, f.Remote.String(), f.Reason, a.cfg.Now()) {
+			f.First = true
+			if b, err := f.MarshalBinary(); err == nil {
+				r.Flow = b
+			}
 		}
 		a.books.note(api.RecordFlow, r.Flow)
 	}

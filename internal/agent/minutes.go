@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,9 +30,9 @@ func (a *Agent) minutes(ctx context.Context, ready func()) error {
 	}
 	ready()
 	a.health()
-	lost := uint64(0)
+	var lost map[api.RecordKind]uint64
 	if l := a.books.current(); l != nil {
-		lost = l.Lost()
+		lost = l.Losses()
 	}
 	for {
 		select {
@@ -118,29 +121,31 @@ func withRefused(features []api.Features, refused map[ringwall.DeviceID]uint64, 
 	return features
 }
 
-// tellLost reports, once the log can be written again, what it has not taken: by
-// kind where the records never reached it, in all where it has let go of them for
-// want of disk. before is what it had let go of when that was last told.
-func (a *Agent) tellLost(before uint64) uint64 {
+// tellLost reports, by kind, what the log has let go of for want of disk since that
+// was last told, and, once it can be written again, what never reached it. before is
+// what it had let go of then.
+func (a *Agent) tellLost(before map[api.RecordKind]uint64) map[api.RecordKind]uint64 {
 	l := a.books.current()
 	if l == nil {
 		return before
 	}
 	detail := map[string]string{}
 	total := uint64(0)
-	for kind, n := range a.books.missed() {
-		detail[string(kind)] = decimal(n)
-		total += n
-	}
-	now := l.Lost()
-	if now > before {
-		detail["evicted"] = decimal(now - before)
-		total += now - before
+	missed, now := a.books.missed(), l.Losses()
+	for _, kind := range slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(slices.Collect(maps.Keys(missed)), maps.Keys(now))))) {
+		n := missed[kind]
+		if now[kind] > before[kind] { // else it is another log, or nothing new
+			n += now[kind] - before[kind]
+		}
+		if n > 0 {
+			detail[cmp.Or(string(kind), "unknown")] = decimal(n)
+			total += n
+		}
 	}
 	if total > 0 {
 		a.notice(api.Notice{Kind: api.NoticeLostReports, Text: "reports were lost: the log's disk was full or did not work", Detail: detail, Count: total})
 	}
-	return max(now, before)
+	return now
 }
 
 // health reports the gateway's own state.
@@ -158,7 +163,7 @@ func (a *Agent) health() {
 		h.RSSBytes += n
 	}
 	if l := a.books.current(); l != nil {
-		h.Lost = l.Lost()
+		h.Lost, h.Losses, h.LogShare = l.Lost(), a.books.losses(), l.Pressure().Share()
 	}
 	old := a.control.aged()
 	h.FailOpen, h.FailClosed = len(old.Open), len(old.Closed)

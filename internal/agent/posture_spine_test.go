@@ -52,8 +52,8 @@ func TestPosture_onceOverTheSpine(t *testing.T) {
 	if _, err := platform.Serve(api.ReportSubject("org_a", "gw_a"), func(_ context.Context, _ string, data []byte) []byte {
 		mu.Lock()
 		defer mu.Unlock()
-		var batch api.Batch
-		if err := json.Unmarshal(data, &batch); err != nil || len(batch.Records) == 0 {
+		batch, err := api.ReadBatch(data)
+		if err != nil || len(batch.Records) == 0 {
 			return []byte(`{"error":"no batch"}`)
 		}
 		got = append(got, batch.Records...)

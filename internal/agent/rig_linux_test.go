@@ -121,6 +121,10 @@ type rig struct {
 	mute      atomic.Bool   // the platform answers nothing
 	muteAt    atomic.Uint64 // from when it has handed out this generation on
 	vouch     atomic.Bool   // its answers bear its time
+	older     atomic.Bool   // it speaks the protocol before ours
+	binary    atomic.Int64  // batches that it took in binary form
+	json      atomic.Int64  // and as JSON
+	acked     atomic.Uint64 // the last record that it has
 
 	mu         sync.Mutex
 	signed     *api.Signed // what the platform answers
@@ -216,11 +220,7 @@ func (r *rig) startPlatform() {
 	r.platform, err = spine.Dial(context.Background(), spine.Config{InProcess: r.broker.InProcess, Token: r.broker.Token(), Name: "platform"})
 	must(r, err)
 	_, err = r.platform.Serve(api.ReportSubject(org, gw), func(ctx context.Context, _ string, data []byte) []byte {
-		var b api.Batch
-		ack := api.BatchAck{Error: "batch cannot be read"}
-		if json.Unmarshal(data, &b) == nil {
-			ack, _ = r.store.Ingest(ctx, org, gw, b)
-		}
+		ack := r.take(ctx, data)
 		if r.mute.Load() {
 			return nil
 		}
@@ -238,8 +238,13 @@ func (r *rig) startPlatform() {
 		if r.mute.Load() {
 			return nil
 		}
+		err := json.Unmarshal(data, &in)
+		if r.older.Load() && (err != nil || in.Version > api.Version-1) {
+			out, _ := json.Marshal(api.DesiredAnswer{Error: "protocol version 2 is not spoken here, want 1 to 1"}) // as it said in its time
+			return out
+		}
 		answer := api.DesiredAnswer{Signed: r.signed}
-		if json.Unmarshal(data, &in) == nil && in.CSR != "" {
+		if err == nil && in.CSR != "" {
 			if cert, err := r.ca.SignGateway(org, gw, []byte(in.CSR)); err == nil {
 				answer.Renewed = &api.EnrolAnswer{
 					Org: org, Gateway: gw, Certificate: string(cert.PEM), CA: string(r.ca.Certificate()),
@@ -270,6 +275,31 @@ func (r *rig) startPlatform() {
 			go pipe(c, to)
 		}
 	}()
+}
+
+// take stores a batch as the platform does, or as one of the protocol before did.
+func (r *rig) take(ctx context.Context, data []byte) (ack api.BatchAck) {
+	if r.older.Load() {
+		var b api.Batch
+		if err := json.Unmarshal(data, &b); err != nil {
+			return api.BatchAck{Error: "reading a batch"}
+		}
+		if b.Version > api.Version-1 {
+			return api.BatchAck{Epoch: b.Epoch, Error: "batch has protocol version 2"}
+		}
+	}
+	b, err := api.ReadBatch(data)
+	if err != nil {
+		return api.BatchAck{Error: "batch cannot be read"}
+	}
+	if api.IsBinaryBatch(data) {
+		r.binary.Add(1)
+	} else {
+		r.json.Add(1)
+	}
+	ack, _ = r.store.Ingest(ctx, org, gw, b)
+	r.acked.Store(ack.Seq)
+	return ack
 }
 
 func pipe(c net.Conn, to string) {

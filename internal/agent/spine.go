@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,11 @@ type uplink struct {
 	agent *Agent
 	conn  atomic.Pointer[spine.Conn]
 	acked atomic.Pointer[api.BatchAck] // the last; nil before the first
+
+	// What the platform of this connection was found not to understand: a platform of
+	// the protocol before ours.
+	plain atomic.Bool // batches in binary form
+	older atomic.Bool // questions in our version of the protocol
 }
 
 // requestTimeout bounds one question to the platform.
@@ -57,6 +63,8 @@ func (u *uplink) serve(ctx context.Context) error {
 		Dial: a.spineDial(),
 		Changed: func(up bool) {
 			if up {
+				u.plain.Store(false) // it may be another
+				u.older.Store(false)
 				poke(a.fetch)
 			}
 		},
@@ -116,7 +124,7 @@ func (a *Agent) timeFloor() time.Time {
 // ask fetches the desired state and takes it.
 func (u *uplink) ask(ctx context.Context) error {
 	a := u.agent
-	in := api.DesiredRequest{Version: api.Version}
+	in := api.DesiredRequest{Version: u.protocol()}
 	if a.keeper != nil {
 		in.Have = a.keeper.Have()
 	}
@@ -129,6 +137,14 @@ func (u *uplink) ask(ctx context.Context) error {
 	sent := time.Now()
 	if err := u.request(ctx, api.DesiredSubject(a.id.Org, a.id.Gateway), in, &out); err != nil {
 		return err
+	}
+	if in.Version == api.Version && strings.Contains(out.Error, notSpoken) {
+		a.log.Info("the platform speaks the protocol before ours", "protocol", api.Version-1)
+		u.older.Store(true)
+		in.Version, out, sent = u.protocol(), api.DesiredAnswer{}, time.Now()
+		if err := u.request(ctx, api.DesiredSubject(a.id.Org, a.id.Gateway), in, &out); err != nil {
+			return err
+		}
 	}
 	if a.control != nil && out.Error == "" {
 		if in.Have != onTrial {
@@ -181,14 +197,60 @@ func (u *uplink) renew(answer api.EnrolAnswer, key *ecdsa.PrivateKey) {
 	a.log.Info("certificate is renewed")
 }
 
-func (u *uplink) request(ctx context.Context, subject string, in, out any) error {
-	conn := u.conn.Load()
-	if conn == nil || !conn.Connected() {
-		return ringwall.Errorf(ringwall.Unavailable, "there is no connection to the platform")
+// notSpoken is how a platform says that a protocol is newer than its own.
+const notSpoken = "is not spoken here"
+
+// protocol returns the version in which the platform is asked.
+func (u *uplink) protocol() int {
+	if u.older.Load() {
+		return api.Version - 1
 	}
+	return api.Version
+}
+
+// report sends a batch: in binary form, and as the JSON of the protocol before
+// where the platform cannot read that. Such a platform says so with an answer that
+// names no epoch; one that can read a batch names the batch's, whatever it thinks
+// of it.
+func (u *uplink) report(ctx context.Context, b api.Batch) (ack api.BatchAck, err error) {
+	subject := api.ReportSubject(u.agent.id.Org, u.agent.id.Gateway)
+	if !u.plain.Load() {
+		data, err := api.AppendBatch(nil, b)
+		if err != nil {
+			return ack, err
+		}
+		if err := u.exchange(ctx, subject, data, &ack); err != nil || ack.Epoch != 0 || ack.Error == "" {
+			return ack, err
+		}
+	}
+	b.Version = api.Version - 1
+	refusal := ack.Error
+	ack = api.BatchAck{}
+	if err := u.request(ctx, subject, b, &ack); err != nil {
+		return ack, err
+	}
+	switch was := u.plain.Load(); {
+	case ack.Epoch == 0 && ack.Error != "":
+		u.plain.Store(false) // the form was not what it minded
+	case !was:
+		u.agent.log.Info("the platform takes no batches in binary form; sending JSON", "it says", refusal)
+		u.plain.Store(true)
+	}
+	return ack, nil
+}
+
+func (u *uplink) request(ctx context.Context, subject string, in, out any) error {
 	data, err := json.Marshal(in)
 	if err != nil {
 		return err
+	}
+	return u.exchange(ctx, subject, data, out)
+}
+
+func (u *uplink) exchange(ctx context.Context, subject string, data []byte, out any) error {
+	conn := u.conn.Load()
+	if conn == nil || !conn.Connected() {
+		return ringwall.Errorf(ringwall.Unavailable, "there is no connection to the platform")
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -266,11 +328,8 @@ func (s *sender) step(ctx context.Context) bool {
 	if len(records) == 0 {
 		return false
 	}
-	var ack api.BatchAck
 	sent := time.Now()
-	err = a.up.request(ctx, api.ReportSubject(a.id.Org, a.id.Gateway), api.Batch{
-		Version: api.Version, Epoch: s.epoch, Lost: l.Lost() + a.books.unwritten.Load(), Records: records,
-	}, &ack)
+	ack, err := a.up.report(ctx, api.Batch{Version: api.Version, Epoch: s.epoch, Lost: l.Lost() + a.books.unwritten.Load(), Records: records})
 	if err == nil && ack.Epoch != s.epoch {
 		err = ringwall.Errorf(ringwall.Invalid, "the platform acknowledges epoch %d, this is %d: %.200s", ack.Epoch, s.epoch, ack.Error)
 	}

@@ -40,13 +40,16 @@ type Status struct {
 	LastSeq    uint64             `json:"lastSeq,omitempty"`
 	Unsent     uint64             `json:"unsent"` // records that the platform may not have yet
 	Lost       uint64             `json:"lost"`
-	Packets    uint64             `json:"packets"`
-	TapDrops   uint64             `json:"tapDrops"`
-	Unwatched  []string           `json:"unwatched,omitempty"` // interfaces of which no packet is seen now
-	RSSBytes   int64              `json:"rssBytes"`            // agent and DNS guard
-	Uptime     api.Duration       `json:"uptime,omitzero"`
-	Posture    *PostureStatus     `json:"posture,omitempty"` // nil: the agent does not speak of this machine
-	Faults     []string           `json:"faults,omitempty"`
+	// Losses is Lost by kind of record, LogShare how much of the log's room is taken, 0 to 1.
+	Losses    map[api.RecordKind]uint64 `json:"losses,omitempty"`
+	LogShare  float64                   `json:"logShare,omitempty"`
+	Packets   uint64                    `json:"packets"`
+	TapDrops  uint64                    `json:"tapDrops"`
+	Unwatched []string                  `json:"unwatched,omitempty"` // interfaces of which no packet is seen now
+	RSSBytes  int64                     `json:"rssBytes"`            // agent and DNS guard
+	Uptime    api.Duration              `json:"uptime,omitzero"`
+	Posture   *PostureStatus            `json:"posture,omitempty"` // nil: the agent does not speak of this machine
+	Faults    []string                  `json:"faults,omitempty"`
 }
 
 // PostureStatus tells of the agent's word on the state of its machine.
@@ -90,6 +93,7 @@ func (a *Agent) status() Status {
 	}
 	if l := a.books.current(); l != nil {
 		s.Epoch, s.LastSeq, s.Lost = l.Epoch(), l.Last(), s.Lost+l.Lost()
+		s.Losses, s.LogShare = a.books.losses(), l.Pressure().Share()
 		s.Unsent = l.Last() + 1 - min(l.First(), l.Last()+1)
 	} else {
 		s.Faults = append(s.Faults, "the write-ahead log cannot be written")

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -44,8 +43,7 @@ type watch struct {
 	own    map[netip.Addr]bool        // addresses of the gateway
 	fell   map[ringwall.DeviceID]bool // tainted devices whose trust has fallen since
 	muds   once[mudTold]
-	firsts once[firstKey]
-	seed   maphash.Seed
+	firsts *firsts
 }
 
 // listener is one tap.
@@ -61,7 +59,7 @@ const maxPorts = 4096
 func newWatch(a *Agent) *watch {
 	w := &watch{
 		agent: a, ports: map[packet.MAC]string{}, twins: newTwins(),
-		muds: once[mudTold]{every: mudURLEvery, most: maxMUDURLs}, seed: maphash.MakeSeed(), firsts: once[firstKey]{every: firstEvery, most: maxFirsts},
+		muds: once[mudTold]{every: mudURLEvery, most: maxMUDURLs}, firsts: newFirsts(),
 	}
 	w.learnSelf()
 	w.rebuild(nil)
@@ -306,8 +304,10 @@ func (w *watch) seconds(ctx context.Context, ready func()) error {
 			return nil
 		case <-t.C:
 			now := w.agent.cfg.Now()
+			share := w.agent.books.pressure().Share()
 			w.mu.Lock()
 			w.adopt()
+			w.meter.Press(share)
 			w.engine.Tick(now)
 			w.meter.Tick(now)
 			var sights []api.Sighting
@@ -344,23 +344,6 @@ func (w *watch) sightings() []api.Sighting {
 	return out
 }
 
-// firstSeen is what a report is the first of.
-type firstSeen struct {
-	device ringwall.DeviceID
-	remote netip.AddrPort
-	reason string
-}
-
-// firstKey is a keyed hash of one: only its place in a small table is needed.
-type firstKey uint64
-
-// What is refused for the first time in a day is marked, for those who cannot
-// keep all.
-const (
-	firstEvery = 24 * time.Hour
-	maxFirsts  = 4096
-)
-
 func (w *watch) generation() uint64 {
 	if v := w.agent.view.Load(); v != nil {
 		return v.desired.Generation
@@ -370,7 +353,7 @@ func (w *watch) generation() uint64 {
 
 // emit writes down a flow report.
 func (w *watch) emit(r flow.Record) {
-	r.First = r.Verdict == flow.Refused && w.firsts.first(firstKey(maphash.Comparable(w.seed, firstSeen{r.Device, r.Remote, r.Reason})), r.End)
+	r.First = r.Verdict == flow.Refused && w.firsts.first(r.Device, r.Remote.String(), r.Reason, r.End)
 	b, err := r.MarshalBinary()
 	if err != nil {
 		w.agent.books.miss(api.RecordFlow)

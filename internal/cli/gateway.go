@@ -117,7 +117,10 @@ func gatewayShow(k *conn) *cobra.Command {
 			}
 			if h := g.Health; h != nil {
 				row(w, "speaks", fmt.Sprintf("protocol %d, tier %s, clock off by %s", cmp.Or(g.Protocol, h.Protocol), dash(h.Tier), h.Clock.Round(time.Millisecond)))
-				row(w, "backlog", fmt.Sprintf("%d KiB, %d reports lost, %d not written", h.WALBytes>>10, h.Lost, h.Unwritten))
+				row(w, "backlog", fmt.Sprintf("%d KiB, %.0f %% of its room, %d reports lost, %d not written", h.WALBytes>>10, 100*h.LogShare, h.Lost, h.Unwritten))
+				for _, kind := range slices.Sorted(maps.Keys(h.Losses)) {
+					row(w, "lost", fmt.Sprintf("%s %d", cmp.Or(string(kind), "of unknown kind"), h.Losses[kind]))
+				}
 				for _, name := range slices.Sorted(maps.Keys(h.Processes)) {
 					row(w, "process", fmt.Sprintf("%s %d MiB", name, h.Processes[name]>>20))
 				}

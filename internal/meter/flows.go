@@ -241,7 +241,7 @@ func (m *Meter) report(e *entry) {
 	if e.rec.PacketsUp+e.rec.PacketsDown == 0 {
 		return
 	}
-	if e.dev.reported(m.now) <= m.c.FoldAfter || e.answered {
+	if e.dev.reported(m.now) <= m.foldAfter() || e.answered && m.share < pressed {
 		m.c.Emit(e.rec)
 		return
 	}

@@ -102,6 +102,7 @@ type Meter struct {
 
 	seed   maphash.Seed
 	flows  table
+	share  float64 // of the room for reports that is taken
 	free   *entry
 	fresh  list // not answered yet, longest idle first
 	steady list // answered
@@ -150,6 +151,23 @@ func New(c Config) *Meter {
 		}
 	}
 	return m
+}
+
+// Press says how much of the room for reports is taken, from 0 to 1. From a half
+// on, fewer flows of a device are reported singly, and answered ones are folded too:
+// what is counted together is not lost.
+func (m *Meter) Press(share float64) { m.share = share }
+
+const (
+	pressed  = 0.5 // from which share on more is folded
+	leastOne = 8   // flows of a device and minute that are reported singly whatever the share
+)
+
+func (m *Meter) foldAfter() int {
+	if m.share < pressed {
+		return m.c.FoldAfter
+	}
+	return max(min(leastOne, m.c.FoldAfter), int(float64(m.c.FoldAfter)*(1-m.share)/(1-pressed)))
 }
 
 // Stats returns what was done so far.

@@ -278,6 +278,37 @@ func TestMeter_refusedFlowsAreNoNeed(t *testing.T) {
 	}
 }
 
+// TestMeter_pressed: when the room for reports becomes short, answered flows are
+// folded too, and fewer are told singly; nothing of them is left uncounted.
+func TestMeter_pressed(t *testing.T) {
+	for _, c := range []struct {
+		share  float64
+		single uint64
+	}{{0, 100}, {0.49, 100}, {0.5, 40}, {0.75, 20}, {1, leastSingle}} {
+		b := newBench(meter.Config{FoldAfter: 40})
+		b.Press(c.share)
+		for i := range 100 {
+			far := netip.AddrFrom4([4]byte{203, 0, 0, byte(i)})
+			b.tcp(cam, 6000, far, 443, packet.SYN)
+			b.tcp(far, 443, cam, 6000, packet.SYN|packet.ACK)
+		}
+		b.Flush()
+		single, flows, packets := uint64(0), uint64(0), uint64(0)
+		for _, r := range b.recs {
+			if flows += 1 + r.More; !r.Remote.Addr().IsUnspecified() {
+				single++
+			}
+			packets += r.PacketsUp + r.PacketsDown
+		}
+		if single != c.single || flows != 100 || packets != 200 {
+			t.Errorf("share %v: %d flows are told singly, %d in all with %d packets; want %d, 100, 200", c.share, single, flows, packets, c.single)
+		}
+	}
+}
+
+// leastSingle is how many flows are told singly when there is no room left.
+const leastSingle = 8
+
 func TestMeter_aScanIsFolded(t *testing.T) {
 	b := newBench(meter.Config{FoldAfter: 10, Idle: time.Second, Verdict: func(*meter.Key) (flow.Verdict, string, string) { return flow.Refused, "no term", "" }})
 	for i := range 5000 {

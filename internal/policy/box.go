@@ -140,7 +140,7 @@ func boxes(rule func(at []segment) segment, lists ...*areas) ([]Box, error) {
 			return nil, err
 		}
 	}
-	return out, nil
+	return slices.Clone(out), nil // plans stay: without the room that out has grown into
 }
 
 func (f family) boxes(out []Box, rule func([]segment) segment, lists []*areas) ([]Box, error) {

@@ -16,7 +16,7 @@
 // Useful (health, presence, peers, posture). Precious records (holds,
 // acknowledgements, alerts, notices, the first refusal of its kind, and kinds it
 // does not know) are never evicted: when the log is full of those, new records of
-// other classes, and new flow reports of any, are dropped, and the log grows past its limit
+// other classes, and new reports of flows and lookups of any, are dropped, and the log grows past its limit
 // with the rest of the precious only, which are rare by their nature. Everything dropped or
 // evicted is counted by Lost, and of each kind by Losses; its Seq stays used, and Read
 // reports it as one record of kind "lost" for each run of them. Pressure tells

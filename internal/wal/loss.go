@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"encoding/json"
 	"maps"
 
 	"github.com/ringwall/ringwall/api"
@@ -41,6 +42,12 @@ func ClassOf(kind api.RecordKind, payload []byte) Class {
 	case api.RecordFeatures:
 		return Bulk
 	case api.RecordDNS:
+		var r struct {
+			First bool `json:"first"`
+		}
+		if json.Unmarshal(payload, &r) == nil && r.First {
+			return Precious
+		}
 		return Sample
 	case api.RecordHealth, api.RecordPresence, api.RecordPeers, api.RecordPosture:
 		return Useful
@@ -49,9 +56,9 @@ func ClassOf(kind api.RecordKind, payload []byte) Class {
 }
 
 // lastResort reports whether a precious record may make the log grow past its
-// limit. Flow reports may not: an attacker makes as many as he likes, and the
-// limit must hold.
-func lastResort(kind api.RecordKind) bool { return kind != api.RecordFlow }
+// limit. What is said of flows and lookups may not: an attacker makes as many as he
+// likes, and the limit must hold.
+func lastResort(kind api.RecordKind) bool { return kind != api.RecordFlow && kind != api.RecordDNS }
 
 // payloadOf returns what Append was given for a record.
 func payloadOf(r api.Record) []byte {

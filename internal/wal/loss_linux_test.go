@@ -220,3 +220,26 @@ func TestLog_fullDisk(t *testing.T) {
 	}
 	fill(100)
 }
+
+func TestClassOf(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		kind    api.RecordKind
+		payload []byte
+		want    wal.Class
+	}{
+		{"a flow that passed", api.RecordFlow, report(t, flow.Allowed, false), wal.Bulk},
+		{"a first refusal", api.RecordFlow, report(t, flow.Refused, true), wal.Precious},
+		{"a further one", api.RecordFlow, report(t, flow.Refused, false), wal.Sample},
+		{"what is no flow report", api.RecordFlow, []byte("x"), wal.Bulk},
+		{"a lookup", api.RecordDNS, []byte(`{"name":"a.example","verdict":"bound"}`), wal.Sample},
+		{"the first refusal of a name", api.RecordDNS, []byte(`{"name":"a.example","verdict":"refused","first":true}`), wal.Precious},
+		{"a name that would be one", api.RecordDNS, []byte(`{"name":"\"first\":true","verdict":"refused"}`), wal.Sample},
+		{"health", api.RecordHealth, []byte(`{}`), wal.Useful},
+		{"what nobody here knows", "of tomorrow", []byte(`{}`), wal.Precious},
+	} {
+		if got := wal.ClassOf(c.kind, c.payload); got != c.want {
+			t.Errorf("%s: class %d, want %d", c.name, got, c.want)
+		}
+	}
+}

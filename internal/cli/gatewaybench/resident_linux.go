@@ -198,9 +198,8 @@ func platform(ctx context.Context, r *Rig, dir string) (stop func(), err error) 
 		return nil, err
 	}
 	_, err = conn.Serve(api.ReportSubject(org, gatewayID), func(_ context.Context, _ string, data []byte) []byte {
-		var b api.Batch
 		ack := api.BatchAck{Error: "batch cannot be read"}
-		if json.Unmarshal(data, &b) == nil && len(b.Records) > 0 {
+		if b, err := api.ReadBatch(data); err == nil && len(b.Records) > 0 {
 			ack = api.BatchAck{Epoch: b.Epoch, Seq: b.Records[len(b.Records)-1].Seq}
 		}
 		out, _ := json.Marshal(ack) // a struct of strings and numbers
