@@ -173,12 +173,13 @@ func (cu *Customer) fit(c *chance, p *plan, cfg Config, nth int) {
 	case Terminal:
 		cu.mean = 30e3
 		t.Fixed, t.HourBytes, t.From, t.To = nth%2 == 0, 200e6, 6, 24
-		if nth%3 == 2 {
+		if nth%2 == 1 {
 			cu.solo = true
 		}
 		if cu.solo {
 			t.Areas = p.areasOf(cu.town)
 		}
+		cu.told = true // hours were agreed, so works outside of them are announced
 	case Lift:
 		cu.mean = 2e3
 		t.Services, t.Numbers = []string{"data", "voice"}, []string{"9511" + fmt.Sprint(cu.index%10), "119"}
@@ -275,9 +276,7 @@ func (cu *Customer) night(c *chance, card uint32) int64 {
 }
 
 // serverOf is a customer's server.
-func serverOf(customer, n int) uint32 {
-	return 203<<24 | 0<<16 | uint32(customer&0xffff)<<4&0xffff0 | uint32(n+1)
-}
+func serverOf(customer, n int) uint32 { return 198<<24 | 18<<16 | uint32(customer*16+n+1) }
 
 func address(a uint32) string {
 	return fmt.Sprintf("%d.%d.%d.%d", a>>24, a>>16&255, a>>8&255, a&255)

@@ -178,6 +178,6 @@ func (w *World) data(r *row, cu *Customer, h uint64) {
 	r.peer = cdr.AddressPeer(serverOf(cu.index, i))
 	if cu.Tariff.Peers == nil && hit(mix(h+2), 0.3) {
 		// Servers behind a delivery network.
-		r.peer = cdr.AddressPeer(198<<24 | 18<<16 | uint32(mix(h+1)>>48))
+		r.peer = cdr.AddressPeer(198<<24 | 19<<16 | uint32(mix(h+1)>>48))
 	}
 }

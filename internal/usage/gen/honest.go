@@ -33,8 +33,8 @@ const (
 	maxStories   = 2_000_000
 )
 
-// grace is how long a network goes on with what the books have ended, and how
-// much sooner it begins.
+// grace is how long a network goes on with what the books have ended. What they
+// begin, they begin first.
 const grace = 300
 
 func anybody(*Customer) bool { return true }
@@ -79,12 +79,12 @@ func (w *World) tellHonest() {
 		w.notices = append(w.notices, Notice{Kind: "suspend", Card: w.cardKey(cu, card), From: at})
 		if hit(mix(h), 0.5) {
 			s.to = at + 86400*int64(1+within(mix(h+1), 6))
-			w.notices = append(w.notices, Notice{Kind: "resume", Card: w.cardKey(cu, card), From: s.to + int64(within(mix(h+2), grace))})
+			w.notices = append(w.notices, Notice{Kind: "resume", Card: w.cardKey(cu, card), From: s.to - int64(within(mix(h+2), grace))})
 		}
 		w.tell(card, s)
 	})
 	each(activations, 5, anybody, func(cu *Customer, card uint32, at int64, h uint64) {
-		w.tell(card, &story{to: at - int64(within(h, grace)), silent: true})
+		w.tell(card, &story{to: at + int64(within(h, 4*3600)), silent: true})
 		w.notices = append(w.notices, Notice{Kind: "activate", Card: w.cardKey(cu, card), From: at})
 	})
 	if w.cfg.Honest {

@@ -21,7 +21,7 @@ func (w *World) recipes() []recipe {
 		{"flood of data", []string{"sim-volume"}, only(Steady, Event), 3, 1, flood},
 		{"meter as a modem", []string{"sim-volume"}, only(Daily, Lift), 5, 1, modem},
 		{"wakes after long", []string{"sim-dormant"}, only(Steady, Event, Daily, Lift), 2, 13, wakes},
-		{"clone far away", []string{"sim-travel"}, only(Steady, Event, Car), 2, 1, clone},
+		{"clone far away", []string{"sim-travel"}, only(Steady, Event, Car), 2, 3, clone},
 		{"burst of messages", []string{"sim-burst"}, only(Daily, Car), 1, 1, burst},
 		{"burst of calls", []string{"sim-burst"}, only(Car, Lift), 1, 1, callBurst},
 		{"call without end", []string{"sim-burst"}, only(Car, Lift), 1, 1, endless},
@@ -31,7 +31,7 @@ func (w *World) recipes() []recipe {
 		{"crowd at one server", []string{"sim-box", "sim-peer"}, func(cu *Customer) bool { return cu.Kind <= Event && cu.Cards >= 60 && !listed(cu) }, 2, 1, crowd},
 		{"used before activation", []string{"sim-lifecycle"}, anybody, 1, 3, early},
 		{"used after suspension", []string{"sim-lifecycle"}, anybody, 3, 3, afterwards},
-		{"used at night", []string{"sim-hours"}, only(Terminal), 1, 1, atNight},
+		{"used at night", []string{"sim-hours"}, only(Terminal), 4, 1, atNight},
 		{"used out of its place", []string{"sim-place"}, func(cu *Customer) bool { return cu.Tariff.Areas != nil }, 1, 1, outOfPlace},
 		{"over its quota of bytes", []string{"sim-quota"}, func(cu *Customer) bool { return cu.Tariff.MonthBytes > 0 }, 1, 2, overBytes},
 	}
@@ -150,10 +150,11 @@ func clone(m *misuse) {
 	if m.w.plan.between(far, m.near) < 600 {
 		m.truth.Ambiguous = "the clone is so near that one could travel there in the time"
 	}
-	for i := range 24 {
+	// A car that is parked tells of itself once a day: until then nobody can know.
+	for i := range 80 {
 		m.add(m.at+int64(i)*1800, 300, cdr.Data, func(r *row) { r.cell = far })
 	}
-	m.by(12)
+	m.by(60)
 }
 
 func burst(m *misuse) {
@@ -255,6 +256,9 @@ func afterwards(m *misuse) {
 
 func atNight(m *misuse) {
 	day := (m.at + zone) / 86400
+	if n := day - (m.w.start+zone)/86400 - m.cu.wave; n >= 0 && n < waveNights {
+		day -= waveNights // works are announced for these nights
+	}
 	m.at = day*86400 - zone + 3*3600
 	m.truth.From = m.at
 	for i := range 3 {
