@@ -42,7 +42,8 @@ func (s spot) reach() uint { return uint(s.info & 7) }
 // changed after Areas is made and may be shared by engines.
 type Areas struct {
 	cells     table // by Event.Cell
-	areas     table // by PLMN and area; PLMN 0 = any network
+	areas     table // by PLMN and area
+	anyAreas  table // by area, whatever the network
 	networks  table // by PLMN: risks only
 	countries [1000]Risk
 	list      []Named // for people: areas, by name
@@ -94,7 +95,7 @@ func (a *Areas) at(e *cdr.Event) (s spot) {
 	take(&a.cells, e.Cell)
 	if e.Area != 0 {
 		take(&a.areas, areaKey(e.PLMN, e.Area))
-		take(&a.areas, areaKey(0, e.Area))
+		take(&a.anyAreas, uint64(e.Area))
 	}
 	take(&a.networks, uint64(e.PLMN))
 	s.info = s.info&7 | uint32(risk)<<3
@@ -117,6 +118,9 @@ type table struct {
 }
 
 func newTable(m map[uint64]spot) table {
+	if len(m) == 0 {
+		return table{}
+	}
 	n := 4
 	for n < 2*len(m) {
 		n *= 2

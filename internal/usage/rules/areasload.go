@@ -52,7 +52,16 @@ func NewAreas(list []AreaLine, keys *cdr.Keys) (*Areas, error) {
 			return nil, ringwall.Errorf(ringwall.Invalid, "table of places: line %d: %w", i+1, err)
 		}
 	}
-	a.cells, a.areas, a.networks = newTable(cells), newTable(areas), newTable(networks)
+	a.cells, a.networks = newTable(cells), newTable(networks)
+	own, all := map[uint64]spot{}, map[uint64]spot{}
+	for k, v := range areas {
+		if k>>32 == 0 {
+			all[k] = v
+		} else {
+			own[k] = v
+		}
+	}
+	a.areas, a.anyAreas = newTable(own), newTable(all)
 	slices.SortFunc(a.list, func(x, y Named) int {
 		return cmp.Or(cmp.Compare(x.PLMN, y.PLMN), cmp.Compare(x.Area, y.Area))
 	})

@@ -34,14 +34,13 @@ type Env struct {
 
 // found is what rules found out that explanations tell.
 type found struct {
-	km, seconds, kmh uint32
-	count            [3]uint32
-	bytes            float32
-	gap              uint32
-	turns            uint32
-	far              bool
-	tallies          tallies
-	month            month
+	km, seconds uint32
+	count       [3]uint32
+	turns       uint32
+	far         bool
+	where       uint8 // of a device that does not move: where it is, seen from home
+	tallies     tallies
+	month       month
 }
 
 // asked is what a record told of a peer that its event could not tell.

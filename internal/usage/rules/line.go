@@ -31,7 +31,7 @@ type Line struct {
 	terms  uint32  // settings in the low 22 bits, then as the constants below say
 	seen   uint8   // when the card was at spot: 64 s units, the low 8 bits
 	habit  uint8   // logarithm of the longest silences that are usual
-	lasted uint8   // logarithm of how long the newest record lasted
+	lasted uint8   // how long the newest record lasted: 64 s units, up to 255
 	hours  uint8   // with use, up to 255
 }
 

@@ -64,7 +64,7 @@ func (s *Settings) travel(l *Line, e *cdr.Event, env *Env) (raw uint32) {
 	other := e.IMEI != 0 && e.IMEI != l.Seen(env.Side)
 	if km > allowed {
 		raw = 1 << travFast
-		if other || e.Sec >= l.last && e.Sec-l.last < code8Seconds(l.lasted) {
+		if other || e.Sec >= l.last && e.Sec-l.last < uint32(l.lasted)*seenUnit {
 			raw |= 1 << travClone
 		}
 	}
@@ -110,7 +110,8 @@ func (l *Line) still(sec, place uint32) {
 
 // moved asks whether a device that does not move is somewhere else.
 func (s *Settings) moved(l *Line, e *cdr.Event, place uint32, env *Env) uint32 {
-	switch s.where(l, place, env) {
+	env.found.where = s.where(l, place, env)
+	switch env.found.where {
 	case farOff:
 		return 1<<movedFar | 1<<movedUnknown
 	case unknownPlace:
@@ -129,14 +130,14 @@ func (s *Settings) moved(l *Line, e *cdr.Event, place uint32, env *Env) uint32 {
 
 // Where a place is, seen from home.
 const (
-	nearHome = iota
+	nearHome = uint8(iota)
 	unknownPlace
 	farOff
 )
 
 // where says where the place of an event (env.here) is, seen from the home of a
 // fixed device.
-func (s *Settings) where(l *Line, place uint32, env *Env) int {
+func (s *Settings) where(l *Line, place uint32, env *Env) uint8 {
 	home, spot := l.place, l.spot
 	b := env.Side.find(l, kindHome)
 	if b != nil {
@@ -204,7 +205,8 @@ const maxCells = 12
 // moveHome keeps home and neighbourhood of a device that does not move. l.place
 // is still the place before.
 func (l *Line) moveHome(s *Settings, e *cdr.Event, place uint32, env *Env) {
-	planned := env.Book.window(l.Card, s, e.Sec, movedFar)
+	at := env.found.where
+	planned := at != nearHome && env.Book.window(l.Card, s, e.Sec, movedFar)
 	b := env.Side.find(l, kindHome)
 	if b == nil {
 		if planned || l.place == 0 {
@@ -221,8 +223,8 @@ func (l *Line) moveHome(s *Settings, e *cdr.Event, place uint32, env *Env) {
 		l.bound &^= movedBit | strangeBit
 		return
 	}
-	switch at := s.where(l, place, env); {
-	case at == nearHome:
+	switch at {
+	case nearHome:
 		if n := b.strange(); n > 0 && n < int(s.strange) && l.bound&movedBit == 0 {
 			// It was away for a few records and is back: the cell in between is a
 			// neighbour.

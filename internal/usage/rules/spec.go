@@ -58,10 +58,13 @@ type Settings struct {
 	uses  uint32 // a bit for each service and direction that is allowed
 	on    uint32 // the statements that are on
 	flags uint32
-	homes [2]uint32 // the first two of networks: most cards have no more
-	names [1]uint32 // the first access point
-	first [2]uint64 // the first two peers
-	peers *Peers    // nil = any
+	home  uint32 // the first home network or country
+	// homeMask is of home what is to be compared: all, the country, or nothing.
+	homeMask uint32
+	name     uint32    // the first access point
+	nameMask uint32    // nothing of it is compared when none is named
+	first    [2]uint64 // the first two peers: most cards have no more
+	peers    *Peers    // nil = any
 
 	volumeLeast float32
 	volumeMost  float32
@@ -103,7 +106,6 @@ type Settings struct {
 // Flags of Settings.
 const (
 	fixed   = 1 << iota // the device does not move
-	homed               // homes are named
 	extra               // hours, places or caps
 	hasHour             //
 	hasArea             // places
@@ -142,9 +144,13 @@ func Compile(spec Spec, keys *cdr.Keys) (*Settings, error) {
 			return nil, bad(`home %.20q is neither a country such as "460" nor a network such as "46000"`, h)
 		}
 		s.all = append(s.all, p)
-		s.flags |= homed
 	}
-	copy(s.homes[:], s.all)
+	if len(s.all) > 0 {
+		s.home, s.homeMask = s.all[0], 1<<32-1
+		if s.home&(1<<20-1) == 0 {
+			s.homeMask = 0xfff << 20
+		}
+	}
 	for _, c := range spec.Countries {
 		p, ok := parseHome(c)
 		if !ok || len(c) != 3 {
@@ -207,7 +213,6 @@ func (s *Settings) Spec() Spec { return s.spec }
 
 // services sets the bits of uses: service and direction as they lie in cdr.Use.
 func (s *Settings) services(spec Spec) error {
-	const all = 1<<32 - 1
 	parse := func(names []string) (list []cdr.Service, err error) {
 		for _, n := range names {
 			v, err := cdr.ParseService(strings.ToLower(strings.TrimSpace(n)))
@@ -258,7 +263,9 @@ func (s *Settings) firsts() {
 			n++
 		}
 	}
-	copy(s.names[:], s.peers.names)
+	if s.peers.apns {
+		s.name, s.nameMask = s.peers.names[0], 1<<32-1
+	}
 }
 
 // parseHome reads a country or a network. A country has no digits of network.

@@ -46,8 +46,8 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 		differs = otherEquipment
 		raw |= separation(l, s, e, env)
 	}
-	if s.peers != nil {
-		if off := s.offList(e, env); off != 0 {
+	if s.peers != nil && (e.Peer != s.first[0] && e.Peer != s.first[1] || e.APN&s.nameMask != s.name) {
+		if off := s.peers.refuse(e, env); off != 0 {
 			raw |= off
 			out |= OffList
 		}
@@ -60,7 +60,7 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 		raw |= stay(l, s, env)
 		differs |= strangePlace
 	}
-	if s.flags&homed != 0 && e.PLMN != 0 && e.PLMN != s.homes[0] && s.abroad(e.PLMN) {
+	if (e.PLMN^s.home)&s.homeMask != 0 && s.abroad(e.PLMN) {
 		raw |= 1 << roamOff
 	}
 	if sum := l.hour + e.Volume; sum >= s.volumeLeast || s.volumeMost != 0 {
@@ -97,10 +97,10 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 	if place == 0 || differs&otherPlace == 0 {
 		l.still(sec, place)
 	}
-	if gap := sec - last; gap > 1 {
+	if gap := sec - last; gap >= 3600 {
 		l.gap(gap, last)
 	}
-	l.lasted = code8(use & (1<<24 - 1))
+	l.lasted = uint8(min(use&(1<<24-1)/seenUnit, 255))
 	l.last = sec
 	return out
 }
@@ -165,14 +165,14 @@ func static(l *Line, s *Settings, e *cdr.Event, env *Env) (raw uint32, out Fired
 		raw |= separation(l, s, e, env)
 	}
 	if s.peers != nil {
-		if off := s.offList(e, env); off != 0 {
+		if off := s.peers.refuse(e, env); off != 0 {
 			raw |= off
 			out |= OffList
 		}
 	}
 	env.here = env.Areas.at(e)
 	raw |= risk(env.here.risk())
-	if s.flags&homed != 0 && e.PLMN != 0 && s.abroad(e.PLMN) {
+	if (e.PLMN^s.home)&s.homeMask != 0 && s.abroad(e.PLMN) {
 		raw |= 1 << roamOff
 	}
 	if l.life() != LifeUnknown {
@@ -260,16 +260,11 @@ func service(e *cdr.Event) uint32 {
 	return 1 << svcLesser
 }
 
-// offList asks whether the other end is on the list; most is, and stands first.
-func (s *Settings) offList(e *cdr.Event, env *Env) uint32 {
-	if (e.Peer == s.first[0] || e.Peer == s.first[1]) && (e.APN == s.names[0] || e.APN == 0) {
-		return 0
-	}
-	return s.peers.refuse(e, env)
-}
-
-// abroad reports whether a network is none of the homes.
+// abroad reports whether a network is known and none of the homes.
 func (s *Settings) abroad(plmn uint32) bool {
+	if plmn == 0 {
+		return false
+	}
 	for _, h := range s.all {
 		if h == plmn || h&(1<<20-1) == 0 && h>>20 == plmn>>20 {
 			return false

@@ -12,12 +12,13 @@ func (l *Line) closeHour(s *Settings, sec uint32, env *Env) {
 	}
 	// After a silence devices send what they kept: the deviation grows by a quarter
 	// of the octaves that the silence was longer than usual.
-	if c := code8(sec - l.last); c > l.habit && l.hours > 0 {
-		l.dev = min(l.dev+uint16(c-l.habit)*(octave/4/octave8), maxDev)
+	if c, usual := code8(sec-l.last), max(l.habit, hourCode); c > usual && l.hours > 0 {
+		l.dev = min(l.dev+uint16(c-usual)*(octave/4/octave8), maxDev)
 	}
 }
 
 const (
+	hourCode = 94 // code8(3600)
 	maxDev   = 4 * octave
 	minDev   = octave / 8
 	firstDev = octave
@@ -136,20 +137,20 @@ func dormant(l *Line, s *Settings, gap uint32, e *event) uint32 {
 // habitHours is how many hours with use make a habit.
 const habitHours = 8
 
-// gap learns how long the card is silent between records: the longest silences,
+// gap learns how long the card is silent between records, when that is an hour or
+// more: the longest silences,
 // forgotten by an eighth of an octave on each day with use. One long silence
 // counts for an octave, so that one is no habit, unless the card is new.
 func (l *Line) gap(gap, last uint32) {
 	if last == 0 {
 		return
 	}
-	c := code8(gap)
-	if c > l.habit {
+	if c := code8(gap); c > l.habit {
 		if l.hours >= habitHours {
 			c = min(c, l.habit+octave8)
 		}
 		l.habit = c
-	} else if gap >= 3600 && (last+gap)/86400 != last/86400 && l.habit > 0 {
+	} else if l.habit > 0 && (last+gap)/86400 != last/86400 {
 		l.habit--
 	}
 }
