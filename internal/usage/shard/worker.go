@@ -33,7 +33,6 @@ type worker struct {
 	snapped uint64            // covered by the last snapshot
 	at      time.Time         // of the last snapshot
 	out     Output
-	said    int // bytes of Output that wait, about
 	stats   Stats
 	log     *slog.Logger
 }
