@@ -41,6 +41,9 @@ func (s *Seen) Add(key uint64) bool {
 			s.young, s.old = s.old, s.young
 			s.young.empty(s.n)
 		}
+		if s.young.full() {
+			return true // there is no memory to remember it in
+		}
 	}
 	return s.young.add(key)
 }
@@ -77,7 +80,9 @@ func (s *Seen) Load(key uint64, old bool) {
 	if k.full() {
 		k.grow(s.n)
 	}
-	k.add(key)
+	if !k.full() {
+		k.add(key)
+	}
 }
 
 // keys is a set by open addressing. Keys are hashes: their high half says where
