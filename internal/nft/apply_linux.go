@@ -44,6 +44,9 @@ func (f *Firewall) Apply(ctx context.Context, p policy.Plan) (hash string, err e
 	if f.cfg.Host && len(p.Devices) > 1 {
 		return "", ringwall.Errorf(ringwall.Invalid, "a machine that is its own device has a plan of %d", len(p.Devices))
 	}
+	if err := f.grow(len(p.Devices)); err != nil {
+		return "", err
+	}
 	for range 2 {
 		hash, err = f.apply(p)
 		if !errors.Is(err, errDrift) {
@@ -610,10 +613,10 @@ func (f *Firewall) restrictUnknown(mark uint32, r ringwall.Restriction) error {
 		if _, err := f.wire.lookup(t, []element{{key: num(mark)}}, func(e *found) { token = u32(string(e.val)) &^ flowPending }); err != nil {
 			return fmt.Errorf("restricting mark %d: %w", mark, err)
 		}
-		for _, name := range []string{setFastUp, setFastDown} {
+		for name, key := range map[string][]byte{setFastUp: cat(num(mark), num(token)), setFastDown: num(token)} {
 			fast := f.sets[setID{fam, name}]
-			if _, err := f.wire.lookup(fast, []element{{key: num(token)}}, func(*found) {
-				c.del = append(c.del, changed{fast, element{key: num(token)}})
+			if _, err := f.wire.lookup(fast, []element{{key: key}}, func(*found) {
+				c.del = append(c.del, changed{fast, element{key: key}})
 			}); err != nil {
 				return fmt.Errorf("restricting mark %d: %w", mark, err)
 			}

@@ -27,7 +27,7 @@ func newSkeleton(c site) skeleton {
 	s, chains := skeleton{wantTags: map[family][]string{}}, chainDefs(c)
 	h := sha256.New()
 	for _, d := range setDefs(c.Config) {
-		writeField(h, string(d.family), d.name, fmt.Sprint(d.role, d.interval, d.token), fmt.Sprint(d.key), fmt.Sprint(d.data))
+		writeField(h, string(d.family), d.name, fmt.Sprint(d.role, d.interval, d.token), fmt.Sprint(d.key), fmt.Sprint(d.data), fmt.Sprint(d.sized, c.devices))
 	}
 	for _, d := range chains {
 		writeField(h, string(d.family), d.name, fmt.Sprint(d.priority, d.open, d.nat))
@@ -97,7 +97,7 @@ func (f *Firewall) Base(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	intact, err := f.intact()
+	intact, err := f.found()
 	if err != nil {
 		return fmt.Errorf("loading the closed base: %w", err)
 	}
@@ -119,6 +119,57 @@ func (f *Firewall) Base(ctx context.Context) error {
 		return fmt.Errorf("loading the closed base: %w", err)
 	}
 	return nil
+}
+
+// found is intact, for whatever capacity the skeleton was made with.
+func (f *Firewall) found() (intact bool, err error) {
+	was := f.cfg.devices
+	for _, n := range capacities() {
+		f.room(n)
+		if intact, err = f.intact(); intact || err != nil {
+			return intact, err
+		}
+	}
+	f.room(was)
+	return f.intact()
+}
+
+// room makes the skeleton that is expected one for this many devices.
+func (f *Firewall) room(devices uint32) {
+	if f.cfg.devices != devices {
+		f.cfg.devices = devices
+		f.skel = newSkeleton(f.cfg)
+	}
+}
+
+// grow makes room for a plan that has more devices than there is room for: the
+// skeleton is then made anew, closed until it stands. What was counted so far
+// and consumed of quotas is kept.
+func (f *Firewall) grow(devices int) error {
+	if devices <= int(f.cfg.devices) {
+		return nil
+	}
+	if f.in == nil { // perhaps it was grown by another life of the program
+		if intact, err := f.found(); err != nil || intact && devices <= int(f.cfg.devices) {
+			return err
+		}
+	}
+	past, err := f.counted()
+	if err != nil {
+		return err
+	}
+	used, err := f.consumed()
+	if err != nil {
+		return err
+	}
+	for _, n := range capacities() {
+		if devices <= int(n) {
+			f.room(n)
+			f.past, f.restore = past, append(used, f.restore...)
+			return nil
+		}
+	}
+	return ringwall.Errorf(ringwall.Invalid, "a plan of %d devices is larger than any gateway", devices)
 }
 
 // finish adds the rules to a skeleton that queueSkeleton made. Until it has,
@@ -169,7 +220,7 @@ func (f *Firewall) queueSkeleton() error {
 		if d.elements != nil {
 			els = d.elements(f.cfg.Config)
 		}
-		set := d.set(tables[d.family])
+		set := d.set(tables[d.family], f.cfg.devices)
 		set.ID = uint32(i + 1) // else the library counts them, in a variable that all share
 		if err := c.AddSet(set, els); err != nil {
 			return fmt.Errorf("set %q: %w", d.name, err)

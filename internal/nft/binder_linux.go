@@ -4,6 +4,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/policy"
 )
 
 // Binders tie what comes in to a device, by the port, MAC and IP of the frame. On
@@ -25,15 +27,14 @@ func binderChains(c site, b binder, shared bool) []chainDef {
 		// Whoever seeks a gateway to open a port in; the mark is the device's.
 		add("r_mapping", concat(sampleAll(c, "refused:"+ReasonPortMapping), one(rule(count(), drop())))...)
 	}
-	kind := func(t uint8) exprs { return rule(meta(expr.MetaKeyPKTTYPE, r0), eq(r0, []byte{t})) }
 	udp := func(load func(uint32) exprs, port uint16) exprs {
 		return rule(l4(unix.IPPROTO_UDP), load(r0), eq(r0, be16(port)))
 	}
 	// To one: the input hook has the word on what a server or a seeker sends to the
 	// gateway alone, and ports are isolated.
 	add("known"+b.suffix,
-		rule(kind(unix.PACKET_OTHERHOST), accept()), // the bridge's own MAC, mostly
-		rule(kind(unix.PACKET_HOST), accept()),
+		rule(kind(unix.PACKET_HOST), accept()), // the bridge's own MAC too
+		rule(kind(unix.PACKET_OTHERHOST), accept()),
 		rule(udp(sport, v.dhcpTo), goTo("r_"+ReasonRogue)), // a server of addresses on a device
 		rule(udp(dport, 1900), goTo("r_mapping")),          // SSDP
 		accept())
@@ -42,6 +43,39 @@ func binderChains(c site, b binder, shared bool) []chainDef {
 	}
 	out = append(out, chainDef{family: b.table, name: "bind" + b.suffix, rules: bindRules(c, b, v)})
 	return out
+}
+
+// kind matches packets to this host, to another, to many or to all.
+func kind(t uint8) exprs { return rule(meta(expr.MetaKeyPKTTYPE, r0), eq(r0, []byte{t})) }
+
+// plainHeader matches a header of IPv4 without options.
+func plainHeader() exprs {
+	return rule(payload(expr.PayloadBaseNetworkHeader, 0, 1, r0), eq(r0, []byte{0x45}))
+}
+
+// frame is the source of a frame as the keys of bind have it: a MAC and, at the
+// ports of a bridge, behind it the type of the frame, as both stand in its header.
+// So one load and one lookup see to both, tags included.
+func (b binder) frame(mac policy.MAC) []byte {
+	if b.typed() {
+		return append(mac[:len(mac):len(mac)], 8, 0)
+	}
+	return pad(mac[:])
+}
+
+func (b binder) typed() bool { return b.table == bridge && b.ip == ipv4 }
+
+// source loads what frame says, of a frame that the type was not looked at yet.
+func (b binder) source(reg uint32) exprs {
+	if b.typed() {
+		return payload(expr.PayloadBaseLLHeader, 6, 8, reg)
+	}
+	return etherSaddr(reg)
+}
+
+// claims makes of a MAC that ARP claims, at reg, what frame would say of it.
+func (b binder) claims(mac exprs, reg uint32) exprs {
+	return rule(mac, exprs{&expr.Bitwise{SourceRegister: reg + 1, DestRegister: reg + 1, Len: 4, Mask: num(^uint32(0)), Xor: []byte{0, 0, 8, 0}}})
 }
 
 // sampleAll is sample where the device is not known for sure: few in all.
@@ -55,7 +89,7 @@ func sampleAll(c site, prefix string) []exprs {
 // bindKeys are the ways in which a device may be bound, with the map of each.
 func (b binder) bindKeys(addr func(uint32) exprs) []exprs {
 	return []exprs{
-		rule(iifname(r0), etherSaddr(r0+4), addr(r0+6), get(setBind+b.suffix, r0, r0)),
+		rule(iifname(r0), b.source(r0+4), addr(r0+6), get(setBind+b.suffix, r0, r0)),
 		rule(etherSaddr(r0), addr(r0+2), get(setBindAny+b.suffix, r0, r0)),
 		rule(iifname(r0), addr(r0+4), get(setBindSub+b.suffix, r0, r0)),
 		rule(addr(r0), get(setBindIP+b.suffix, r0, r0)),
@@ -209,7 +243,8 @@ func hookBinders(c site) []chainDef {
 	add("bind_arp",
 		[]exprs{
 			rule(imm(r0, num(0)), setMark(r0)),
-			rule(iifname(r0), etherSaddr(r0+4), arpIP(r0+6), get(setBind, r0, r0), setMark(r0), iifname(r0), arpMAC(r0+4), arpIP(r0+6), get(setBind, r0, r0), setMark(r0), accept()),
+			rule(iifname(r0), b.claims(etherSaddr(r0+4), r0+4), arpIP(r0+6), get(setBind, r0, r0), setMark(r0),
+				iifname(r0), b.claims(arpMAC(r0+4), r0+4), arpIP(r0+6), get(setBind, r0, r0), setMark(r0), accept()),
 			rule(etherSaddr(r0), arpIP(r0+2), get(setBindAny, r0, r0), setMark(r0), arpMAC(r0), arpIP(r0+2), get(setBindAny, r0, r0), setMark(r0), accept()),
 			rule(arpIP(r0), eq(r0, []byte{0, 0, 0, 0}), accept()), // a probe claims nothing (RFC 5227 section 2.1.1)
 			rule(arpMAC(r0), in(setMACs, r0), goTo("forged")),
@@ -217,6 +252,10 @@ func hookBinders(c site) []chainDef {
 		b.unbound(arpIP), one(accept()))
 	out = append(out,
 		chainDef{family: bridge, name: "prerouting", hook: nftables.ChainHookPrerouting, priority: -300, open: true, rules: concat(others, []exprs{
+			// Nearly all there is: a bound device sends an untagged frame of IPv4 without
+			// options to us. What the chains below would find out rule by rule is found
+			// here by one lookup.
+			rule(kind(unix.PACKET_HOST), plainHeader(), b.bindKeys(version(ipv4).saddr)[0], setMark(r0), accept()),
 			rule(etherType(unix.ETH_P_IP), goTo("bind")),
 			rule(etherType(unix.ETH_P_ARP), goTo("bind_arp")),
 			rule(etherType(unix.ETH_P_IPV6), goTo("bind6")),

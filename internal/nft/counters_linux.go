@@ -16,6 +16,22 @@ func (f *Firewall) Counters(ctx context.Context) (map[uint32]Counts, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	out, err := f.counted()
+	if err != nil || f.cfg.Fast == nil {
+		return out, err
+	}
+	fast, err := f.cfg.Fast.Counters()
+	if err != nil {
+		return nil, fmt.Errorf("reading the counters of the faster way: %w", err)
+	}
+	for m, n := range fast {
+		out[m] = out[m].plus(n)
+	}
+	return out, nil
+}
+
+// counted is what the filter has counted. The caller holds mu.
+func (f *Firewall) counted() (map[uint32]Counts, error) {
 	var devices []policy.Device
 	if f.in != nil {
 		devices = f.in.plan.Devices
@@ -56,7 +72,7 @@ func (f *Firewall) Counters(ctx context.Context) (map[uint32]Counts, error) {
 	}
 	ofIP := func(k []byte) (uint32, bool) { m, ok := byIP[string(k)]; return m, ok }
 	ofMAC := func(k []byte) (uint32, bool) { m, ok := byMAC[string(pad(k))]; return m, ok }
-	ofToken := func(k []byte) (uint32, bool) { return u32(string(k)) & markBits, len(k) == 4 }
+	ofToken := func(k []byte) (uint32, bool) { return u32(string(k)) & markBits, len(k) == 4 || len(k) == 8 }
 	ofMark := func(k []byte) (uint32, bool) { return u32(string(k)), len(k) == 4 }
 	for _, fam := range routed() {
 		for _, x := range []struct {
@@ -88,16 +104,6 @@ func (f *Firewall) Counters(ctx context.Context) (map[uint32]Counts, error) {
 		if c, ok := out[m]; ok {
 			out[m] = c.plus(n)
 		}
-	}
-	if f.cfg.Fast == nil {
-		return out, nil
-	}
-	fast, err := f.cfg.Fast.Counters()
-	if err != nil {
-		return nil, fmt.Errorf("reading the counters of the faster way: %w", err)
-	}
-	for m, n := range fast {
-		out[m] = out[m].plus(n)
 	}
 	return out, nil
 }

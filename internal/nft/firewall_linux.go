@@ -21,6 +21,7 @@ type site struct {
 	Config
 	noLog, noReject, noBridgeMeta bool
 	manageCgroup                  cgroup
+	devices                       uint32 // that sized sets have room for
 }
 
 // lan lists all interfaces towards devices.
@@ -82,7 +83,7 @@ func Open(c Config) (*Firewall, error) {
 			return nil, ringwall.Errorf(ringwall.Invalid, "service with protocol %d: want 6 or 17", s.Proto)
 		}
 	}
-	f := &Firewall{cfg: site{Config: c}, defs: setDefs(c), sets: map[setID]*setDef{}, past: map[uint32]Counts{}}
+	f := &Firewall{cfg: site{Config: c, devices: capacities()[0]}, defs: setDefs(c), sets: map[setID]*setDef{}, past: map[uint32]Counts{}}
 	for i := range f.defs {
 		f.sets[f.defs[i].id()] = &f.defs[i]
 	}

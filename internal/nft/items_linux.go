@@ -248,7 +248,7 @@ func (c *site) binding(p put, d *policy.Device) {
 				set = setBindIP
 			case d.Port != "":
 				k.add(ifname(d.Port)...)
-				k.add(d.MAC[:]...)
+				k.add(b.frame(d.MAC)...)
 			default:
 				set = setBindAny
 				k.add(d.MAC[:]...)
@@ -299,7 +299,7 @@ func (c *site) stand(p put, d *policy.Device, s standing) {
 		p(setLive, f, element{key: cat(m, num(s.token))})
 		p(setLive, f, element{key: cat(m, num(s.token|flowBoth))})
 		if s.fast(d) {
-			p(setFastUp, f, element{key: num(s.token)})
+			p(setFastUp, f, element{key: cat(m, num(s.token))})
 			p(setFastDown, f, element{key: num(s.token)})
 		}
 	}

@@ -173,17 +173,11 @@ func forwardChains(c site, v ipv) []chainDef {
 			rule(c.to(true), accept()),
 			drop(),
 		}},
-		{family: f, name: "up", rules: []exprs{
-			rule(direction(original), ct(expr.CtKeyMARK, r0), in(setFastUp, r0), accept()),
-			goTo("slow"),
-		}},
-		{family: f, name: "down", rules: []exprs{
-			rule(direction(replied), ct(expr.CtKeyMARK, r0), in(setFastDown, r0), accept()),
-			goTo("slow"),
-		}},
 		{family: f, name: "forward", hook: nftables.ChainHookForward, rules: []exprs{
-			rule(c.from(true), c.to(false), goTo("up")),
-			rule(c.to(true), c.from(false), goTo("down")),
+			// The mark is that of the device that a binder knew the frame to be of: it
+			// opened the flow itself, so that this is the original direction.
+			rule(c.from(true), c.to(false), mark(r0), ct(expr.CtKeyMARK, r0+1), in(setFastUp, r0), accept()),
+			rule(c.to(true), c.from(false), direction(replied), ct(expr.CtKeyMARK, r0), in(setFastDown, r0), accept()),
 			goTo("slow"),
 		}},
 	}

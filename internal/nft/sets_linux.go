@@ -3,6 +3,8 @@ package nft
 import (
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/policy"
 )
 
 // family of a set's table, as a short name that sorts and prints well.
@@ -50,6 +52,7 @@ type setDef struct {
 	interval bool
 	token    bool                               // it numbers the changes of the past, which are no policy
 	counts   bool                               // packets, though not of role counter
+	sized    bool                               // the kernel is told how many elements there may be, and hashes them faster
 	elements func(Config) []nftables.SetElement // of a fixed set
 }
 
@@ -80,7 +83,8 @@ const (
 	setToken = "token" // mark : connection mark of flows that the policy allowed
 	setLive  = "live"  // mark . connection mark: accepted without another look
 	// Connection marks of flows to the outside of devices that enforce and have no
-	// limit, counted by the way that packets go.
+	// limit, counted by the way that packets go; up, behind the mark that a binder
+	// gave the packet.
 	setFastUp, setFastDown = "fast_up", "fast_down"
 
 	setAllow, setAllowI          = "allow", "allow_range"
@@ -126,6 +130,10 @@ const maxDynamic = 1 << 18
 // the nft program, which suits it.
 func stateType() nftables.SetDatatype { return nftables.TypeMark }
 
+// capacities are how many devices sized sets have room for. A fleet that outgrows
+// one gets the next: the kernel cannot make a set larger.
+func capacities() []uint32 { return []uint32{1 << 14, 1 << 18, policy.MaxMark + 1} }
+
 // binder is where addresses of one version are tied to devices: on the ports of a
 // bridge, or on plain interfaces.
 type binder struct {
@@ -166,7 +174,7 @@ func setDefs(c Config) []setDef {
 	for _, b := range c.binders() {
 		ip := addrType(b.ip)
 		out = append(out,
-			setDef{family: b.table, name: setBind + b.suffix, key: list(name, mac, ip), data: list(m)},
+			setDef{family: b.table, name: setBind + b.suffix, key: list(name, mac, ip), data: list(m), sized: b.ip == ipv4},
 			setDef{family: b.table, name: setBindAny + b.suffix, key: list(mac, ip), data: list(m)},
 			setDef{family: b.table, name: setBindSub + b.suffix, key: list(name, ip), data: list(m)},
 			setDef{family: b.table, name: setBindIP + b.suffix, key: list(ip), data: list(m)},
@@ -200,8 +208,8 @@ func setDefs(c Config) []setDef {
 		add(setDef{name: setState, key: list(m), data: list(stateType())})
 		add(setDef{name: setToken, key: list(m), data: list(m), token: true})
 		add(setDef{name: setLive, key: list(m, m), token: true})
-		add(setDef{name: setFastUp, key: list(m), token: true, counts: true})
-		add(setDef{name: setFastDown, key: list(m), token: true, counts: true})
+		add(setDef{name: setFastUp, key: list(m, m), token: true, counts: true, sized: f == ipv4})
+		add(setDef{name: setFastDown, key: list(m), token: true, counts: true, sized: f == ipv4})
 		add(setDef{name: setRem, key: end[1:]})
 		add(setDef{name: setRemI, key: end[1:], interval: true})
 		add(setDef{name: setRemNoI, key: end[1:], interval: true})
@@ -261,7 +269,7 @@ func cgroupType() nftables.SetDatatype {
 }
 
 // set returns the definition for the library.
-func (d *setDef) set(t *nftables.Table) *nftables.Set {
+func (d *setDef) set(t *nftables.Table, devices uint32) *nftables.Set {
 	s := &nftables.Set{Table: t, Name: d.name, Interval: d.interval, IsMap: d.data != nil}
 	s.KeyType = d.key[0]
 	if len(d.key) > 1 {
@@ -272,6 +280,9 @@ func (d *setDef) set(t *nftables.Table) *nftables.Set {
 		s.DataType = d.data[0]
 	}
 	s.Counter = d.counts
+	if d.sized {
+		s.Size = devices
+	}
 	switch d.role {
 	case dynamic:
 		s.HasTimeout, s.Size = true, maxDynamic
