@@ -31,19 +31,13 @@ func (l *Load) Space(first uint32, n int) ([]Line, error) {
 	return l.t.lines.lines(first, n), nil
 }
 
-// Patch replaces single lines. The error has code Unverified.
-func (l *Load) Patch(places []uint32, lines []Line) error {
-	for i, at := range places {
-		if uint64(at) >= l.at || i >= len(lines) {
-			return broken("it changes a line that is not there")
-		}
-		*l.t.lines.line(at) = lines[i]
+// Line is a line that was loaded, to be replaced. The error has code Unverified.
+func (l *Load) Line(at uint32) (*Line, error) {
+	if uint64(at) >= l.at {
+		return nil, broken("it changes a line that is not there")
 	}
-	return nil
+	return l.t.lines.line(at), nil
 }
-
-// Line is the line at a place that was loaded.
-func (l *Load) Line(at uint32) *Line { return l.t.lines.line(at) }
 
 // Finish finds every card again and checks that each is where it belongs. After
 // an error the table is of no use. The error has code Unverified or Unavailable.

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -275,8 +274,12 @@ func TestCopy_isTrueAtItsEnd(t *testing.T) {
 				return false
 			}
 			if len(ch.Places) > 0 {
-				if err := load.Patch(ch.Places, ch.Lines); err != nil {
-					t.Fatal(err)
+				for i, at := range ch.Places {
+					l, err := load.Line(at)
+					if err != nil {
+						t.Fatal(err)
+					}
+					*l = ch.Lines[i]
 				}
 				return true
 			}
@@ -358,7 +361,7 @@ func TestLoad_refusesWhatDoesNotFit(t *testing.T) {
 	if _, err := load.Space(5, 1); err == nil {
 		t.Error("lines with a hole before them were taken")
 	}
-	if err := errors.Join(load.Patch([]uint32{0}, lines[:1])); err == nil {
+	if _, err := load.Line(0); err == nil {
 		t.Error("a line that is not there was changed")
 	}
 	space, _ := load.Space(0, len(lines))
