@@ -55,6 +55,7 @@ The status is 1 when there is an alert or a line that cannot be read.`,
 	f.StringVar(&u.cards, "cards", "", "the cards and their allowed uses, CSV")
 	f.StringVar(&u.key, "key", "", "file with a secret of at least 16 bytes from which ids are derived")
 	f.StringToStringVar(&u.columns, "column", nil, "names of columns in the files where they differ, such as time=START_TIME,imsi=SERVED_IMSI")
+	c.AddCommand(newUsageGenerate(env))
 	return c
 }
 

@@ -209,6 +209,15 @@ func (s *Source) Next(ctx context.Context, b *cdr.Batch) error {
 	return nil
 }
 
+// Cut leaves at most the first n records in the last batch.
+func (s *Source) Cut(b *cdr.Batch, n uint64) {
+	if n < uint64(len(s.rows)) {
+		s.counts.Records -= uint64(len(s.rows)) - n
+		s.line -= uint64(len(s.rows)) - n
+		s.rows, b.Events, b.Lines = s.rows[:n], b.Events[:n], b.Lines[:n]
+	}
+}
+
 // Record implements cdr.Detail for the last batch.
 func (s *Source) Record(i int, r *cdr.Record) error {
 	if i < 0 || i >= len(s.rows) {
