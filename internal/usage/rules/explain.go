@@ -212,7 +212,7 @@ func (x *explainer) volume() {
 	x.st.Attack, x.st.Stage = "T1643", x.byDevice(ringwall.Action)
 	if x.st.bit == volDrift {
 		x.say(ringwall.Low, "SIM uses more day by day")
-		x.fact("usual", bytesText(unlg(x.l.fast)))
+		x.fact("usual", bytesText(x.l.View(x.env.Side).UsualDay))
 		return
 	}
 	x.say(ringwall.High, "SIM uses far more in an hour than is usual")

@@ -26,8 +26,7 @@ type Line struct {
 	side   uint32  // first block in the Side; 0 = none
 	mean   uint16  // of the logarithm of the bytes of an hour with use
 	dev    uint16  // mean absolute deviation from it
-	fast   uint16  // of the logarithm of the bytes of a day: what is usual now
-	slow   uint16  // and what was usual long ago
+	daily  uint32  // logarithms: bytes of a day, usual now and long ago; of the largest hours
 	terms  uint32  // settings in the low 22 bits, then as the constants below say
 	seen   uint8   // when the card was at spot: 64 s units, the low 8 bits
 	habit  uint8   // logarithm of the longest silences that are usual
@@ -53,6 +52,7 @@ const (
 	staleBit      = 1 << 60 // too long ago at spot for seen to tell when
 	movedBit      = 1 << 61 // a fixed device is not where it belongs
 	strangeBit    = 1 << 62 // it may not be: its place is unknown
+	risenBit      = 1 << 63 // the largest hours were raised today
 )
 
 // What lies above the settings in Line.terms.
@@ -187,14 +187,13 @@ type View struct {
 	Risk     Risk
 	// Hour and Day are the bytes in the hour and the day (UTC) of Last.
 	Hour, Day float64
-	// UsualHour and UsualDay are the bytes that are usual; 0 = none known yet.
-	UsualHour, UsualDay float64
-	// LimitHour is above what an hour is a spike, by itself: settings may ask for
-	// more. 0 = not known yet.
-	Hours, Days int // with use, up to 255 and 63
-	Silence     time.Duration
-	Moved       bool // of a fixed card: it is not where it belongs
-	Said        []Said
+	// UsualHour and UsualDay are the bytes that are usual, PeakHour those of the
+	// largest hours; 0 = none known yet.
+	UsualHour, UsualDay, PeakHour float64
+	Hours, Days                   int // with use, up to 255 and 63
+	Silence                       time.Duration
+	Moved                         bool // of a fixed card: it is not where it belongs
+	Said                          []Said
 }
 
 // View tells what is known of a card.
@@ -216,10 +215,11 @@ func (l *Line) View(side *Side) View {
 		v.Reach = reachKm(l.reach())
 	}
 	if l.hours > 0 {
-		v.UsualHour = unlg(l.mean)
+		v.UsualHour, v.PeakHour = unlg(l.mean), unlg(uint16(l.peak())<<8)
 	}
 	if v.Days > 0 {
-		v.UsualDay = unlg(l.fast)
+		fast, _ := l.usualDays()
+		v.UsualDay = unlg(fast << 4)
 	}
 	for f := range bitsOf(l.said) {
 		v.Said = append(v.Said, f)
@@ -237,7 +237,7 @@ func (l *Line) reach() uint { return uint(l.bound >> reachAt & 7) }
 func (l *Line) AppendState(b []byte, side *Side) []byte {
 	for _, v := range [...]uint64{
 		l.Card, l.bound, uint64(l.last) | uint64(l.place)<<32, uint64(l.spot) | uint64(bits32(l.hour))<<32, uint64(bits32(l.day)) | uint64(l.said)<<32,
-		uint64(l.before) | uint64(l.mean)<<32 | uint64(l.dev)<<48, uint64(l.fast) | uint64(l.slow)<<16 | uint64(l.terms)<<32,
+		uint64(l.before) | uint64(l.mean)<<32 | uint64(l.dev)<<48, uint64(l.daily) | uint64(l.terms)<<32,
 		uint64(l.seen) | uint64(l.habit)<<8 | uint64(l.lasted)<<16 | uint64(l.hours)<<24,
 	} {
 		b = binary.LittleEndian.AppendUint64(b, v)
@@ -255,10 +255,13 @@ func (l *Line) Load(b []byte, side *Side) (rest []byte, err error) {
 	for i := range v {
 		v[i] = binary.LittleEndian.Uint64(b[8*i:])
 	}
+	if v[7]>>32 != 0 {
+		return nil, errCut
+	}
 	side.Drop(l)
 	*l = Line{
 		Card: v[0], bound: v[1], last: uint32(v[2]), place: uint32(v[2] >> 32), spot: Point(v[3]), hour: float32From(uint32(v[3] >> 32)), day: float32From(uint32(v[4])),
-		said: uint32(v[4] >> 32), before: uint32(v[5]), mean: uint16(v[5] >> 32), dev: uint16(v[5] >> 48), fast: uint16(v[6]), slow: uint16(v[6] >> 16), terms: uint32(v[6] >> 32),
+		said: uint32(v[4] >> 32), before: uint32(v[5]), mean: uint16(v[5] >> 32), dev: uint16(v[5] >> 48), daily: uint32(v[6]), terms: uint32(v[6] >> 32),
 		seen: uint8(v[7]), habit: uint8(v[7] >> 8), lasted: uint8(v[7] >> 16), hours: uint8(v[7] >> 24),
 	}
 	return side.loadCard(b[64:], l)

@@ -65,12 +65,13 @@ func All() []Rule {
 		},
 		{
 			Name: Volume, Version: 1, Severity: ringwall.High, Attack: "T1643",
-			Why:   "An hour with far more traffic than the card's hours have: a device that attacks, sends video to strangers, or a card that serves as somebody's internet. What is usual is the mean of the logarithm and the mean deviation from it, of hours with use; one wild hour moves them little, a silence widens them, and hours in a maintenance window are not learned. It says nothing in a card's first hours with use (Fired.Cold tells). A rise that is too slow for that is seen by the day against what was usual long ago.",
-			Needs: "volumes; learn-hours hours with use",
+			Why:   "An hour with far more traffic than the card's hours have: a device that attacks, sends video to strangers, or a card that serves as somebody's internet. What is usual is the mean of the logarithm and the mean deviation from it, of hours with use, and the largest hours of the last days; one wild hour moves them little, a silence widens them, and hours in a maintenance window are not learned. It says nothing in a card's first hours and days with use (Fired.Cold tells). A rise that is too slow for that is seen by the day against what was usual long ago.",
+			Needs: "volumes; learn-hours hours and learn-days days with use",
 			Limits: []Limit{
 				{"learn-hours", 24, 4, 255, "hours with use before it judges", []int{0}},
+				{"learn-days", 7, 1, 63, "days with use before it judges", []int{0}},
 				{"deviations", 8, 2, 100, "mean deviations above the mean", []int{0}},
-				{"least-times", 8, 1, 1e6, "times the usual hour, at least", []int{0}},
+				{"least-times", 8, 1, 1e6, "times the largest usual hours, at least", []int{0}},
 				{"least-bytes", 8 << 20, 0, 1e15, "bytes in the hour, at least", []int{0}},
 				{"most-bytes", 0, 0, 1e15, "bytes in the hour that are always too many; 0 = none", []int{0}},
 				{"drift-times", 4, 1.5, 1e6, "times the usual day of long ago", []int{1}},

@@ -71,6 +71,7 @@ type Settings struct {
 	volumeTimes uint16 // least-times as lg
 	volumeDevs  uint16 // deviations in quarters
 	volumeHours uint8
+	volumeDays  uint8
 	driftDays   uint8
 	habitTimes  uint8 // as code8
 	driftTimes  uint16
@@ -315,6 +316,7 @@ func (s *Settings) limits(set map[string]api.UsageRuleSetting) error {
 	get := func(rule, name string) float64 { return value[rule+" "+name] }
 	s.learnDays, s.strange, s.moves = uint8(get(Moved, "learn-days")), uint8(get(Moved, "records")), uint8(get(Moved, "moves"))
 	s.radius = uint32(get(Moved, "radius-km"))
+	s.volumeDays = uint8(get(Volume, "learn-days"))
 	s.volumeHours, s.volumeDevs = uint8(get(Volume, "learn-hours")), uint16(4*get(Volume, "deviations"))
 	s.volumeLeast, s.volumeMost, s.volumeTimes = float32(get(Volume, "least-bytes")), float32(get(Volume, "most-bytes")), times(get(Volume, "least-times"))
 	s.driftTimes, s.driftDays, s.driftLeast = times(get(Volume, "drift-times")), uint8(get(Volume, "drift-days")), lg(float32(get(Volume, "drift-bytes")))

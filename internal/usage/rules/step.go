@@ -241,7 +241,7 @@ func advance(l *Line, s *Settings, sec uint32, env *Env) (raw uint32) {
 	if day == then {
 		return 0
 	}
-	raw = l.closeDay(s, sec, env)
+	raw = l.closeDay(s, env)
 	l.day = 0
 	if day == then+1 {
 		l.before = l.said

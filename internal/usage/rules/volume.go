@@ -6,6 +6,10 @@ package rules
 // An hour is learned as the logarithm of its bytes. Early hours weigh more, then
 // each a sixteenth. An hour far from what is usual moves it no further than four
 // deviations would: an attack does not become usual by lasting a night.
+//
+// Beside that the largest hours are kept, because many devices have two kinds of
+// hours: they rise by two octaves a day at most, and sink by a quarter of one on
+// each day with use that has none as large.
 func (l *Line) closeHour(s *Settings, sec uint32, env *Env) {
 	if l.hour >= 2 {
 		l.learn(s, env)
@@ -24,10 +28,19 @@ const (
 	firstDev = octave
 )
 
+// knows reports whether enough is known of a card's hours.
+func (s *Settings) knows(l *Line) bool {
+	return l.hours >= s.volumeHours && l.days() >= int(s.volumeDays)
+}
+
+// risePeak is by how much the largest hours rise on a day, in quarters of an
+// octave: two octaves.
+const risePeak = 8
+
 func (l *Line) learn(s *Settings, env *Env) {
 	x := int32(lg(l.hour))
 	if l.hours == 0 {
-		l.hours, l.mean, l.dev = 1, uint16(x), firstDev
+		l.hours, l.mean, l.dev, l.daily = 1, uint16(x), firstDev, l.daily&^(255<<24)|uint32(x)>>8<<24
 		return
 	}
 	shift := uint(4)
@@ -52,6 +65,13 @@ func (l *Line) learn(s *Settings, env *Env) {
 	mean += (d + half) >> shift
 	dev += (max(d, -d) - dev + half) >> shift
 	l.mean, l.dev = uint16(min(max(mean, 0), 1<<16-1)), uint16(min(max(dev, minDev), maxDev))
+	if p, peak := uint32(x)>>8, l.daily>>24; p >= peak && (l.bound&risenBit == 0 || !s.knows(l)) {
+		if s.knows(l) {
+			p = min(p, peak+risePeak)
+		}
+		l.daily = l.daily&^(255<<24) | p<<24
+		l.bound |= risenBit
+	}
 	if l.hours < 255 {
 		l.hours++
 	}
@@ -65,7 +85,7 @@ func spike(l *Line, s *Settings, sum float32) (raw uint32, cold Fired) {
 	if sum < s.volumeLeast {
 		return raw, 0
 	}
-	if l.hours < s.volumeHours {
+	if !s.knows(l) {
 		return raw, Cold
 	}
 	if lg(sum) > l.limit(s) {
@@ -76,21 +96,32 @@ func spike(l *Line, s *Settings, sum float32) (raw uint32, cold Fired) {
 
 // limit is the logarithm of the bytes above which an hour is a spike.
 func (l *Line) limit(s *Settings) uint16 {
-	over := max(uint32(s.volumeTimes), uint32(l.dev)*uint32(s.volumeDevs)/4)
-	return uint16(min(uint32(l.mean)+over, 1<<16-1))
+	const quarter = octave / 4
+	return uint16(min(max(uint32(l.mean)+uint32(l.dev)*uint32(s.volumeDevs)/4, (uint32(l.peak())+1)*quarter+uint32(s.volumeTimes)), 1<<16-1))
 }
+
+// usualDays are the logarithms of the bytes of a day, in 1/64: what is usual now
+// and what was long ago.
+func (l *Line) usualDays() (fast, slow uint16) {
+	return uint16(l.daily & (1<<12 - 1)), uint16(l.daily >> 12 & (1<<12 - 1))
+}
+
+// peak is the logarithm of the largest hours that are usual, in quarters.
+func (l *Line) peak() uint8 { return uint8(l.daily >> 24) }
 
 // closeDay learns from the day of the newest record. What is usual now follows
 // by a quarter; what was usual long ago follows upwards by no more than an
 // octave in 64 days, so that a slow rise is seen. Once it was seen it is the new
 // usual: a rise is told once for each time that it multiplies.
-func (l *Line) closeDay(s *Settings, sec uint32, env *Env) (raw uint32) {
+func (l *Line) closeDay(s *Settings, env *Env) (raw uint32) {
 	if l.day < 2 {
 		return 0
 	}
-	x := int32(lg(l.day))
+	const octave = 64
+	x := int32(lg(l.day) >> 4)
 	n := l.days()
-	fast, slow := int32(l.fast), int32(l.slow)
+	f, sl := l.usualDays()
+	fast, slow := int32(f), int32(sl)
 	switch {
 	case n == 0:
 		fast, slow = x, x
@@ -108,11 +139,16 @@ func (l *Line) closeDay(s *Settings, sec uint32, env *Env) (raw uint32) {
 	if n < daysMask {
 		l.bound += 1 << daysAt
 	}
-	if n+1 >= int(s.driftDays) && fast-slow > int32(s.driftTimes) && fast >= int32(s.driftLeast) {
+	if n+1 >= int(s.driftDays) && fast-slow > int32(s.driftTimes>>4) && fast >= int32(s.driftLeast>>4) {
 		raw = 1 << volDrift
 		slow = fast
 	}
-	l.fast, l.slow = uint16(max(fast, 0)), uint16(max(slow, 0))
+	peak := l.daily >> 24
+	if l.bound&risenBit == 0 && peak > 0 {
+		peak--
+	}
+	l.bound &^= risenBit
+	l.daily = uint32(max(fast, 0)) | uint32(max(slow, 0))<<12 | peak<<24
 	return raw
 }
 
