@@ -318,6 +318,7 @@ const (
 	FlagCert       = "certificate"  // its certificate ends within CertNear
 	FlagDisk       = "backlog"      // it holds more than MaxBacklog of reports that are not sent
 	FlagOld        = "document-old" // MaxAge is over
+	FlagFast       = "fast-path"    // it was given the fast path, and that is off: packets take the ordinary way
 )
 
 // Limits behind the flags.
@@ -329,5 +330,5 @@ const (
 
 // GatewayFlags lists all flags.
 func GatewayFlags() []string {
-	return []string{FlagAway, FlagVersion, FlagClock, FlagLost, FlagRolledBack, FlagDrift, FlagBehind, FlagRefused, FlagDNS, FlagCert, FlagDisk, FlagOld}
+	return []string{FlagAway, FlagVersion, FlagClock, FlagLost, FlagRolledBack, FlagDrift, FlagBehind, FlagRefused, FlagDNS, FlagCert, FlagDisk, FlagOld, FlagFast}
 }

@@ -134,7 +134,8 @@ func (a Act) reach() []Act {
 	case SystemPolicy:
 		return []Act{a, DeviceRead, DeviceWrite, GatewayRead, GatewayWrite, PolicyRead, SIMRead}
 	case SystemMeter:
-		return []Act{a, DeviceRead, GatewayRead, IncidentRead, SIMRead}
+		// What is to be looked at about a gateway follows from its template as well.
+		return []Act{a, DeviceRead, GatewayRead, IncidentRead, SIMRead, PolicyRead}
 	case DeviceRead:
 		return []Act{a, PolicyRead}
 	}

@@ -21,7 +21,7 @@ func (f *face) gatewayRoutes() {
 		})
 	route(f, op(http.MethodGet, "/v1/fleet/gateways", "find-gateways", "gateways", "Gateways by what somebody should look at, by template or by name"),
 		func(ctx context.Context, a audit.Actor, in *struct {
-			Flag     string              `query:"flag" enum:"away,old-version,clock,lost-reports,rolled-back,drift,behind,refused,dns-down,certificate,backlog,document-old"`
+			Flag     string              `query:"flag" enum:"away,old-version,clock,lost-reports,rolled-back,drift,behind,refused,dns-down,certificate,backlog,document-old,fast-path"`
 			Template ringwall.TemplateID `query:"template" maxLength:"64"`
 			Text     string              `query:"text" maxLength:"100" doc:"part of the name, serial number or id"`
 		}) (*body[[]api.Gateway], error) {
@@ -51,8 +51,11 @@ func (f *face) gatewayRoutes() {
 
 func (f *face) simRoutes() {
 	route(f, op(http.MethodGet, "/v1/sims", "list-sims", "sims", "SIMs"),
-		func(ctx context.Context, a audit.Actor, in *Paged) (*body[api.Page[api.SIM]], error) {
-			return answer(f.svc.SIMs(ctx, a, in.paging()))
+		func(ctx context.Context, a audit.Actor, in *simList) (*body[api.Page[api.SIM]], error) {
+			if in.filter() == (SIMFilter{}) {
+				return answer(f.svc.SIMs(ctx, a, in.paging()))
+			}
+			return answer(f.svc.FindSIMs(ctx, a, in.filter(), in.paging()))
 		})
 	route(f, status(op(http.MethodPost, "/v1/sims", "create-sim", "sims", "Register a card; its numbers are sealed and never given back"), http.StatusCreated),
 		func(ctx context.Context, a audit.Actor, in *struct{ Body api.SIMCreate }) (*body[api.SIM], error) {

@@ -44,7 +44,14 @@ func flagsOf(g api.Gateway, newest string, behindTemplate bool, now time.Time) [
 	add(!g.CertExpiry.IsZero() && g.CertExpiry.Sub(now) < api.CertNear, api.FlagCert)
 	add(h.WALBytes > api.MaxBacklog, api.FlagDisk)
 	add(h.FailOpen+h.FailClosed > 0, api.FlagOld)
+	add(fastOff(h.Tier), api.FlagFast)
 	return out
+}
+
+// fastOff reports whether a gateway was given a fast path that is off: its tier
+// then ends in the reason, in brackets. One that was given none is as it should be.
+func fastOff(tier string) bool {
+	return strings.Contains(tier, "+(") && strings.HasSuffix(tier, ")")
 }
 
 // older reports whether a program's version is before another: numbers between

@@ -19,6 +19,7 @@ func newMeters(p *Platform) *meters {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ringwall_" + name, Help: help}, f)
 	}
 	m.registry.MustRegister(
+		newFleetMeter(p),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("spine_connections", "Clients of the spine, the platform's own included.", func() float64 { return float64(p.broker.Connections()) }),
 		gauge("evidence_bytes", "Bytes of stored reports.", func() float64 { return float64(p.segments.Stats().Bytes) }),

@@ -135,7 +135,7 @@ func (t *turn) mudFetched(scope audit.Scope, d api.Device, old api.MUDState, got
 	}
 	m, terms := taken(old, got, got.Check(trust), t.at)
 	file := &sqlstore.MUDFile{Body: got.Body, Signature: got.Signature}
-	if m.Digest == old.Digest {
+	if m.Digest == old.Digest && !(handed && old.Status == mudDeclined) { // who hands in what was declined asks anew
 		return t.tx.PutMUD(scope, m, file)
 	}
 	if !m.Supported && (old.Supported || old.Digest == "") {
