@@ -194,7 +194,17 @@ func platform(ctx context.Context, r *Rig, dir string) (stop func(), err error) 
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Serve(api.DesiredSubject(org, gatewayID), func(context.Context, string, []byte) []byte { return answer }); err != nil {
+	same, err := json.Marshal(api.DesiredAnswer{})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Serve(api.DesiredSubject(org, gatewayID), func(_ context.Context, _ string, data []byte) []byte {
+		var q api.DesiredRequest
+		if json.Unmarshal(data, &q) == nil && q.Have == d.Generation {
+			return same // as the platform does: who has it is not sent it again
+		}
+		return answer
+	}); err != nil {
 		return nil, err
 	}
 	_, err = conn.Serve(api.ReportSubject(org, gatewayID), func(_ context.Context, _ string, data []byte) []byte {
