@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/cdr"
 )
 
 // Bounds of a list of cards.
@@ -59,13 +60,13 @@ func ReadCards(r io.Reader, key []byte) ([]Card, error) {
 		if err != nil {
 			return nil, bad("%v", err)
 		}
-		if k := imsiKey(c.IMSI); k == 0 || len(c.IMSI) < 6 || seen[k] {
+		if k := cdr.CardKey(c.IMSI.Reveal()); k == 0 || seen[k] {
 			return nil, bad("its IMSI is not 6 to 15 digits, or there twice")
 		} else {
 			seen[k] = true
 		}
 		if c.SIM == "" {
-			c.SIM = ids.derivedID(c.IMSI)
+			c.SIM = ids.derivedID(cdr.CardKey(c.IMSI.Reveal()))
 		}
 		if cards = append(cards, c); len(cards) > maxCardList {
 			return nil, bad("more than %d cards", maxCardList)

@@ -1,299 +1,186 @@
 package usage
 
 import (
-	"bufio"
 	"encoding/binary"
-	"hash"
-	"hash/crc32"
+	"encoding/hex"
+	"encoding/json"
 	"io"
-	"slices"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/internal/usage/rules"
+	"github.com/ringwall/ringwall/internal/usage/store"
 )
 
-// A snapshot is:
+// Snapshot is an image of an engine that is taken while the engine judges
+// records: a part of it whenever there is time, then what has changed since,
+// again and again, until little is left; Finish takes that at one moment, and the
+// image is the engine as of then. Nobody holds a copy of the whole state.
 //
-//	"RWUSAGE\x01", then as uvarints and bytes:
-//	length and bytes of the caller's position in the input
-//	number of rules, each name with its length, in the order of their bits
-//	records, unknown, duplicate, late, future, alerts
-//	number of record keys, old generation first, 8 bytes each; how many are old
-//	number of cards; of each: 16 bytes keyed hash of its IMSI and its 56 bytes
-//	CRC-32C of all before, 4 bytes, big endian
-const snapshotMagic = "RWUSAGE\x01"
+// It belongs to the engine's goroutine. Its parts (frames) go to the disk in
+// their order, by whoever owns the file.
+type Snapshot struct {
+	e    *Engine
+	copy *store.Copy
+	ch   store.Chunk
+	b    []byte
+	end  []([]byte)
+}
 
-// Bounds of what Restore believes.
-const (
-	maxPosition = 1 << 20
-	maxName     = 64
-	maxKeys     = 1 << 28
-	maxCards    = 1 << 31
-)
+// partLines is how many lines are copied at once: about a tenth of a
+// millisecond.
+const partLines = 4096
 
-// Snapshot writes the engine's state and the caller's position in its input,
-// so that Restore can carry on after the record the position names. Write it to
-// a temporary file, sync and rename it (package durable): a torn one is refused.
-// The error has code Invalid when Config.Key is empty, else it is w's.
-func (e *Engine) Snapshot(w io.Writer, position []byte) error {
+// maxPosition bounds the position that a snapshot holds.
+const maxPosition = 1 << 20
+
+// about is the description of a snapshot.
+type about struct {
+	Check    string         `json:"check"` // of the key
+	Position []byte         `json:"position"`
+	Index    store.Index    `json:"index"`
+	Book     rules.BookSpec `json:"book"`
+	Own      []ownSpec      `json:"own,omitempty"`
+	Stats    Stats          `json:"stats"`
+	Adopted  int            `json:"adopted,omitempty"`
+	Named    int            `json:"named,omitempty"` // cards that SetCard named, then or before
+}
+
+// check tells whether two engines have one key.
+func (e *Engine) check() string {
+	sum := e.keyed("usage snapshot", "")
+	return hex.EncodeToString(sum[:8])
+}
+
+// BeginSnapshot begins an image. There is one at a time, and a new one ends the
+// old. The error has code Invalid: without Config.Key nobody could tell later
+// whose it is.
+func (e *Engine) BeginSnapshot() (*Snapshot, error) {
 	if len(e.c.Key) == 0 {
-		return ringwall.Errorf(ringwall.Invalid, "a snapshot needs a key, so that it names no card in clear")
+		return nil, ringwall.Errorf(ringwall.Invalid, "a snapshot needs a key")
 	}
+	e.snapshot = &Snapshot{e: e, copy: e.table.BeginCopy()}
+	return e.snapshot, nil
+}
+
+// Next appends the next part to dst, whose length it keeps free before it for
+// the frame's head; ok is false when there is none at the moment.
+func (s *Snapshot) next(dst []byte) (b []byte, ok bool) {
+	if !s.copy.Next(&s.ch, partLines) {
+		return dst, false
+	}
+	b = append(dst, make([]byte, frameHeader)...)
+	if len(s.ch.Places) == 0 {
+		b = append(b, frameLines)
+		b = binary.LittleEndian.AppendUint32(b, s.ch.First)
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(s.ch.Lines)))
+	} else {
+		b = append(b, framePatch)
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(s.ch.Lines)))
+		for _, at := range s.ch.Places {
+			b = binary.LittleEndian.AppendUint32(b, at)
+		}
+	}
+	for i := range s.ch.Lines {
+		b = asRules(&s.ch.Lines[i]).AppendState(b, s.e.env.Side)
+	}
+	return b, true
+}
+
+// Left is how many lines are to be taken still, as of now.
+func (s *Snapshot) Left() int { return s.copy.Left() }
+
+// finish takes all that is left, at this moment, and ends the image. put is given
+// the last frames.
+func (s *Snapshot) finish(position []byte, put func([]byte)) error {
+	e := s.e
 	if len(position) > maxPosition {
 		return ringwall.Errorf(ringwall.Invalid, "position of %d bytes is over the limit of %d", len(position), maxPosition)
 	}
-	out := &sumWriter{w: bufio.NewWriterSize(w, 64<<10), sum: crc32.New(crc32.MakeTable(crc32.Castagnoli))}
-	out.bytes([]byte(snapshotMagic))
-	out.text(position)
-	out.uvarint(uint64(len(e.rules)))
-	for _, r := range e.rules {
-		out.text([]byte(r.Name))
+	for {
+		b, ok := s.next(nil)
+		if !ok {
+			break
+		}
+		put(b)
 	}
-	for _, v := range e.counters() {
-		out.uvarint(*v)
+	s.keys(put)
+	s.totals(put)
+	text, err := json.Marshal(about{
+		Check: e.check(), Position: position, Index: e.table.Index(), Book: e.book.base.Spec(), Own: e.book.own, Stats: e.stats, Adopted: e.adopted, Named: len(e.entries) + e.pending,
+	})
+	if err != nil {
+		return ringwall.Errorf(ringwall.Internal, "describing a snapshot: %w", err)
 	}
-	out.uvarint(uint64(len(e.seen.old) + len(e.seen.young)))
-	out.uvarint(uint64(len(e.seen.old)))
-	for _, m := range []map[uint64]struct{}{e.seen.old, e.seen.young} {
-		for k := range m {
-			out.fixed(k)
+	s.parts(frameAbout, nil, text, put)
+	put(append(make([]byte, frameHeader), frameEnd))
+	s.Drop()
+	return nil
+}
+
+// Drop ends the image: the engine no longer notes what changes.
+func (s *Snapshot) Drop() {
+	s.copy.End()
+	if s.e.snapshot == s {
+		s.e.snapshot = nil
+	}
+}
+
+// partBytes is the size of frames that are not lines.
+const partBytes = 1 << 20
+
+// parts puts a long text in several frames.
+func (s *Snapshot) parts(kind byte, prefix, text []byte, put func([]byte)) {
+	for first := true; first || len(text) > 0; first = false {
+		n := min(len(text), partBytes)
+		b := append(make([]byte, frameHeader, frameHeader+1+len(prefix)+n), kind)
+		put(append(append(b, prefix...), text[:n]...))
+		text = text[n:]
+	}
+}
+
+func (s *Snapshot) keys(put func([]byte)) {
+	for gen, old := range []bool{false, true} {
+		var text []byte
+		for _, k := range s.e.seen.AppendKeys(nil, old) {
+			text = binary.LittleEndian.AppendUint64(text, k)
+		}
+		s.parts(frameKeys, []byte{byte(gen)}, text, put)
+	}
+}
+
+func (s *Snapshot) totals(put func([]byte)) {
+	var text []byte
+	for card, t := range s.e.totals {
+		for _, v := range [...]uint64{card, t.up, t.down, t.records} {
+			text = binary.LittleEndian.AppendUint64(text, v)
 		}
 	}
-	out.uvarint(uint64(len(e.index) + len(e.pending)))
-	for key, i := range e.index {
-		h := e.keyed("usage state", imsiOf(key))
-		out.bytes(h[:])
-		out.state(e.states[i])
+	s.parts(frameTotals, nil, text, put)
+}
+
+// Snapshot writes the engine's state and the caller's position in its input, so
+// that Restore can carry on after the record the position names. It holds card
+// numbers: it belongs where usage records belong, readable by nobody else. Write
+// it to a temporary file, sync and rename it (package durable): a torn one is
+// refused. The error has code Invalid when Config.Key is empty, else it is w's.
+func (e *Engine) Snapshot(w io.Writer, position []byte) error {
+	s, err := e.BeginSnapshot()
+	if err != nil {
+		return err
 	}
-	for h, s := range e.pending {
-		out.bytes(h[:])
-		out.state(s)
+	defer s.Drop()
+	out := &frameWriter{w: w}
+	out.raw([]byte(snapshotMagic))
+	for out.err == nil {
+		b, ok := s.next(s.b[:0])
+		if !ok {
+			break
+		}
+		s.b = b
+		out.frame(b)
 	}
-	out.trailer()
+	if err := s.finish(position, out.frame); err != nil {
+		return err
+	}
 	return out.err
-}
-
-// imsiOf undoes imsiKey.
-func imsiOf(key uint64) string {
-	var b [20]byte
-	i := len(b)
-	for ; key > 1; key /= 10 {
-		i--
-		b[i] = byte('0' + key%10)
-	}
-	return string(b[i:])
-}
-
-func (e *Engine) counters() []*uint64 {
-	s := &e.stats
-	return []*uint64{&s.Records, &s.Unknown, &s.Duplicate, &s.Late, &s.Future, &s.Alerts}
-}
-
-// Restore reads a snapshot into a new engine of the same key and returns the
-// position that was written with it. Cards may be set before or after; the
-// state of one that is never set is carried along. Rules that the snapshot does
-// not know begin afresh. The error has code Unverified when the snapshot is
-// torn or cut, and the engine is then unchanged. Under another key no card is
-// found in it.
-func (e *Engine) Restore(r io.Reader) (position []byte, err error) {
-	in := &sumReader{r: bufio.NewReaderSize(r, 64<<10), sum: crc32.New(crc32.MakeTable(crc32.Castagnoli))}
-	if string(in.bytes(len(snapshotMagic))) != snapshotMagic {
-		in.fail("it does not begin as one")
-	}
-	position = in.text(maxPosition)
-	bits := e.readRules(in)
-	var counts [6]uint64
-	for i := range counts {
-		counts[i] = in.uvarint(1<<63 - 1)
-	}
-	seen := in.recent(e.c.Duplicates)
-	states := map[[16]byte]state{}
-	for n := in.uvarint(maxCards); n > 0 && in.err == nil; n-- {
-		var h [16]byte
-		copy(h[:], in.bytes(len(h)))
-		s := in.state()
-		s.said, s.before = moveBits(s.said, bits), moveBits(s.before, bits)
-		states[h] = s
-	}
-	in.trailer()
-	if in.err != nil {
-		return nil, in.err
-	}
-	for i, v := range e.counters() {
-		*v = counts[i]
-	}
-	e.seen, e.pending = seen, states
-	for key, i := range e.index {
-		h := e.keyed("usage state", imsiOf(key))
-		if s, ok := e.pending[h]; ok {
-			e.states[i] = s
-			delete(e.pending, h)
-		}
-	}
-	return position, nil
-}
-
-// readRules returns, for each rule of the snapshot, its place among ours; -1 =
-// we have it no more.
-func (e *Engine) readRules(in *sumReader) []int {
-	n := in.uvarint(maxRules)
-	var places []int
-	for ; n > 0 && in.err == nil; n-- {
-		name := string(in.text(maxName))
-		places = append(places, slices.IndexFunc(e.rules, func(r Rule) bool { return r.Name == name }))
-	}
-	return places
-}
-
-// moveBits carries what rules had said to the places they have now.
-func moveBits(said uint32, places []int) (moved uint32) {
-	const mask = 1<<maxVariants - 1
-	for i, to := range places {
-		if to >= 0 {
-			moved |= said >> (i * maxVariants) & mask << (to * maxVariants)
-		}
-	}
-	return moved
-}
-
-// sumWriter writes and sums; after an error it does nothing.
-type sumWriter struct {
-	w   *bufio.Writer
-	sum hash.Hash32
-	err error
-}
-
-func (o *sumWriter) bytes(b []byte) {
-	if o.err != nil {
-		return
-	}
-	o.sum.Write(b)
-	_, o.err = o.w.Write(b)
-}
-
-func (o *sumWriter) uvarint(v uint64) {
-	var b [binary.MaxVarintLen64]byte
-	o.bytes(b[:binary.PutUvarint(b[:], v)])
-}
-
-func (o *sumWriter) fixed(v uint64) {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], v)
-	o.bytes(b[:])
-}
-
-func (o *sumWriter) text(b []byte) {
-	o.uvarint(uint64(len(b)))
-	o.bytes(b)
-}
-
-func (o *sumWriter) state(s state) {
-	var b [56]byte
-	for i, v := range [...]uint64{uint64(s.last), uint64(s.bound), uint64(s.seen), s.up, s.down} {
-		binary.BigEndian.PutUint64(b[8*i:], v)
-	}
-	for i, v := range [...]uint32{s.records, uint32(s.day), s.said, s.before} {
-		binary.BigEndian.PutUint32(b[40+4*i:], v)
-	}
-	o.bytes(b[:])
-}
-
-func (o *sumWriter) trailer() {
-	if o.err != nil {
-		return
-	}
-	if _, o.err = o.w.Write(binary.BigEndian.AppendUint32(nil, o.sum.Sum32())); o.err == nil {
-		o.err = o.w.Flush()
-	}
-}
-
-// sumReader reads and sums; after an error it gives zeros.
-type sumReader struct {
-	r   *bufio.Reader
-	sum hash.Hash32
-	err error
-	one [1]byte
-}
-
-func (in *sumReader) fail(why string) {
-	if in.err == nil {
-		in.err = ringwall.Errorf(ringwall.Unverified, "the snapshot of usage states cannot be trusted: %s", why)
-	}
-}
-
-func (in *sumReader) bytes(n int) []byte {
-	b := make([]byte, n)
-	if in.err != nil {
-		return b
-	}
-	if _, err := io.ReadFull(in.r, b); err != nil {
-		if err != io.EOF && err != io.ErrUnexpectedEOF {
-			in.err = ringwall.Errorf(ringwall.Unavailable, "reading the snapshot of usage states: %w", err)
-		}
-		in.fail("it is cut off")
-		return make([]byte, n)
-	}
-	in.sum.Write(b)
-	return b
-}
-
-// ReadByte makes a sumReader fit for binary.ReadUvarint.
-func (in *sumReader) ReadByte() (byte, error) {
-	b, err := in.r.ReadByte()
-	if err == nil {
-		in.one[0] = b
-		in.sum.Write(in.one[:])
-	}
-	return b, err
-}
-
-func (in *sumReader) uvarint(most uint64) uint64 {
-	if in.err != nil {
-		return 0
-	}
-	v, err := binary.ReadUvarint(in)
-	if err != nil || v > most {
-		in.fail("a number in it is cut off or too large")
-		return 0
-	}
-	return v
-}
-
-func (in *sumReader) text(most uint64) []byte { return in.bytes(int(in.uvarint(most))) }
-
-// recent reads the keys of records, at most as many as this engine remembers.
-func (in *sumReader) recent(n int) *recent {
-	r := newRecent(n)
-	all := in.uvarint(maxKeys)
-	old := in.uvarint(all)
-	for i := uint64(0); i < all && in.err == nil; i++ {
-		k := binary.BigEndian.Uint64(in.bytes(8))
-		switch {
-		case i < old && len(r.old) < n:
-			r.old[k] = struct{}{}
-		case i >= old && len(r.young) < n:
-			r.young[k] = struct{}{}
-		}
-	}
-	return r
-}
-
-func (in *sumReader) state() state {
-	b := in.bytes(56)
-	u := func(i int) uint64 { return binary.BigEndian.Uint64(b[8*i:]) }
-	v := func(i int) uint32 { return binary.BigEndian.Uint32(b[40+4*i:]) }
-	return state{
-		last: int64(u(0)), bound: Equipment(u(1)), seen: Equipment(u(2)), up: u(3), down: u(4),
-		records: v(0), day: int32(v(1)), said: v(2), before: v(3),
-	}
-}
-
-func (in *sumReader) trailer() {
-	if in.err != nil {
-		return
-	}
-	sum := in.sum.Sum32()
-	var b [4]byte
-	if _, err := io.ReadFull(in.r, b[:]); err != nil || binary.BigEndian.Uint32(b[:]) != sum {
-		in.fail("its checksum does not hold")
-	}
 }

@@ -2,19 +2,21 @@ package usage
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/internal/usage/rules"
 )
 
 var t0 = time.Date(2026, 11, 21, 14, 0, 0, 0, time.UTC)
@@ -210,7 +212,7 @@ func TestEngine_duplicatesAreBounded(t *testing.T) {
 	e := newEngine(t, Config{Duplicates: 100}, meter())
 	for i := range 10_000 {
 		e.Record(rec(func(r *cdr.Record) { r.ID = fmt.Sprint(i) }))
-		if n := len(e.seen.old) + len(e.seen.young); n > 200 {
+		if n := e.seen.Len(); n > 200 {
 			t.Fatalf("%d record ids are kept, want at most 200", n)
 		}
 	}
@@ -281,17 +283,29 @@ func TestEngine_lateRecordsOfYesterdayAreSaidOnce(t *testing.T) {
 	}
 }
 
-// TestEngine_addingARuleChangesNoOther is the metamorphic test: over every
-// subset and order of rules, with a noisy one among them, what one rule says is
-// the same.
+// only is a Book in which the rules of a set are on.
+func only(t testing.TB, on ...string) *rules.Book {
+	t.Helper()
+	spec := rules.Spec{Rules: map[string]api.UsageRuleSetting{}}
+	for _, r := range Rules() {
+		if !slices.Contains(on, r.Name) {
+			spec.Rules[r.Name] = api.UsageRuleSetting{Off: true}
+		}
+	}
+	b, err := rules.NewBook(rules.BookSpec{Settings: []rules.Spec{spec}}, KeysOf([]byte("test key")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestEngine_addingARuleChangesNoOther is the metamorphic test through the whole
+// engine: whatever other rules are on, what one says is the same. Package rules
+// has it for all rules at once.
 func TestEngine_addingARuleChangesNoOther(t *testing.T) {
-	noisy := Rule{Name: "noisy", Judge: func(_ Card, _ Present, r *cdr.Record) (Statement, bool) {
-		return Statement{Variant: int(r.Up % 2), Severity: ringwall.Info, Title: "noise"}, r.Up%3 != 0
-	}}
-	all := append(Rules(), noisy)
-	recs := stream(2, 3000)
-	run := func(rules []Rule) map[string][]ringwall.Alert {
-		e := newEngine(t, Config{Rules: rules}, fleet()...)
+	recs := stream(2, 6000)
+	run := func(on ...string) map[string][]ringwall.Alert {
+		e := newEngine(t, Config{Book: only(t, on...)}, fleet()...)
 		said := map[string][]ringwall.Alert{}
 		for i := range recs {
 			for _, a := range e.Record(&recs[i]).Alerts {
@@ -300,26 +314,32 @@ func TestEngine_addingARuleChangesNoOther(t *testing.T) {
 		}
 		return said
 	}
+	var all []string
 	alone := map[string][]ringwall.Alert{}
-	for _, r := range all {
-		alone[r.Name] = run([]Rule{r})[r.Name]
-		if len(alone[r.Name]) == 0 {
-			t.Fatalf("rule %s says nothing: the stream proves nothing", r.Name)
+	for _, r := range Rules() {
+		if said := run(r.Name)[r.Name]; len(said) > 0 {
+			all, alone[r.Name] = append(all, r.Name), said
 		}
 	}
-	rng := rand.New(rand.NewPCG(3, 3))
+	for _, r := range []string{Separation, SIMService, SIMPeer} {
+		if len(alone[r]) == 0 {
+			t.Fatalf("rule %s says nothing: the stream proves nothing", r)
+		}
+	}
 	for set := 1; set < 1<<len(all); set++ {
-		var rules []Rule
+		var on []string
 		for i, r := range all {
 			if set>>i&1 == 1 {
-				rules = append(rules, r)
+				on = append(on, r)
 			}
 		}
-		rng.Shuffle(len(rules), func(i, j int) { rules[i], rules[j] = rules[j], rules[i] })
-		said := run(rules)
-		for _, r := range rules {
-			if d := cmp.Diff(alone[r.Name], said[r.Name], addrs); d != "" {
-				t.Fatalf("among %d rules %s says other things:\n%.600s", len(rules), r.Name, d)
+		said := run(on...)
+		if len(said) != len(on) {
+			t.Fatalf("of %v these spoke: %v", on, slices.Collect(maps.Keys(said)))
+		}
+		for _, r := range on {
+			if d := cmp.Diff(alone[r], said[r], addrs); d != "" {
+				t.Fatalf("among %v %s says other things:\n%.600s", on, r, d)
 			}
 		}
 	}
@@ -394,16 +414,16 @@ func TestRemoveCard_forgets(t *testing.T) {
 	}
 }
 
-func TestState_isSmall(t *testing.T) {
-	if n := unsafe.Sizeof(state{}); n > 64 {
-		t.Errorf("a card's state has %d bytes, want at most 64", n)
-	}
+// imsiNo is the number of card i: of several blocks, so that they are shared
+// among engines.
+func imsiNo(i int) ringwall.IMSI {
+	return ringwall.IMSI(fmt.Sprint(460001230000000 + i + i%5*10_000))
 }
 
 // fleet is ten cards of several kinds.
 func fleet() (cards []Card) {
 	for i := range 10 {
-		c := Card{SIM: ringwall.SIMID(fmt.Sprintf("sim_%d", i)), Org: "org_op", IMSI: ringwall.IMSI(fmt.Sprint(460001230000000 + i))}
+		c := Card{SIM: ringwall.SIMID(fmt.Sprintf("sim_%d", i)), Org: "org_op", IMSI: imsiNo(i)}
 		if i%2 == 0 {
 			c.IMEI = bound
 		}
@@ -426,7 +446,7 @@ func stream(seed uint64, n int) []cdr.Record {
 			continue
 		}
 		c := cdr.Record{
-			ID: fmt.Sprintf("r%d", i), Time: t0.Add(time.Duration(i) * 5 * time.Minute), IMSI: ringwall.IMSI(fmt.Sprint(460001230000000 + r.IntN(12))),
+			ID: fmt.Sprintf("r%d", i), Time: t0.Add(time.Duration(i) * 5 * time.Minute), IMSI: imsiNo(r.IntN(12)),
 			IMEI: bound, Service: cdr.Data, Peer: "198.51.100.20", Up: uint64(r.IntN(100)), Line: uint64(i) + 2,
 		}
 		switch r.IntN(12) {
@@ -444,33 +464,4 @@ func stream(seed uint64, n int) []cdr.Record {
 		recs = append(recs, c)
 	}
 	return recs
-}
-
-func BenchmarkRecord(b *testing.B) {
-	const cards = 100_000
-	e := New(Config{Key: []byte("k")})
-	for i := range cards {
-		if err := e.SetCard(Card{SIM: "sim_x", IMSI: ringwall.IMSI(fmt.Sprint(460000000000000 + i)), IMEI: bound, Services: 1 << cdr.Data}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	recs := make([]cdr.Record, 1<<16)
-	r := rand.New(rand.NewPCG(1, 1))
-	for i := range recs {
-		recs[i] = cdr.Record{ID: fmt.Sprint(i), Time: t0.Add(time.Duration(i) * time.Millisecond), IMSI: ringwall.IMSI(fmt.Sprint(460000000000000 + r.IntN(cards))), IMEI: bound, Service: cdr.Data}
-	}
-	for _, dup := range []int{-1, 0} {
-		b.Run(map[int]string{-1: "rules", 0: "with-duplicates"}[dup], func(b *testing.B) {
-			e.seen = newRecent(dup)
-			if dup == 0 {
-				e.seen = newRecent(defaultDuplicates)
-			}
-			b.ReportAllocs()
-			i := 0
-			for b.Loop() {
-				e.Record(&recs[i&(len(recs)-1)])
-				i++
-			}
-		})
-	}
 }
