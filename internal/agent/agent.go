@@ -74,6 +74,7 @@ type Agent struct {
 	control   *control
 	sims      *sims
 	watch     *watch
+	memory    memory
 	guard     *guard
 	inspector *guard // nil: there is none
 	lookups   lookups

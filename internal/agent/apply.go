@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -99,9 +98,6 @@ func (a *Agent) accept(ctx context.Context, signed api.Signed) error {
 	a.noteView()
 	a.reportLifted(lifted)
 	a.acknowledge("")
-	// Reading a document takes several times the room that it then needs, and the next
-	// may be weeks away.
-	debug.FreeOSMemory()
 	return nil
 }
 

@@ -37,10 +37,6 @@ const usage = `ringwall-agent is the gateway of Ringwall.
 "ringwall-agent COMMAND -h" lists the flags.
 `
 
-// gcPercent trades processor time for memory: most of the heap is the tables of
-// the detectors, which never grow, and gateways have more of the former.
-const gcPercent = 25
-
 // errUsage marks wrong usage: exit status 2.
 var errUsage = errors.New("wrong usage")
 

@@ -161,7 +161,9 @@ func (u *uplink) ask(ctx context.Context) error {
 	case out.Signed == nil || a.keeper == nil:
 		return nil
 	}
-	return a.accept(ctx, *out.Signed)
+	// Reading a document takes several times the room that it then needs, and the next
+	// may be weeks away.
+	return a.memory.during(func() error { return a.accept(ctx, *out.Signed) })
 }
 
 // renewal asks for a new certificate when the old one has served two thirds of

@@ -304,6 +304,7 @@ func (w *watch) seconds(ctx context.Context, ready func()) error {
 			return nil
 		case <-t.C:
 			now := w.agent.cfg.Now()
+			w.agent.memory.follow()
 			share := w.agent.books.pressure().Share()
 			w.mu.Lock()
 			w.adopt()
