@@ -21,7 +21,7 @@ func newBench(env Env) *cobra.Command {
 		Short: "Measure what docs/benchmarks.md publishes",
 		Long:  "Measure what docs/benchmarks.md publishes. That page names the command behind each figure; those of one package are \"go test -bench\" commands.",
 	}
-	c.AddCommand(newBenchRange(env), newBenchQuarantine(env), newBenchAssess(env), newBenchPorts(env), newBenchFirmware(env), newBenchReports(env), newBenchGateways(env), newBenchGateway(env))
+	c.AddCommand(newBenchRange(env), newBenchQuarantine(env), newBenchAssess(env), newBenchPorts(env), newBenchFirmware(env), newBenchReports(env), newBenchGateways(env), newBenchGateway(env), newBenchUsage(env))
 	return c
 }
 

@@ -1,16 +1,18 @@
 package accuracy
 
 import (
-	"maps"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/ringwall/ringwall/cdr"
 	"github.com/ringwall/ringwall/internal/usage/gen"
 	"github.com/ringwall/ringwall/internal/usage/rules"
 )
 
+// number is a size that a bigger run may ask for.
 func number(name string, other int) int {
 	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 		return n
@@ -18,7 +20,8 @@ func number(name string, other int) int {
 	return other
 }
 
-func TestRules(t *testing.T) {
+func world(t *testing.T) (*gen.World, *Rules) {
+	t.Helper()
 	w, err := gen.New(gen.Config{Seed: uint64(number("SEED", 1)), Cards: number("CARDS", 2000), Days: number("DAYS", 30)})
 	if err != nil {
 		t.Fatal(err)
@@ -31,38 +34,77 @@ func TestRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return w, j
+}
+
+func report(t *testing.T, w *gen.World, j Judge) *Report {
+	t.Helper()
 	r, err := Run(t.Context(), w, j)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d records, %v card-days, %d alarms, %d false: %v; ambiguous %v; %+v", r.Records, r.CardDays(), r.Alarms, r.Wrong(), r.False, r.Ambiguous, r.Counts)
-	for _, a := range r.Examples {
-		t.Log(a.Story(w))
+	var b strings.Builder
+	if err := r.Print(&b, w, 12); err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + b.String())
+	return r
+}
+
+// The rules find every case that is one of theirs, and are silent on a small
+// honest fleet.
+func TestRules(t *testing.T) {
+	w, j := world(t)
+	r := report(t, w, j)
+	for _, c := range r.Missed() {
+		if !slices.Contains(c.Rules, rules.Box) { // what takes many cards to see is package cross's
+			t.Errorf("%s was not found, or too late", c.Kind)
+		}
+	}
+}
+
+// deaf is the control: rules that say nothing find nothing.
+type deaf struct{}
+
+func (deaf) Batch(*cdr.Batch, int64, func(Alarm)) error { return nil }
+func (deaf) Notice(gen.Notice) error                    { return nil }
+func (deaf) End(func(Alarm)) error                      { return nil }
+
+// loud is the control: rules that speak of every record are wrong on every honest
+// one.
+type loud struct{ deaf }
+
+func (loud) Batch(b *cdr.Batch, _ int64, tell func(Alarm)) error {
+	for i := range b.Events {
+		tell(Alarm{Card: b.Events[i].Card, Rule: rules.Separation, At: int64(b.Events[i].Sec)})
+	}
+	return nil
+}
+
+func TestRun_control(t *testing.T) {
+	w, err := gen.New(gen.Config{Seed: 1, Cards: 200, Days: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), w, deaf{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Wrong() != 0 || len(r.Missed()) < 15 {
+		t.Errorf("who says nothing was wrong %d times and missed %d", r.Wrong(), len(r.Missed()))
+	}
+	r, err = Run(t.Context(), w, loud{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Wrong() < r.Records/2 {
+		t.Errorf("who speaks of each of %d records was wrong %d times", r.Records, r.Wrong())
 	}
 	for _, c := range r.Missed() {
-		card, _ := w.CardOf(c.Card)
-		t.Logf("missed: %s: card %d of %s, %v, by %v: %+v, others %v", c.Kind, card, w.CustomerOf(card).Name, c.From, c.Truth.By, c.By, c.Other)
-	}
-	type tally struct{ all, found, late int }
-	kinds := map[string]*tally{}
-	for _, c := range r.Cases {
-		if c.Ambiguous != "" {
-			continue
+		for _, name := range c.Rules {
+			if name == rules.Separation {
+				t.Errorf("%s was not found by the rule that speaks of everything", c.Kind)
+			}
 		}
-		k := kinds[c.Kind]
-		if k == nil {
-			k = &tally{}
-			kinds[c.Kind] = k
-		}
-		k.all++
-		if c.Found {
-			k.found++
-		}
-		if c.Late {
-			k.late++
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(kinds)) {
-		t.Logf("%-45s %d of %d, %d late", k, kinds[k].found, kinds[k].all, kinds[k].late)
 	}
 }
