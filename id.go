@@ -32,6 +32,9 @@ type (
 	RolloutID  string
 	TemplateID string
 	FlowID     string // a flow report in its organisation
+
+	ExceptionID string // from a rule over usage records
+	RouteID     string // of warnings to a party
 )
 
 // crockford is base32 without the letters that are misread, in lower case.
@@ -97,4 +100,7 @@ const (
 	PrefixRollout  = "rol"
 	PrefixTemplate = "tpl"
 	PrefixFlow     = "flw"
+
+	PrefixException = "exc"
+	PrefixRoute     = "rte"
 )

@@ -230,6 +230,9 @@ type SIM struct {
 	// Asked is what its operator was asked for and has not answered: "suspend",
 	// "restore", "restrict", "release". State is "unknown" meanwhile.
 	Asked string `json:"asked,omitempty"`
+	// Contradicted is since when the equipment is right and the device behind it is
+	// another than it was; zero when it is not.
+	Contradicted time.Time `json:"contradicted,omitzero"`
 	// Registered is when the platform came to know it; zero for cards older than that
 	// was noted.
 	Registered time.Time `json:"registered,omitzero"`

@@ -40,6 +40,8 @@ const (
 	IncidentRead  Act = "incident.read"
 	IncidentWrite Act = "incident.write"
 
+	WarningWrite Act = "warning.write" // say to whom warnings go
+
 	OrgRead    Act = "org.read"
 	OrgAdmin   Act = "org.admin"
 	UserAdmin  Act = "user.admin"
@@ -60,7 +62,7 @@ const (
 
 var acts = []Act{
 	DeviceRead, DeviceWrite, DeviceRespond, PolicyRead, PolicyWrite, PolicyRollout, GroupWrite, TemplateWrite, AssessRun, TunnelAsk, TunnelApprove, TunnelUse, TunnelReview, SIMRead, SIMWrite, SIMRespond,
-	GatewayRead, GatewayWrite, GatewayEnrol, GatewayReport, GatewayDesired, GatewayRenew, IncidentRead, IncidentWrite,
+	GatewayRead, GatewayWrite, GatewayEnrol, GatewayReport, GatewayDesired, GatewayRenew, IncidentRead, IncidentWrite, WarningWrite,
 	OrgRead, OrgAdmin, UserAdmin, TokenAdmin, AuditRead, DemoRun,
 	SystemBootstrap, SystemAuthenticate, SystemOutbox, SystemProject, SystemPresence, SystemPolicy, SystemUsage, SystemMeter, SystemRollout,
 }
@@ -113,6 +115,8 @@ func (a Act) reach() []Act {
 		return []Act{a, PolicyRead}
 	case GatewayReport, GatewayDesired:
 		return []Act{a, GatewayRead}
+	case WarningWrite:
+		return []Act{a, IncidentRead}
 	case IncidentWrite:
 		return []Act{a, IncidentRead, DeviceRead, SIMRead}
 	case OrgAdmin, UserAdmin:

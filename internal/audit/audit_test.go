@@ -41,13 +41,13 @@ var allowed = map[ringwall.Part][]audit.Act{
 		audit.DeviceRead, audit.DeviceWrite, audit.DeviceRespond, audit.PolicyRead, audit.PolicyWrite, audit.AssessRun, audit.SIMRead, audit.SIMWrite,
 		audit.SIMRespond, audit.GatewayRead, audit.GatewayWrite, audit.GatewayEnrol, audit.IncidentRead, audit.IncidentWrite, audit.OrgRead,
 		audit.TokenAdmin, audit.DemoRun, audit.PolicyRollout, audit.GroupWrite, audit.TemplateWrite,
-		audit.TunnelAsk, audit.TunnelApprove, audit.TunnelUse, audit.TunnelReview,
+		audit.TunnelAsk, audit.TunnelApprove, audit.TunnelUse, audit.TunnelReview, audit.WarningWrite,
 	},
 	ringwall.PartEnterprise: {
 		audit.DeviceRead, audit.DeviceWrite, audit.DeviceRespond, audit.PolicyRead, audit.PolicyWrite, audit.AssessRun, audit.SIMRead, audit.SIMWrite,
 		audit.SIMRespond, audit.GatewayRead, audit.GatewayWrite, audit.GatewayEnrol, audit.IncidentRead, audit.IncidentWrite, audit.OrgRead,
 		audit.TokenAdmin, audit.DemoRun, audit.PolicyRollout, audit.GroupWrite, audit.TemplateWrite,
-		audit.TunnelAsk, audit.TunnelApprove, audit.TunnelUse, audit.TunnelReview,
+		audit.TunnelAsk, audit.TunnelApprove, audit.TunnelUse, audit.TunnelReview, audit.WarningWrite,
 	},
 	ringwall.PartIntegrator: {
 		audit.DeviceRead, audit.DeviceWrite, audit.PolicyRead, audit.PolicyWrite, audit.AssessRun, audit.SIMRead, audit.GatewayRead,

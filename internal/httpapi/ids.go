@@ -44,4 +44,6 @@ func registerIDs(reg huma.Registry) {
 	id[ringwall.RolloutID](reg)
 	id[ringwall.TemplateID](reg)
 	id[ringwall.FlowID](reg)
+	id[ringwall.ExceptionID](reg)
+	id[ringwall.RouteID](reg)
 }

@@ -33,6 +33,9 @@ type Service interface {
 	Groups
 	Sites
 	SIMs
+	SIMUse
+	UsageRules
+	Warnings
 	Incidents
 	Responses
 	People
@@ -170,6 +173,89 @@ type SIMs interface {
 	SIMs(ctx context.Context, a audit.Actor, p Paging) (api.Page[api.SIM], error)
 	SIM(ctx context.Context, a audit.Actor, id ringwall.SIMID) (api.SIM, error)
 	CreateSIM(ctx context.Context, a audit.Actor, in api.SIMCreate) (api.SIM, error)
+}
+
+// SIMFilter narrows a list of cards; zero fields do not.
+type SIMFilter struct {
+	State    string
+	Customer string
+	Tariff   string
+	Seller   string
+	Area     string
+	NoDevice bool
+	// Separated are in other equipment than they are bound to, Silent were used and
+	// are not any more, Never were not used at all.
+	Separated, Silent, Never bool
+}
+
+// SIMAlertFilter narrows a list of what rules said of cards; zero fields do not.
+type SIMAlertFilter struct {
+	SIM      ringwall.SIMID
+	Customer string
+	Rule     string
+	Area     string
+	Loud     bool // those that were not kept quiet
+}
+
+// SIMUse is what cards are used for, and what that is judged by.
+type SIMUse interface {
+	// SIMCard answers all that is known of one card, its numbers masked.
+	SIMCard(ctx context.Context, a audit.Actor, id ringwall.SIMID) (api.SIMCard, error)
+	FindSIMs(ctx context.Context, a audit.Actor, f SIMFilter, p Paging) (api.Page[api.SIM], error)
+	PatchSIM(ctx context.Context, a audit.Actor, id ringwall.SIMID, p api.SIMPatch) (api.SIM, error)
+	// CreateSIMs registers each card of a batch that is good; when a batch of one is
+	// not, that is the error.
+	CreateSIMs(ctx context.Context, a audit.Actor, in api.SIMBatch) (api.SIMBatchAnswer, error)
+	SIMAlerts(ctx context.Context, a audit.Actor, f SIMAlertFilter, p Paging) (api.Page[api.SIMAlert], error)
+	// DecideSIMAlert takes what somebody makes of an alert, and may make an exception
+	// of it in the same act.
+	DecideSIMAlert(ctx context.Context, a audit.Actor, id ringwall.AlertID, in api.AlertDecision) (api.SIMAlert, error)
+	SIMFleet(ctx context.Context, a audit.Actor) (api.SIMFleet, error)
+	// DevicesWithoutSIM lists by id.
+	DevicesWithoutSIM(ctx context.Context, a audit.Actor, p Paging) (api.Page[api.Device], error)
+	// UsageAreas lists by name.
+	UsageAreas(ctx context.Context, a audit.Actor, p Paging) (api.Page[api.UsageArea], error)
+	// PutUsageAreas replaces the table, or adds to it, and answers how many came.
+	PutUsageAreas(ctx context.Context, a audit.Actor, areas []api.UsageArea, add bool) (int, error)
+	// Credits answers the least first; the kind is "customer" or "seller".
+	Credits(ctx context.Context, a audit.Actor, kind string) ([]api.Credit, error)
+	Credit(ctx context.Context, a audit.Actor, kind, name string) (api.Credit, error)
+}
+
+// UsageRules are what usage records are judged by.
+type UsageRules interface {
+	UsageRules(ctx context.Context, a audit.Actor) ([]api.UsageRule, error)
+	// AllUsageSettings answers the newest version of each.
+	AllUsageSettings(ctx context.Context, a audit.Actor) ([]api.UsageSettings, error)
+	// UsageSettings answers the versions for a customer and tariff, newest first;
+	// none where nobody has said anything.
+	UsageSettings(ctx context.Context, a audit.Actor, customer, tariff string) ([]api.UsageSettings, error)
+	PutUsageSettings(ctx context.Context, a audit.Actor, in api.UsageSettings) ([]api.UsageSettings, error)
+	// UndoUsageSettings goes back to the version before, as a version of its own.
+	UndoUsageSettings(ctx context.Context, a audit.Actor, customer, tariff string) ([]api.UsageSettings, error)
+	// TryUsageSettings tells what settings would have changed, and changes nothing.
+	TryUsageSettings(ctx context.Context, a audit.Actor, in api.UsageTry) (api.UsageTrial, error)
+	// Exceptions lists those of a card, or all; live only those that have not ended.
+	Exceptions(ctx context.Context, a audit.Actor, sim ringwall.SIMID, live bool, p Paging) (api.Page[api.UsageException], error)
+	CreateException(ctx context.Context, a audit.Actor, in api.ExceptionCreate) (api.UsageException, error)
+	// EndException answers Conflict for one that has ended.
+	EndException(ctx context.Context, a audit.Actor, id ringwall.ExceptionID) (api.UsageException, error)
+	IMEIPools(ctx context.Context, a audit.Actor) ([]api.IMEIPool, error)
+	PutIMEIPool(ctx context.Context, a audit.Actor, in api.IMEIPool) (api.IMEIPool, error)
+	// DropIMEIPool answers Conflict when settings name it.
+	DropIMEIPool(ctx context.Context, a audit.Actor, name string) error
+}
+
+// Warnings are what parties are told, by signed HTTP requests.
+type Warnings interface {
+	WarningRoutes(ctx context.Context, a audit.Actor) ([]api.WarningRoute, error)
+	// PutWarningRoute makes a route (id ""), whose secret is in this answer and
+	// nowhere else, or changes one.
+	PutWarningRoute(ctx context.Context, a audit.Actor, id ringwall.RouteID, in api.WarningRoutePut) (api.WarningRoute, error)
+	DropWarningRoute(ctx context.Context, a audit.Actor, id ringwall.RouteID) error
+	// TestWarningRoute puts a warning of nothing on its way.
+	TestWarningRoute(ctx context.Context, a audit.Actor, id ringwall.RouteID) (api.Delivery, error)
+	Deliveries(ctx context.Context, a audit.Actor, route ringwall.RouteID, p Paging) (api.Page[api.Delivery], error)
 }
 
 // IncidentFilter narrows a list of incidents; zero fields do not.

@@ -104,6 +104,10 @@ func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, erro
 	if err := t.tx.PutAssessment(run, a); err != nil {
 		return a, err
 	}
+	was, err := t.tx.Device(scope, a.Device)
+	if err != nil {
+		return a, err
+	}
 	if _, err := t.tx.UpdateDevice(scope, a.Device, func(d *api.Device) error {
 		d.Graded, d.Assess = a.Ended, a.ID
 		next(d)
@@ -115,6 +119,9 @@ func (t *turn) assessed(run audit.Scope, a api.Assessment) (api.Assessment, erro
 		}
 		return nil
 	}); err != nil {
+		return a, err
+	}
+	if err := t.deviceIdentified(was, a); err != nil {
 		return a, err
 	}
 	if err := t.tell(scope, ringwall.EventAssessment, deviceSubject(a.Device), string(a.ID), note{

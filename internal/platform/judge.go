@@ -124,7 +124,7 @@ func (t *turn) inputs(scope audit.Scope, d api.Device) (trust.Inputs, error) {
 			return in, err
 		}
 		switch {
-		case !s.Separated.IsZero():
+		case !s.Separated.IsZero(), !s.Contradicted.IsZero():
 			in.Binding, in.BindingEvidence = trust.BindingBroken, string(s.ID)
 		case s.BoundIMEI != "":
 			in.Binding = trust.BindingHeld

@@ -114,6 +114,7 @@ var messages = map[string]string{
 	"timeline.sim.released":         "restriction lifted at its operator",
 	"timeline.sim.asked":            "its operator was asked to {what}; until it answers, the SIM's state is unknown",
 	"timeline.sim.state":            "its operator says that it is {state}",
+	"timeline.sim.bound":            "SIM bound to the equipment it is in",
 	"timeline.sim.customer":         "customer {customer}, tariff {tariff}",
 	"timeline.sim.exception":        "exception for {rules} until {until}: {reason}",
 	"timeline.sim.exception.ended":  "exception for {rules} ended",

@@ -26,6 +26,7 @@ import (
 	"github.com/ringwall/ringwall/internal/spine"
 	"github.com/ringwall/ringwall/internal/sqlstore"
 	"github.com/ringwall/ringwall/internal/trust"
+	"github.com/ringwall/ringwall/internal/webhook"
 )
 
 // What lies in the data directory. All of it is made at the first start and
@@ -105,6 +106,8 @@ type Config struct {
 	Operator simPort
 	// Usage lists files of usage records to follow.
 	Usage []UsageFile
+	// WarnPlain lets warnings go to addresses without TLS and on this machine.
+	WarnPlain bool
 	// Demo runs the range beside the platform; nil = none.
 	Demo *DemoConfig
 }
@@ -164,6 +167,9 @@ type Platform struct {
 	wakeSIMs chan struct{} // of the one that asks operators, of length 1
 	// wakeRollouts is of the one that carries rollouts, of length 1.
 	wakeRollouts chan struct{}
+	// compared is when volumes were last compared; it belongs to the task that looks
+	// around.
+	compared map[ringwall.OrgID]time.Time
 }
 
 // New opens everything and serves nothing yet but the spine. It makes what is
@@ -171,7 +177,7 @@ type Platform struct {
 // the directory. Run must be called, or Close.
 func New(ctx context.Context, cfg Config) (_ *Platform, err error) {
 	cfg = cfg.defaults()
-	p := &Platform{cfg: cfg, dir: cfg.DataDir, wake: make(chan struct{}, 1), wakeSIMs: make(chan struct{}, 1), wakeRollouts: make(chan struct{}, 1)}
+	p := &Platform{cfg: cfg, dir: cfg.DataDir, wake: make(chan struct{}, 1), wakeSIMs: make(chan struct{}, 1), wakeRollouts: make(chan struct{}, 1), compared: map[ringwall.OrgID]time.Time{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -219,7 +225,7 @@ func (p *Platform) openStores(ctx context.Context) (err error) {
 		later: newLater(),
 		poke:  func(ringwall.OrgID, ringwall.GatewayID, uint64) {},
 	}
-	p.service = &service{core: c, hub: newHub(), gatewayRevoked: func(ringwall.GatewayID) {}, wakeRollout: func() { nudge(p.wakeRollouts) }, muds: mudfetch.New(mudfetch.Config{Now: c.now})}
+	p.service = &service{core: c, hub: newHub(), gatewayRevoked: func(ringwall.GatewayID) {}, wakeRollout: func() { nudge(p.wakeRollouts) }, hooks: webhook.New(webhook.Config{Plain: p.cfg.WarnPlain, Now: c.now}), muds: mudfetch.New(mudfetch.Config{Now: c.now})}
 	if c.mudRoots, err = readMUDRoots(p.cfg.MUDRoots); err != nil {
 		return err
 	}

@@ -152,6 +152,9 @@ func (t *turn) keep(scope audit.Scope, old *incident.Incident, next incident.Inc
 	if err := t.tellIncident(scope, old, next, cause); err != nil {
 		return err
 	}
+	if err := t.warn(scope, old, next); err != nil {
+		return err
+	}
 	for _, e := range effects {
 		if err := t.effect(scope, next, e); err != nil {
 			return err

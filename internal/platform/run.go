@@ -50,6 +50,7 @@ func (p *Platform) tasks() []task.Task {
 		task.Func("presence", p.lookAround),
 		task.Func("rollouts", p.carryRollouts),
 		task.Func("descriptions", p.fetchMUDs),
+		task.Func("warnings", p.sendWarnings),
 		task.Func("assess", p.lookAfter),
 		task.Func("evidence", p.expireEvidence),
 		task.Func("api", p.serveHTTP),
@@ -134,8 +135,27 @@ func (p *Platform) lookAround(ctx context.Context, ready func()) error {
 		if err != nil {
 			return err
 		}
-		return p.look(ctx, scope)
+		if err := p.look(ctx, scope); err != nil {
+			return err
+		}
+		return p.crossLook(ctx, k, org)
 	})
+}
+
+// crossLook compares what operators say of cards with what gateways say of the
+// devices that they are in.
+func (p *Platform) crossLook(ctx context.Context, k *keptScopes, org ringwall.OrgID) error {
+	scope, err := k.get(ctx, audit.SysUsage, audit.SystemUsage, org)
+	if err != nil {
+		return err
+	}
+	err = p.core.crossCheck(ctx, scope)
+	now := p.core.now()
+	if d := now.Sub(p.compared[org]); d >= 0 && d < volumeEvery {
+		return err
+	}
+	p.compared[org] = now
+	return errors.Join(err, p.core.compareVolumes(ctx, scope, p.segments))
 }
 
 func (p *Platform) respondAll(ctx context.Context, ready func()) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/ringwall/ringwall/internal/httpapi"
 	"github.com/ringwall/ringwall/internal/segment"
 	"github.com/ringwall/ringwall/internal/sqlstore"
+	"github.com/ringwall/ringwall/internal/webhook"
 )
 
 // service answers the faces: httpapi.Service. Each method authorises first;
@@ -27,6 +28,9 @@ type service struct {
 	wakeRollout func()
 	// gatewayRevoked ends what a gateway was let in for.
 	gatewayRevoked func(ringwall.GatewayID)
+	// custodian proves the way of cards; nil where there is no ledger.
+	custodian custodian
+	hooks     *webhook.Sender
 }
 
 var _ httpapi.Service = (*service)(nil)

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/ringwall/ringwall/internal/incident"
 	"github.com/ringwall/ringwall/internal/sqlstore"
 	"github.com/ringwall/ringwall/internal/usage"
+	"github.com/ringwall/ringwall/internal/usage/curve"
 	"github.com/ringwall/ringwall/internal/usage/spool"
 )
 
@@ -46,9 +48,24 @@ type usageFollower struct {
 	cards  map[ringwall.SIMID]ringwall.IMSI
 	said   map[ringwall.SIMID]string // what each may be used for, as the engine was told
 	// touched holds what was seen of each card since the last write.
-	touched map[ringwall.SIMID]ringwall.IMEI
+	touched map[ringwall.SIMID]*touch
 	looked  time.Time // when cards were last read
+	// counted is how far the records are in the curves that are kept: further than
+	// the snapshot, when the process died between the two.
+	counted []spool.Cursor // of the last files, the newest last
+	waiting int            // uses in touched
 }
+
+// touch is what was seen of a card since the last write.
+type touch struct {
+	imei ringwall.IMEI
+	at   time.Time // of the record that named it
+	uses []curve.Use
+}
+
+// maxUses bounds the uses of all cards that wait to be written: past it they are
+// written down at once.
+const maxUses = 50_000
 
 // cardRound is how long a card that was just registered may go unjudged.
 const cardRound = time.Second
@@ -75,7 +92,7 @@ func usageKey(path string) ([]byte, error) {
 // followUsage judges a file's records until ctx ends.
 func followUsage(ctx context.Context, c *core, org ringwall.OrgID, file UsageFile, dir string, key []byte) error {
 	u := &usageFollower{
-		core: c, org: org, file: file, cards: map[ringwall.SIMID]ringwall.IMSI{}, said: map[ringwall.SIMID]string{}, touched: map[ringwall.SIMID]ringwall.IMEI{},
+		core: c, org: org, file: file, cards: map[ringwall.SIMID]ringwall.IMSI{}, said: map[ringwall.SIMID]string{}, touched: map[ringwall.SIMID]*touch{},
 		state:  filepath.Join(dir, ringwall.DeriveID("usage", string(org), file.Path)+".state"),
 		engine: usage.New(usage.Config{Key: key, Now: c.now}),
 	}
@@ -90,7 +107,7 @@ func followUsage(ctx context.Context, c *core, org ringwall.OrgID, file UsageFil
 		Path: file.Path, Mapping: file.Mapping,
 		Bad:  func(e *cdr.LineError) { c.log.Warn("usage record is wrong", "line", e.Line, "cause", e.Err) },
 		Sync: func(cur spool.Cursor) error { return u.keep(ctx, cur) },
-	}, from, func(r *cdr.Record, _ spool.Cursor) error { return u.record(ctx, r) })
+	}, from, func(r *cdr.Record, cur spool.Cursor) error { return u.record(ctx, r, cur) })
 }
 
 // restore reads the last snapshot; without one it begins at the start.
@@ -115,10 +132,17 @@ func (u *usageFollower) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	since := u.looked
 	u.looked = u.now()
+	if !since.IsZero() {
+		since = since.Add(-changeOverlap)
+	}
 	return u.store.View(ctx, func(tx *sqlstore.Tx) error {
+		if u.counted, err = u.countedTo(tx, scope); err != nil {
+			return err
+		}
 		for p := (sqlstore.Paging{Limit: 500}); ; {
-			page, err := tx.SIMs(scope, p)
+			page, err := tx.FindSIMs(scope, sqlstore.SIMFilter{Changed: since}, p)
 			if err != nil {
 				return err
 			}
@@ -134,8 +158,49 @@ func (u *usageFollower) refresh(ctx context.Context) error {
 	})
 }
 
+// changeOverlap covers what was changed while cards were being read.
+const changeOverlap = 10 * time.Second
+
+// cursorOf names the place up to which the curves count a file's records.
+func (u *usageFollower) cursorOf() string { return "curves/" + string(u.org) + "/" + u.file.Path }
+
+func (u *usageFollower) countedTo(tx *sqlstore.Tx, scope audit.Scope) (cur []spool.Cursor, err error) {
+	text, err := tx.Cursor(scope, u.cursorOf())
+	if err != nil || text == "" {
+		return cur, err
+	}
+	return cur, json.Unmarshal([]byte(text), &cur)
+}
+
+// isCounted reports whether the records before cur are in the curves already.
+func (u *usageFollower) isCounted(cur spool.Cursor) bool {
+	i := slices.IndexFunc(u.counted, func(c spool.Cursor) bool { return c.File == cur.File && c.Head == cur.Head })
+	return i >= 0 && cur.Offset <= u.counted[i].Offset
+}
+
+// maxCounted bounds the files of which it is known how far they are counted: more
+// than are rotated between two snapshots.
+const maxCounted = 4
+
+// countTo returns counted as it is once the records before cur are counted too.
+func (u *usageFollower) countTo(cur spool.Cursor) []spool.Cursor {
+	all := slices.DeleteFunc(slices.Clone(u.counted), func(c spool.Cursor) bool { return c.File == cur.File })
+	all = append(all, cur)
+	return all[max(0, len(all)-maxCounted):]
+}
+
 func (u *usageFollower) setCard(tx *sqlstore.Tx, scope audit.Scope, s api.SIM) error {
-	said := strings.Join(s.Services, ",") + "\n" + strings.Join(s.Peers, ",")
+	set, err := settingsOf(tx, scope, s.Customer, s.Tariff)
+	if err != nil {
+		return err
+	}
+	if len(s.Services) == 0 {
+		s.Services = set.Services
+	}
+	if len(s.Peers) == 0 {
+		s.Peers = set.Peers
+	}
+	said := strings.Join(s.Services, ",") + "\n" + strings.Join(s.Peers, ",") + "\n" + s.BoundIMEI
 	if _, known := u.cards[s.ID]; known && u.said[s.ID] == said {
 		return nil // what it may be used for is as it was
 	}
@@ -160,7 +225,7 @@ func (u *usageFollower) setCard(tx *sqlstore.Tx, scope audit.Scope, s api.SIM) e
 
 // record judges one record. A card that nobody knows may have been registered
 // a moment ago.
-func (u *usageFollower) record(ctx context.Context, r *cdr.Record) error {
+func (u *usageFollower) record(ctx context.Context, r *cdr.Record, cur spool.Cursor) error {
 	if u.now().Sub(u.looked) > cardRound {
 		if err := u.refresh(ctx); err != nil {
 			return err
@@ -170,34 +235,93 @@ func (u *usageFollower) record(ctx context.Context, r *cdr.Record) error {
 	if out.SIM == "" {
 		return nil
 	}
-	if u.touched[out.SIM] == "" || r.IMEI != "" {
-		u.touched[out.SIM] = r.IMEI
+	w := u.touched[out.SIM]
+	if w == nil {
+		w = &touch{}
+		u.touched[out.SIM] = w
+	}
+	if r.IMEI != "" {
+		w.imei, w.at = r.IMEI, r.Time
+	}
+	if !out.Duplicate && !u.isCounted(cur) {
+		w.uses = append(w.uses, useOf(r))
+		u.waiting++
 	}
 	for _, a := range out.Alerts {
-		if err := u.turn(ctx, u.org, func(t *turn) error { return t.simAlert(a) }); err != nil {
+		if err := u.turn(ctx, u.org, func(t *turn) error { return t.simAlert(a, r) }); err != nil {
 			return err
 		}
+	}
+	if u.waiting >= maxUses {
+		return u.keep(ctx, cur)
 	}
 	return nil
 }
 
-// simAlert joins an alert about a card into the incident of the device that it
-// sits in, or of the card itself.
-func (t *turn) simAlert(a ringwall.Alert) error {
+// useOf is what a record adds to its card's curve.
+func useOf(r *cdr.Record) curve.Use {
+	u := curve.Use{At: r.Time, Point: curve.Point{Records: 1}, Area: r.Area, Cell: r.Cell, PLMN: r.PLMN}
+	switch r.Service {
+	case cdr.Voice:
+		u.Point.Calls = 1
+	case cdr.SMS:
+		u.Point.Messages = 1
+	default:
+		u.Point.Up, u.Point.Down = r.Up, r.Down
+	}
+	return u
+}
+
+// simAlert keeps an alert about a card, and joins it into the incident of the
+// device that it sits in, or of the card itself, unless somebody has said that
+// this is expected. r is the record that tipped it.
+func (t *turn) simAlert(a ringwall.Alert, r *cdr.Record) error {
 	scope, err := t.as(audit.SysUsage, audit.SystemUsage)
 	if err != nil {
 		return err
 	}
-	a.Org = t.org
-	about := incident.About{Subject: a.Subject, Name: a.Subject.ID, SIM: ringwall.SIMID(a.Subject.ID)}
-	d, err := maybe(t.tx.DeviceBySIM(scope, ringwall.SIMID(a.Subject.ID)))
+	s, err := t.tx.SIM(scope, ringwall.SIMID(a.Subject.ID))
 	if err != nil {
 		return err
 	}
-	if d != nil {
-		about = aboutDevice(*d)
+	kept := api.SIMAlert{
+		ID: a.ID, SIM: s.ID, Time: a.Time, Rule: a.Rule, Nature: a.Nature, Severity: a.Severity, Title: clip(a.Title, maxSaid), Facts: a.Evidence.Facts, Area: clip(r.Area, maxName),
 	}
-	return t.alert(scope, about, a)
+	if kept.Muted, kept.MutedBy, err = t.muted(scope, s, a, usage.EquipmentOf(r.IMEI)); err != nil {
+		return err
+	}
+	a.Org = t.org
+	if kept.Muted != "" {
+		isNew, err := t.tx.PutSIMAlert(scope, kept)
+		if err != nil || !isNew {
+			return err
+		}
+		return t.tell(scope, ringwall.EventSIM, simSubject(s.ID), string(a.ID), note{Key: "timeline.sim.muted", Ref: string(a.ID), Params: map[string]string{"title": kept.Title, "muted": kept.Muted}})
+	}
+	about, err := t.aboutSIM(scope, s)
+	if err != nil {
+		return err
+	}
+	if err := t.alert(scope, about, a); err != nil {
+		return err
+	}
+	if in, err := t.tx.OpenIncident(scope, about.Subject); err == nil {
+		kept.Incident = in.ID
+	} else if !isCode(err, ringwall.NotFound) {
+		return err
+	}
+	_, err = t.tx.PutSIMAlert(scope, kept)
+	return err
+}
+
+// aboutSIM is what an alert about a card is about: the device that it is in, or
+// the card itself.
+func (t *turn) aboutSIM(scope audit.Scope, s api.SIM) (incident.About, error) {
+	d, err := maybe(t.tx.DeviceBySIM(scope, s.ID))
+	if err != nil || d == nil {
+		return incident.About{Subject: simSubject(s.ID), Name: string(s.ID), SIM: s.ID}, err
+	}
+	return aboutDevice(*d), nil
 }
 
 // keep writes down what became known, then the snapshot that covers it.
@@ -205,23 +329,36 @@ func (u *usageFollower) keep(ctx context.Context, cur spool.Cursor) error {
 	if len(u.touched) == 0 {
 		return nil
 	}
+	position, err := json.Marshal(cur)
+	if err != nil {
+		return err
+	}
+	counted := u.countTo(cur)
+	places, err := json.Marshal(counted)
+	if err != nil {
+		return err
+	}
 	if err := u.turn(ctx, u.org, func(t *turn) error {
-		for id, imei := range u.touched {
+		for id, w := range u.touched {
 			use, ok := u.engine.Use(u.cards[id])
 			if !ok {
 				continue
 			}
-			if err := t.cardUsed(id, imei, use); err != nil {
+			if err := t.cardUsed(id, w, use); err != nil {
 				return err
 			}
 		}
-		return nil
+		scope, err := t.as(audit.SysUsage, audit.SystemUsage)
+		if err != nil || u.isCounted(cur) {
+			return err
+		}
+		// With the curves, in one transaction: each record counts once in them.
+		return t.tx.PutCursor(scope, u.cursorOf(), string(places))
 	}); err != nil {
 		return err
 	}
-	position, err := json.Marshal(cur)
-	if err != nil {
-		return err
+	if !u.isCounted(cur) {
+		u.counted = counted
 	}
 	var b bytes.Buffer
 	if err := u.engine.Snapshot(&b, position); err != nil {
@@ -231,26 +368,53 @@ func (u *usageFollower) keep(ctx context.Context, cur spool.Cursor) error {
 		return err
 	}
 	clear(u.touched)
+	u.waiting = 0
 	return nil
 }
 
 // cardUsed notes what is known of a card's use, and when it left, or came back
 // to, the equipment it is bound to.
-func (t *turn) cardUsed(id ringwall.SIMID, imei ringwall.IMEI, use usage.Use) error {
+func (t *turn) cardUsed(id ringwall.SIMID, w *touch, use usage.Use) error {
 	scope, err := t.as(audit.SysUsage, audit.SystemUsage)
 	if err != nil {
 		return err
 	}
-	if imei != "" {
-		if err := t.tx.SetIMEI(scope, id, imei, false); err != nil {
+	if w.imei != "" {
+		if err := t.tx.SetIMEI(scope, id, w.imei, false); err != nil {
 			return err
 		}
 	}
 	separated := use.Declared && use.Bound != 0 && use.Seen != 0 && use.Bound != use.Seen
+	if separated && w.imei != "" {
+		card, err := t.tx.SIM(scope, id)
+		if err != nil {
+			return err
+		}
+		may, swapped, err := t.mayBeIn(scope, card, w.imei, w.at)
+		if err != nil {
+			return err
+		}
+		if swapped { // as was planned: it belongs there from now on
+			if err := t.tx.SetIMEI(scope, id, w.imei, true); err != nil {
+				return err
+			}
+			if err := t.tell(scope, ringwall.EventSIM, simSubject(id), "", note{Key: "timeline.sim.bound", Ref: string(id)}); err != nil {
+				return err
+			}
+		}
+		separated = !may
+	}
+	area, err := t.count(scope, id, w.uses)
+	if err != nil {
+		return err
+	}
 	was := false
 	s, err := t.tx.UpdateSIM(scope, id, func(s *api.SIM) error {
 		was = !s.Separated.IsZero()
 		s.LastUsage, s.Bytes, s.Records = use.Last, use.Up+use.Down, use.Records
+		if area != "" {
+			s.Area = area
+		}
 		switch {
 		case separated && !was:
 			s.Separated = t.at
@@ -272,4 +436,23 @@ func (t *turn) cardUsed(id ringwall.SIMID, imei ringwall.IMEI, use usage.Use) er
 		subject = deviceSubject(s.Device)
 	}
 	return t.tell(scope, ringwall.EventSIM, subject, string(id), note{Key: key, Ref: string(id)})
+}
+
+// count adds uses to a card's curve, and returns the area of its last use.
+func (t *turn) count(scope audit.Scope, id ringwall.SIMID, uses []curve.Use) (area string, err error) {
+	if len(uses) == 0 {
+		return "", nil
+	}
+	b, err := t.tx.SIMCurve(scope, id)
+	if err != nil {
+		return "", err
+	}
+	c, err := curve.Decode(b)
+	if err != nil {
+		t.log.Error("a card's curve cannot be read, and begins anew", "sim", id, "cause", err)
+	}
+	for _, u := range uses {
+		c.Add(u, t.at)
+	}
+	return c.Area(), t.tx.PutSIMCurve(scope, id, c.Encode())
 }

@@ -1,6 +1,8 @@
 package sqlstore
 
 import (
+	"slices"
+
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/audit"
@@ -40,12 +42,12 @@ func (tx *Tx) CreateSIM(scope audit.Scope, s api.SIM, n Numbers) (api.SIM, error
 	if err != nil {
 		return api.SIM{}, err
 	}
-	_, err = tx.exec(`INSERT INTO sims (org, id, imsi_key, iccid_key, imsi, iccid, imei, seen_imei, device, state, doc)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, org, string(s.ID),
+	_, err = tx.exec(`INSERT INTO sims (org, id, imsi_key, iccid_key, imsi, iccid, imei, seen_imei, device, state, customer, tariff, seller, changed, doc)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`, org, string(s.ID),
 		tx.seal.find("imsi/"+org, n.IMSI.Reveal()), tx.seal.find("iccid/"+org, n.ICCID.Reveal()),
 		tx.seal.seal(place("imsi", org, s.ID), n.IMSI.Reveal()), tx.seal.seal(place("iccid", org, s.ID), n.ICCID.Reveal()),
 		tx.seal.seal(place("imei", org, s.ID), n.BoundIMEI.Reveal()), tx.seal.seal(place("seen", org, s.ID), n.SeenIMEI.Reveal()),
-		string(s.Device), s.State, doc)
+		string(s.Device), s.State, s.Customer, s.Tariff, s.Seller, micros(tx.now()), doc)
 	return s, err
 }
 
@@ -127,6 +129,11 @@ func (tx *Tx) UpdateSIM(scope audit.Scope, id ringwall.SIMID, f func(*api.SIM) e
 			return api.SIM{}, err
 		}
 	}
+	if !slices.Equal(s.Services, old.Services) || !slices.Equal(s.Peers, old.Peers) || s.Customer != old.Customer || s.Tariff != old.Tariff || s.State != old.State {
+		if _, err := tx.exec(`UPDATE sims SET changed = $1 WHERE org = $2 AND id = $3`, micros(tx.now()), org, string(id)); err != nil {
+			return s, err
+		}
+	}
 	return s, tx.writeSIM(org, s)
 }
 
@@ -135,7 +142,8 @@ func (tx *Tx) writeSIM(org string, s api.SIM) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec(`UPDATE sims SET device = $1, state = $2, doc = $3 WHERE org = $4 AND id = $5`, string(s.Device), s.State, doc, org, string(s.ID))
+	_, err = tx.exec(`UPDATE sims SET device = $1, state = $2, doc = $3, customer = $4, tariff = $5, seller = $6, area = $7, last_used = $8, separated = $9 WHERE org = $10 AND id = $11`,
+		string(s.Device), s.State, doc, s.Customer, s.Tariff, s.Seller, s.Area, micros(s.LastUsage), micros(s.Separated), org, string(s.ID))
 	return err
 }
 
@@ -163,6 +171,11 @@ func (tx *Tx) SetIMEI(scope audit.Scope, id ringwall.SIMID, imei ringwall.IMEI, 
 	}
 	if _, err := tx.exec(text, tx.seal.seal(place(column, org, id), imei.Reveal()), org, string(id)); err != nil {
 		return err
+	}
+	if bound {
+		if _, err := tx.exec(`UPDATE sims SET changed = $1 WHERE org = $2 AND id = $3`, micros(tx.now()), org, string(id)); err != nil {
+			return err
+		}
 	}
 	return tx.writeSIM(org, s)
 }

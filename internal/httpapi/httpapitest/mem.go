@@ -75,6 +75,7 @@ type holdings struct {
 	audit          []api.AuditEntry // newest first
 	demo           *api.DemoState
 	fleet          fleet
+	simuse         simuse
 }
 
 var _ httpapi.Service = (*Mem)(nil)
@@ -118,6 +119,7 @@ func (m *Mem) org(id ringwall.OrgID) *holdings {
 			settings: api.AssessSettings{Ranges: api.Ranges{Prefixes: []netip.Prefix{}}, Laboratories: []api.Laboratory{}},
 		}
 		h.fleet = newFleet()
+		h.simuse = newSIMUse()
 		m.orgs[id] = h
 	}
 	return h

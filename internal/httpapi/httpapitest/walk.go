@@ -35,7 +35,7 @@ func of(ids []string, kind string) []string {
 		"user": ringwall.PrefixUser, "token": ringwall.PrefixToken, "response": ringwall.PrefixResponse, "assess": ringwall.PrefixAssess,
 		"exam": ringwall.PrefixExam, "remedial": ringwall.PrefixRemedial,
 		"tunnel": ringwall.PrefixTunnel, "group": ringwall.PrefixGroup, "rollout": ringwall.PrefixRollout, "template": ringwall.PrefixTemplate,
-		"flow": ringwall.PrefixFlow,
+		"flow": ringwall.PrefixFlow, "exception": ringwall.PrefixException, "route": ringwall.PrefixRoute,
 	}[kind]
 	var out []string
 	for _, id := range ids {

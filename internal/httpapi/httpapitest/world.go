@@ -65,6 +65,8 @@ func NewWorld(now func() time.Time) *World {
 	w.fillFleet(foreign, t, "", "")
 	w.fillTunnels(house, t, w.GoodCamera, w.BadCamera, w.House)
 	w.fillTunnels(foreign, t, "", "", "")
+	w.fillSIMUse(house, t, w.MeterSIM, w.Meter)
+	w.fillSIMUse(foreign, t, id[ringwall.SIMID]("sim", "foreign"), id[ringwall.DeviceID]("dev", "foreign"))
 	w.IDs = IDs{Own: w.idsOf(house), Foreign: w.idsOf(foreign)}
 	return w
 }
@@ -102,6 +104,15 @@ func (m *Mem) idsOf(org ringwall.OrgID) []string {
 	}
 	ids = append(ids, h.reportIDs()...)
 	for k := range h.tunnels {
+		ids = append(ids, string(k))
+	}
+	for k := range h.simuse.alerts {
+		ids = append(ids, string(k))
+	}
+	for k := range h.simuse.exceptions {
+		ids = append(ids, string(k))
+	}
+	for k := range h.simuse.routes {
 		ids = append(ids, string(k))
 	}
 	for k := range h.remedials {
