@@ -216,13 +216,18 @@ func (x *explainer) volume() {
 		return
 	}
 	x.say(ringwall.High, "SIM uses far more in an hour than is usual")
-	sum := float64(x.e.Volume)
+	sum := float64(hourly(x.e))
 	if x.e.Sec/3600 == x.l.last/3600 {
 		sum += float64(x.l.hour)
 	}
 	x.fact("bytes", bytesText(sum))
 	x.fact("usual", bytesText(unlg(x.l.mean)))
-	x.fact("limit", bytesText(unlg(x.l.limit(x.s))))
+	if x.s.knows(x.l) {
+		x.fact("limit", bytesText(unlg(x.l.limit(x.s))))
+	}
+	if x.s.volumeMost != 0 && sum > float64(x.s.volumeMost) {
+		x.fact("limit", bytesText(float64(x.s.volumeMost)))
+	}
 }
 
 func bytesText(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }

@@ -60,8 +60,9 @@ const (
 	settingsMask = 1<<22 - 1
 	lifeAt       = 22 // 3 bits
 	lifeMask     = 7
-	ownAt        = 25 // 7 bits that Step leaves alone
-	ownMask      = 1<<7 - 1
+	ownAt        = 25 // 5 bits that Step leaves alone
+	ownMask      = 1<<5 - 1
+	homeRiskAt   = 30 // 2 bits: of where the card lives
 )
 
 // MaxSettings bounds the settings of a Book.
@@ -94,7 +95,7 @@ func (l *Line) Settings() uint32 { return l.terms & settingsMask }
 // SetSettings says which settings the card is judged by.
 func (l *Line) SetSettings(n uint32) { l.terms = l.terms&^settingsMask | n&settingsMask }
 
-// Own are seven bits for whoever keeps lines; rules leave them alone.
+// Own are five bits for whoever keeps lines; rules leave them alone.
 func (l *Line) Own() uint8 { return uint8(l.terms >> ownAt & ownMask) }
 
 // SetOwn sets what Own gives.
@@ -227,9 +228,10 @@ func (l *Line) View(side *Side) View {
 	return v
 }
 
-func (l *Line) days() int   { return int(l.bound >> daysAt & daysMask) }
-func (l *Line) risk() Risk  { return Risk(l.bound >> riskAt & 3) }
-func (l *Line) reach() uint { return uint(l.bound >> reachAt & 7) }
+func (l *Line) days() int      { return int(l.bound >> daysAt & daysMask) }
+func (l *Line) homeRisk() Risk { return Risk(l.terms >> homeRiskAt) }
+func (l *Line) risk() Risk     { return Risk(l.bound >> riskAt & 3) }
+func (l *Line) reach() uint    { return uint(l.bound >> reachAt & 7) }
 
 // AppendState appends all that is known of a card, the Side's blocks included,
 // in one form whatever their places are: what is equal has equal bytes. Load

@@ -6,8 +6,8 @@ import "github.com/ringwall/ringwall/cdr"
 // before was.
 func (s *Settings) elsewhere(l *Line, e *cdr.Event, place uint32, env *Env) (raw uint32) {
 	env.here = env.Areas.at(e)
-	raw = risk(env.here.risk())
-	if l.last == 0 {
+	raw = l.risks(s, env.here.risk(), e.Sec)
+	if l.place == 0 {
 		return raw
 	}
 	raw |= s.travel(l, e, env)
@@ -19,8 +19,8 @@ func (s *Settings) elsewhere(l *Line, e *cdr.Event, place uint32, env *Env) (raw
 
 // stay asks the rules about places, of an event that is where the one before
 // was: what was said of the place yesterday holds today.
-func stay(l *Line, s *Settings, env *Env) (raw uint32) {
-	raw = risk(l.risk())
+func stay(l *Line, s *Settings, sec uint32, env *Env) (raw uint32) {
+	raw = l.risks(s, l.risk(), sec)
 	if s.flags&fixed == 0 || l.bound&(movedBit|strangeBit) == 0 {
 		return raw
 	}
@@ -194,9 +194,19 @@ func (l *Line) movePlace(s *Settings, e *cdr.Event, place uint32, env *Env) {
 	if s.flags&fixed != 0 && l.place != 0 && l.days() >= int(s.learnDays) {
 		l.moveHome(s, e, place, env)
 	}
+	if l.days() < int(s.roamDays) {
+		l.live(env.here.risk()) // where it comes in its first days it is at home
+	}
 	l.place, l.spot = place, env.here.point
 	l.bound = l.bound&^(3<<riskAt|7<<reachAt|staleBit) | uint64(env.here.risk())<<riskAt | uint64(env.here.reach())<<reachAt
 	l.seen = uint8(e.Sec / seenUnit)
+}
+
+// live notes that a card lives in places of a risk.
+func (l *Line) live(r Risk) {
+	if r = min(r, Risky); r > l.homeRisk() {
+		l.terms = l.terms&^(3<<homeRiskAt) | uint32(r)<<homeRiskAt
+	}
 }
 
 // maxCells bounds the neighbour cells of a card: 3 in a block.

@@ -49,6 +49,9 @@ func (c *card) settle(days int, f ...func(*cdr.Record)) {
 
 var camera = Spec{Fixed: true}
 
+// calm is a camera whose moves nobody asks about.
+var calm = Spec{Fixed: true, Rules: map[string]api.UsageRuleSetting{Moved: {Off: true}}}
+
 func TestMoved(t *testing.T) {
 	const unknown, far = "sim-moved/0 deviation medium", "sim-moved/1 deviation high"
 	type visit struct {
@@ -156,19 +159,19 @@ func TestRoaming(t *testing.T) {
 		{"abroad", spec, []func(*cdr.Record){in("310410")}, []string{"sim-roaming/0 deviation medium"}},
 		{"network not told", spec, []func(*cdr.Record){in("")}, nil},
 		{"no homes set", Spec{}, []func(*cdr.Record){in("310410")}, nil},
-		{"risky area", Spec{}, []func(*cdr.Record){at("666", "1")}, []string{"sim-roaming/1 deviation medium"}},
+		{"risky area", calm, []func(*cdr.Record){at("666", "1")}, []string{"sim-roaming/1 deviation medium"}},
 		{"area of high risk", Spec{}, []func(*cdr.Record){at("667", "1")}, []string{"sim-roaming/2 deviation high"}},
 		{"watched area", Spec{}, []func(*cdr.Record){at("668", "1")}, nil},
 		{"area of which nothing is said", Spec{}, []func(*cdr.Record){at("665", "1")}, nil},
-		{"risky country", Spec{}, []func(*cdr.Record){in("45501")}, []string{"sim-roaming/1 deviation medium"}},
+		{"risky country", calm, []func(*cdr.Record){in("45501")}, []string{"sim-roaming/1 deviation medium"}},
 		{"worse network of a risky country", Spec{}, []func(*cdr.Record){in("45503")}, []string{"sim-roaming/2 deviation high"}},
-		{"abroad and risky", spec, []func(*cdr.Record){in("45501")}, []string{"sim-roaming/0 deviation medium", "sim-roaming/1 deviation medium"}},
+		{"abroad and risky", Spec{Homes: spec.Homes, Fixed: true, Rules: map[string]api.UsageRuleSetting{Moved: {Off: true}}}, []func(*cdr.Record){in("45501")}, []string{"sim-roaming/0 deviation medium", "sim-roaming/1 deviation medium"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, late := range []bool{false, true} {
 				c := newCard(t, tt.spec)
 				c.env.Areas = places(t)
-				c.feed(rec(-time.Hour))
+				c.settle(9)
 				if late {
 					c.feed(rec(time.Hour))
 				}
@@ -231,6 +234,35 @@ func TestTravel_recordsWithoutAPlace(t *testing.T) {
 		}
 		c.want(tt.after.String(), c.feed(rec(tt.after, at("900", "80001"))), tt.want...)
 	}
+}
+
+// A card that lives in a risky place is at home there, in one of high risk it is
+// not.
+func TestRoaming_home(t *testing.T) {
+	c := newCard(t, Spec{})
+	c.env.Areas = places(t)
+	c.want("put up in a risky place", c.feed(rec(0, at("666", "1"))))
+	c.want("still there", c.feed(rec(48*time.Hour, at("666", "2"))))
+	c.want("at home in another", c.feed(rec(49*time.Hour, at("100", "1"))))
+	for h := range 9 * 24 {
+		c.feed(rec(time.Duration(50+h)*time.Hour, at("100", "1")))
+	}
+	c.want("back", c.feed(rec(50*time.Hour+9*day, at("666", "1"))))
+	c.want("in a worse place", c.feed(rec(51*time.Hour+9*day, at("667", "1"))), "sim-roaming/2 deviation high")
+	c.want("and again", c.feed(rec(96*time.Hour+9*day, at("667", "1"))), "sim-roaming/2 deviation high")
+	c = newCard(t, Spec{})
+	c.env.Areas = places(t)
+	c.settle(9)
+	c.want("a car comes through", c.feed(rec(0, at("666", "1"))))
+	c.want("on its way", c.feed(rec(time.Hour, at("666", "2"))))
+	c.want("is still there the next day", c.feed(rec(11*time.Hour, at("666", "2"))), "sim-roaming/1 deviation medium")
+	c = newCard(t, Spec{Rules: limits(Roaming, "passing", 0)})
+	c.env.Areas = places(t)
+	c.settle(9)
+	c.want("settings: at once", c.feed(rec(0, at("666", "1"))), "sim-roaming/1 deviation medium")
+	c = newCard(t, Spec{})
+	c.env.Areas = places(t)
+	c.want("first seen where fraud comes from", c.feed(rec(0, at("667", "1"))), "sim-roaming/2 deviation high")
 }
 
 // Two pieces of equipment far apart take turns, each slowly enough to have

@@ -60,8 +60,12 @@ func All() []Rule {
 		},
 		{
 			Name: Roaming, Version: 1, Severity: ringwall.High, Attack: "T1078",
-			Why:   "A card used outside the networks or countries that it is for, or in a place from which fraud comes. The table of risky places is the operator's; a place of which it says nothing is no risk.",
+			Why:   "A card used outside the networks or countries that it is for, or in a place from which fraud comes. The table of risky places is the operator's; a place of which it says nothing is no risk, and a card that lives in a risky one (it was there in its first days) is at home. A place of high risk is nobody's home. A device that moves comes through risky places; it is told of when it is still there the next day.",
 			Needs: "home networks or countries in the settings; a table of risky networks, areas or cells",
+			Limits: []Limit{
+				{"learn-days", 7, 0, 63, "first days with use in which it gets to know risky places", []int{1}},
+				{"passing", 1, 0, 1, "1 = a device that moves is told of when it is in risky places on two days running, 0 = at once", []int{1}},
+			},
 		},
 		{
 			Name: Volume, Version: 1, Severity: ringwall.High, Attack: "T1643",
@@ -74,8 +78,8 @@ func All() []Rule {
 				{"least-times", 8, 1, 1e6, "times the largest usual hours, at least", []int{0}},
 				{"least-bytes", 8 << 20, 0, 1e15, "bytes in the hour, at least", []int{0}},
 				{"most-bytes", 0, 0, 1e15, "bytes in the hour that are always too many; 0 = none", []int{0}},
-				{"drift-times", 4, 1.5, 1e6, "times the usual day of long ago", []int{1}},
-				{"drift-days", 14, 3, 63, "days with use before drift is judged", []int{1}},
+				{"drift-times", 4, 1.5, 1e6, "times the usual day of long ago, and once more for each time that its hours vary", []int{1}},
+				{"drift-days", 21, 3, 63, "days with use before drift is judged", []int{1}},
 				{"drift-bytes", 32 << 20, 0, 1e15, "bytes in the usual day, at least", []int{1}},
 			},
 		},

@@ -82,6 +82,8 @@ type Settings struct {
 
 	all []uint32 // homes
 
+	roamDays uint8
+
 	learnDays, strange, moves uint8
 	radius                    uint32
 
@@ -112,6 +114,7 @@ const (
 	hasArea             // places
 	hasCap
 	account // meant for verification messages
+	passing // may pass through risky places, when it moves
 )
 
 // Bounds of a Spec.
@@ -314,6 +317,10 @@ func (s *Settings) limits(set map[string]api.UsageRuleSetting) error {
 		}
 	}
 	get := func(rule, name string) float64 { return value[rule+" "+name] }
+	if get(Roaming, "passing") != 0 {
+		s.flags |= passing
+	}
+	s.roamDays = uint8(get(Roaming, "learn-days"))
 	s.learnDays, s.strange, s.moves = uint8(get(Moved, "learn-days")), uint8(get(Moved, "records")), uint8(get(Moved, "moves"))
 	s.radius = uint32(get(Moved, "radius-km"))
 	s.volumeDays = uint8(get(Volume, "learn-days"))

@@ -57,13 +57,14 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 		differs |= otherPlace
 		raw |= s.elsewhere(l, e, place, env)
 	} else if l.bound&(3<<riskAt|movedBit|strangeBit) != 0 && place != 0 {
-		raw |= stay(l, s, env)
+		raw |= stay(l, s, sec, env)
 		differs |= strangePlace
 	}
 	if (e.PLMN^s.home)&s.homeMask != 0 && s.abroad(e.PLMN) {
 		raw |= 1 << roamOff
 	}
-	if sum := l.hour + e.Volume; sum >= s.volumeLeast || s.volumeMost != 0 {
+	v := hourly(e)
+	if sum := l.hour + v; sum >= s.volumeLeast || s.volumeMost != 0 {
 		r, cold := spike(l, s, sum)
 		raw |= r
 		out |= cold
@@ -92,7 +93,7 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 	if s.flags&hasCap != 0 {
 		count(l, e, env)
 	}
-	l.hour += e.Volume
+	l.hour += v
 	l.day += e.Volume
 	if place == 0 || differs&otherPlace == 0 {
 		l.still(sec, place)
@@ -110,7 +111,8 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 func late(l *Line, s *Settings, e *cdr.Event, env *Env) (out Fired) {
 	raw, out := static(l, s, e, env)
 	out |= Late
-	sum := e.Volume
+	v := hourly(e)
+	sum := v
 	if e.Sec/3600 == l.last/3600 {
 		sum += l.hour
 	}
@@ -138,7 +140,7 @@ func late(l *Line, s *Settings, e *cdr.Event, env *Env) (out Fired) {
 		count(l, e, env)
 	}
 	if e.Sec/3600 == l.last/3600 {
-		l.hour += e.Volume
+		l.hour += v
 	}
 	if e.Sec/86400 == l.last/86400 {
 		l.day += e.Volume
@@ -171,7 +173,7 @@ func static(l *Line, s *Settings, e *cdr.Event, env *Env) (raw uint32, out Fired
 		}
 	}
 	env.here = env.Areas.at(e)
-	raw |= risk(env.here.risk())
+	raw |= l.risks(s, env.here.risk(), e.Sec)
 	if (e.PLMN^s.home)&s.homeMask != 0 && s.abroad(e.PLMN) {
 		raw |= 1 << roamOff
 	}
@@ -273,8 +275,20 @@ func (s *Settings) abroad(plmn uint32) bool {
 	return true
 }
 
-// risk is what is said of a place by its risk.
-func risk(r Risk) uint32 {
+// risks is what is said of a place by its risk. A card that lives in a risky
+// place is at home there, and so is one that came there in its first days; a
+// place of high risk is nobody's home. Devices that move come through risky
+// places: that is told of those that were there already on an earlier day.
+func (l *Line) risks(s *Settings, r Risk, sec uint32) uint32 {
+	switch {
+	case r <= l.homeRisk():
+		return 0
+	case r == HighRisk:
+	case l.days() < int(s.roamDays):
+		return 0
+	case s.flags&(fixed|passing) == passing && (l.risk() < Risky || sec/86400 <= l.last/86400):
+		return 0
+	}
 	switch r {
 	case Risky:
 		return 1 << roamRisk

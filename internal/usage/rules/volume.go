@@ -77,6 +77,15 @@ func (l *Line) learn(s *Settings, env *Env) {
 	}
 }
 
+// hourly is what an event brought in an hour: all, or the part of one hour of a
+// session that lasted longer.
+func hourly(e *event) float32 {
+	if sec := e.Use.Seconds(); sec > 3600 {
+		return e.Volume * 3600 / float32(sec)
+	}
+	return e.Volume
+}
+
 // spike says that an hour has far more bytes than the card's hours have.
 func spike(l *Line, s *Settings, sum float32) (raw uint32, cold Fired) {
 	if s.volumeMost != 0 && sum > s.volumeMost {
@@ -110,9 +119,10 @@ func (l *Line) usualDays() (fast, slow uint16) {
 func (l *Line) peak() uint8 { return uint8(l.daily >> 24) }
 
 // closeDay learns from the day of the newest record. What is usual now follows
-// by a quarter; what was usual long ago follows upwards by no more than an
-// octave in 64 days, so that a slow rise is seen. Once it was seen it is the new
-// usual: a rise is told once for each time that it multiplies.
+// by an eighth; what was usual long ago follows by no more than an octave in 64
+// days, so that a slow rise is seen, the later the more the card's hours vary.
+// Once it was seen it is the new usual: a rise is told once for each time that it
+// multiplies.
 func (l *Line) closeDay(s *Settings, env *Env) (raw uint32) {
 	if l.day < 2 {
 		return 0
@@ -125,21 +135,21 @@ func (l *Line) closeDay(s *Settings, env *Env) (raw uint32) {
 	switch {
 	case n == 0:
 		fast, slow = x, x
-	case n < 7:
+	case n < 14:
 		fast += (x - fast) / int32(n+1)
 		slow = fast
 	default:
 		if x > fast+octave && env.Book.window(l.Card, s, l.last, volDrift) {
 			return 0
 		}
-		// A single day moves it by half an octave at most.
-		fast += min(max((x-fast)/4, -octave/2), octave/2)
-		slow += min(max((fast-slow)/16, -octave/8), octave/64)
+		// A single day moves it by a quarter of an octave at most.
+		fast += min(max((x-fast)/8, -octave/4), octave/4)
+		slow += min(max((fast-slow)/16, -octave/64), octave/64)
 	}
 	if n < daysMask {
 		l.bound += 1 << daysAt
 	}
-	if n+1 >= int(s.driftDays) && fast-slow > int32(s.driftTimes>>4) && fast >= int32(s.driftLeast>>4) {
+	if n+1 >= int(s.driftDays) && fast-slow > int32((s.driftTimes+l.dev)>>4) && fast >= int32(s.driftLeast>>4) {
 		raw = 1 << volDrift
 		slow = fast
 	}
