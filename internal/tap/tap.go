@@ -15,6 +15,12 @@
 // goes up to this host; to see what one port of the bridge says to another, tap
 // the ports. VLAN tags that the network card has taken off are not put back.
 //
+// Every packet is seen, with its time and its length on the wire. Of UDP over
+// IPv4 between two ports above 1023, as video and calls are sent, only the first
+// 128 bytes are copied, unless Config.Whole is set: no detector reads what such
+// datagrams carry (DNS, DHCP and all TCP are whole), and a ring that held 1,400
+// bytes of each would be full ten times as soon.
+//
 // The socket belongs to the namespace it was opened in for its whole life.
 // Run is called once, by the goroutine that wants the packets; Stats may be
 // called at any time by any goroutine. Reference: packet(7), and
@@ -47,6 +53,7 @@ type Config struct {
 	NS             Namespace
 	IgnoreOutgoing bool // see only what comes in
 	Promiscuous    bool // see also what is not for this host
+	Whole          bool // see also what datagrams carry that nobody reads
 }
 
 // Stats of a Tap since it was opened.

@@ -106,6 +106,12 @@ func (t *Tap) open(c Config) error {
 	if t.ring, err = unix.Mmap(t.fd, 0, blocks*blockBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return fail("mapping the ring", err)
 	}
+	if !c.Whole {
+		f := snap(t.link)
+		if err := unix.SetsockoptSockFprog(t.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}); err != nil {
+			return fail("cutting datagrams short", err)
+		}
+	}
 	if c.IgnoreOutgoing {
 		if err := unix.SetsockoptInt(t.fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
 			return fail("leaving out outgoing packets", err)
