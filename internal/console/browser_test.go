@@ -270,6 +270,8 @@ func TestBrowser_no_page_scrolls_sideways_on_a_phone(t *testing.T) {
 		"incidents": "/incidents", "incident": "/incidents/" + string(b.w.Attack), "gateways": "/gateways", "gateway": "/gateways/" + string(b.w.House),
 		"sims": "/sims", "sim": "/sims/" + string(b.w.MeterSIM), "audit": "/audit", "people": "/people",
 		"tasks": "/tasks", "assessing": "/assessing", "questionnaire": "/devices/" + string(b.w.BadCamera) + "/questionnaire",
+		"mud": "/devices/" + string(b.w.GoodCamera) + "/mud", "muds": "/mud", "tunnels": "/tunnels", "tunnel": "/tunnels?device=" + string(b.w.BadCamera),
+		"flows": "/flows", "flows-device": "/flows?device=" + string(b.w.BadCamera),
 		"groups": "/groups", "rollouts": "/rollouts", "templates": "/templates", "policy": "/devices/" + string(b.w.GoodCamera) + "/policy",
 	}
 	for _, id := range b.w.IDs.Own {
@@ -309,5 +311,9 @@ func TestBrowser_no_page_scrolls_sideways_on_a_phone(t *testing.T) {
 		b.do("policy", chromedp.Navigate(b.url+"/devices/"+string(b.w.GoodCamera)+"/policy"), chromedp.WaitVisible(chromedp.CSS(`#other`)),
 			chromedp.SendKeys(chromedp.CSS(`#other`), "198.51.100.0/24"), chromedp.Click(chromedp.CSS(`#owner ~ form > button`)), chromedp.WaitVisible(chromedp.CSS(`#would`)))
 		b.shot("policy-explained-zh")
+		for name, path := range pages {
+			b.do(name, chromedp.Navigate(b.url+path), chromedp.WaitVisible(chromedp.CSS(`#main h1`)))
+			b.shot(name + "-dark-zh")
+		}
 	}
 }

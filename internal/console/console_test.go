@@ -76,6 +76,8 @@ func (s *site) pages() []string {
 		"/groups", "/groups/" + s.idOf(ringwall.PrefixGroup), "/rollouts", "/rollouts/" + s.idOf(ringwall.PrefixRollout), "/templates", "/devices/" + string(s.GoodCamera) + "/policy",
 		"/sims", "/sims/" + string(s.MeterSIM), "/audit", "/people",
 		"/flows", "/flows?device=" + string(s.BadCamera), "/flows?verdict=refused&reason=default&remote=203.0.113.0/24&port=23&name=*.example", "/flows/" + s.flowID(),
+		"/mud", "/devices/" + string(s.GoodCamera) + "/mud", "/devices/" + string(s.BadCamera) + "/mud", "/devices/" + string(s.Meter) + "/mud", "/devices/" + string(s.Newcomer) + "/mud",
+		"/tunnels", "/tunnels?device=" + string(s.BadCamera),
 		"/tasks", "/tasks?status=all&party=manufacturer", "/tasks?status=done", "/assessing", "/devices/" + string(s.BadCamera) + "/questionnaire",
 	}
 }

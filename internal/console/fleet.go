@@ -144,7 +144,8 @@ func rollouts(q *request) (view, error) {
 type rolloutPage struct {
 	page
 	api.Rollout
-	Steps []rolloutStep
+	Steps     []rolloutStep
+	GroupName string
 }
 
 type rolloutStep struct {
@@ -171,6 +172,11 @@ func oneRollout(q *request) (view, error) {
 	}
 	q.page.Title, q.page.Live, q.page.Path = r.Name, []string{string(id)}, "/rollouts/"+string(id)
 	p := &rolloutPage{page: q.page, Rollout: r}
+	if p.GroupName = string(r.Change.Group); p.GroupName != "" {
+		if g, err := q.c.svc.Group(q.Context(), q.actor, r.Change.Group); err == nil { // it may have gone since
+			p.GroupName = g.Name
+		}
+	}
 	for _, s := range slices.Backward(r.Log) {
 		by := ""
 		if s.By != "" {
@@ -235,7 +241,7 @@ type policyPage struct {
 	Draft  string            // the owner's terms as they would be, in JSON
 	Terms  []api.Term        // the same
 	Change *api.PolicyChange // what saving them would do
-	MUD    *api.MUDState // nil: none is known
+	MUD    *api.MUDState     // nil: none is known
 	Learnt *api.PolicyDraft
 	Lines  []learnLine
 }

@@ -105,6 +105,13 @@ type gatewayPage struct {
 	Uptime   time.Duration
 	Clock    time.Duration // off by
 	Memory   []memory
+	Told     []toldNotice
+}
+
+// toldNotice is a notice with the name of the device that it is about.
+type toldNotice struct {
+	api.GatewayNotice
+	Name string
 }
 
 // memory is what one process of a gateway has.
@@ -134,6 +141,13 @@ func gateway(q *request) (view, error) {
 		return nil, err
 	}
 	p.Devices = list.Items
+	for _, n := range g.Notices {
+		t := toldNotice{GatewayNotice: n}
+		if n.Device != "" {
+			t.Name = q.nameOf(ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(n.Device)})
+		}
+		p.Told = append(p.Told, t)
+	}
 	if p.Timeline, p.Older, err = q.timeline(ringwall.Subject{Kind: ringwall.SubjectGateway, ID: string(id)}); err != nil {
 		return nil, err
 	}

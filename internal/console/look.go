@@ -70,6 +70,7 @@ func (c *Console) funcs(l i18n.Locale) template.FuncMap {
 		"tell":    l.Tell,
 		"number":  l.Number,
 		"bytes":   l.Bytes,
+		"size":    func(n int64) string { return l.Bytes(uint64(max(n, 0))) },
 		"percent": l.Percent,
 		"span":    l.Span,
 		"actor":   func(id string) string { return l.Word("actor", id) },

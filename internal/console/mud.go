@@ -19,6 +19,7 @@ type mudPage struct {
 	ID      ringwall.DeviceID
 	Name    string
 	State   *api.MUDState   // nil: none is known
+	By      string          // who decided last
 	Preview *api.MUDPreview // of what waits; nil: nothing waits
 }
 
@@ -39,6 +40,9 @@ func deviceMUD(q *request) (view, error) {
 		return nil, err
 	default:
 		p.State = &m
+		if m.By != "" {
+			p.By = q.who(strings.TrimPrefix(m.By, "user:"))
+		}
 		if m.Changed != nil || m.Status == "proposed" {
 			v, err := q.c.svc.ExplainMUD(ctx, q.actor, id, api.MUDPut{})
 			if err != nil && !isCode(err, ringwall.Conflict) {

@@ -277,6 +277,14 @@ func (l Locale) Word(kind, value string) string {
 			return l.T("actor.rule", "rule", l.Word("policyrule", rule))
 		}
 	}
+	if kind == "why" { // of a term; who says so may have a name
+		switch from, name, _ := strings.Cut(value, ":"); from {
+		case "mud":
+			return l.T("why.mud")
+		case "group", "site":
+			return l.T("why."+from, "name", name)
+		}
+	}
 	if value == "" {
 		return l.T("word.none")
 	}

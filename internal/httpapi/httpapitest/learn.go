@@ -133,14 +133,28 @@ func (m *Mem) ExplainMUD(_ context.Context, a audit.Actor, id ringwall.DeviceID,
 	for _, t := range s.Terms {
 		if t.Action == api.Allow {
 			out.Approve.Allows = append(out.Approve.Allows, t.ID)
-			out.Approve.Lines = append(out.Approve.Lines, api.ChangeLine{Allows: true, Direction: t.Direction, Kind: "name", Value: t.Domain, Proto: t.Proto, Ports: t.Ports, When: &api.Condition{Inside: t.Inside, Window: t.Window}})
+			out.Approve.Lines = append(out.Approve.Lines, lineOf(t, true))
 		}
 	}
 	for _, t := range d.Terms {
 		out.Narrow.Refuses = append(out.Narrow.Refuses, t.ID)
-		out.Narrow.Lines = append(out.Narrow.Lines, api.ChangeLine{Direction: t.Direction, Kind: "address", Value: t.CIDR.String(), Proto: t.Proto, Ports: t.Ports})
+		out.Narrow.Lines = append(out.Narrow.Lines, lineOf(t, false))
 	}
 	return out, nil
+}
+
+func lineOf(t api.Term, allows bool) api.ChangeLine {
+	l := api.ChangeLine{Allows: allows, Direction: t.Direction, Kind: "name", Value: t.Domain, Proto: t.Proto, Ports: t.Ports}
+	switch {
+	case t.Local:
+		l.Kind = "local"
+	case t.CIDR.IsValid():
+		l.Kind, l.Value = "address", t.CIDR.String()
+	}
+	if t.Inside != nil || t.Window != nil {
+		l.When = &api.Condition{Inside: t.Inside, Window: t.Window}
+	}
+	return l
 }
 
 // MUDTasks is of httpapi.Policies.
