@@ -41,6 +41,8 @@ type fence interface {
 	CutFlows(ctx context.Context, mark uint32) (n uint64, err error)
 	Counters(ctx context.Context) (map[uint32]nft.Counts, error)
 	Refusals(ctx context.Context, do func(nft.Refusal)) error
+	Steer(ctx context.Context) error
+	Steered(ctx context.Context) (bool, error)
 	Restore([]nft.Consumption)
 	Roll(ctx context.Context) error
 	Consumed(ctx context.Context) ([]nft.Consumption, error)

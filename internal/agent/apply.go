@@ -220,6 +220,9 @@ func (a *Agent) keepApplied(ctx context.Context, ready func()) error {
 // inTime applies the plan anew when the time asks for it.
 func (a *Agent) inTime(ctx context.Context) {
 	why := a.control.timely()
+	if a.sims.moved() {
+		why = "the modem has another address"
+	}
 	if why == "" {
 		return
 	}
@@ -276,6 +279,18 @@ func (a *Agent) checkDrift(ctx context.Context) {
 	if len(astray) > 0 {
 		a.log.Error("others have changed how this machine forwards; putting it right", "what", astray)
 		errs = append(errs, a.cfg.prepare(ctx))
+	}
+	if there, err := a.fence.Steered(ctx); err != nil {
+		a.log.Warn("it is not known whether packets find the inspector", "err", err)
+	} else if !there {
+		a.log.Error("others have taken away the way to the inspector; putting it right")
+		astray = append(astray, "packets do not find the inspector")
+		errs = append(errs, a.fence.Steer(ctx))
+	}
+	if a.fast != nil {
+		for _, name := range a.fast.Astray() {
+			astray = append(astray, "the fast path was taken from "+name)
+		}
 	}
 	a.kernel.Lock()
 	want, generation := a.hash, a.applied

@@ -5,9 +5,9 @@ import (
 	"io"
 )
 
-// MainWith is Main with clocks that tests set.
-func MainWith(ctx context.Context, base Config, args []string, stdout, stderr io.Writer) int {
-	return mainWith(ctx, base, Parts{}, nil, args, stdout, stderr)
+// MainWith is Main with clocks and parts that tests set.
+func MainWith(ctx context.Context, base Config, parts Parts, args []string, stdout, stderr io.Writer) int {
+	return mainWith(ctx, base, parts, nil, args, stdout, stderr)
 }
 
 // Parsers of what devices and the kernel say.

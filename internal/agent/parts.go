@@ -47,6 +47,8 @@ type FastPath interface {
 	// Run keeps it until ctx ends.
 	Run(ctx context.Context, f *nft.Firewall, ready func()) error
 	Tier() string
+	// Astray names the interfaces from which others have taken it since the last call.
+	Astray() []string
 	Close() error
 }
 

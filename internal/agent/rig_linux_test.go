@@ -32,6 +32,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/agent"
+	"github.com/ringwall/ringwall/internal/agent/full"
 	"github.com/ringwall/ringwall/internal/broker"
 	"github.com/ringwall/ringwall/internal/identity"
 	"github.com/ringwall/ringwall/internal/netns"
@@ -58,7 +59,11 @@ func TestMain(m *testing.M) {
 			base.Now = func() time.Time { wall, _ := offsets(file); return time.Now().Add(wall) }
 			base.Mono = func() time.Duration { _, mono := offsets(file); return time.Since(start) + mono }
 		}
-		os.Exit(agent.MainWith(context.Background(), base, os.Args[1:], os.Stdout, os.Stderr))
+		parts := agent.Parts{}
+		if os.Getenv(fullEnv) != "" {
+			parts = full.Parts()
+		}
+		os.Exit(agent.MainWith(context.Background(), base, parts, os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }
@@ -66,6 +71,9 @@ func TestMain(m *testing.M) {
 // clockEnv names the file that says by how much the clocks of a started agent are
 // off: that of the wall and the one that never jumps.
 const clockEnv = "RINGWALL_TEST_CLOCK"
+
+// fullEnv has an agent be the full one.
+const fullEnv = "RINGWALL_TEST_FULL"
 
 func offsets(file string) (wall, mono time.Duration) {
 	b, err := os.ReadFile(file)
@@ -118,6 +126,7 @@ type rig struct {
 	site      *netns.NS // where the platform stands
 	spine     string    // and its address
 	clockFile string
+	full      bool          // the agent has all parts
 	mute      atomic.Bool   // the platform answers nothing
 	muteAt    atomic.Uint64 // from when it has handed out this generation on
 	vouch     atomic.Bool   // its answers bear its time
@@ -381,8 +390,12 @@ func (r *rig) startAs(args ...string) *process {
 	r.Helper()
 	p := &process{rig: r}
 	p.cmd = exec.Command(r.program, args...)
+	p.cmd.Env = os.Environ()
 	if r.clockFile != "" {
-		p.cmd.Env = append(os.Environ(), clockEnv+"="+r.clockFile)
+		p.cmd.Env = append(p.cmd.Env, clockEnv+"="+r.clockFile)
+	}
+	if r.full {
+		p.cmd.Env = append(p.cmd.Env, fullEnv+"=1")
 	}
 	// A pipe of our own: the DNS guard keeps it open after the agent has ended,
 	// and Wait must not wait for that.
@@ -419,6 +432,19 @@ func (p *process) kill(sig unix.Signal) error {
 		case <-time.After(10 * time.Second):
 			p.cmd.Process.Kill()
 			p.err = errors.New("the agent did not end in ten seconds")
+		}
+	})
+	return p.err
+}
+
+// wait waits for the agent to end by itself.
+func (p *process) wait() error {
+	p.once.Do(func() {
+		select {
+		case p.err = <-p.done:
+		case <-time.After(10 * time.Second):
+			p.cmd.Process.Kill()
+			<-p.done
 		}
 	})
 	return p.err

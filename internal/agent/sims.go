@@ -30,9 +30,11 @@ import (
 // The file of sessions belongs to one salt. When the document brings another
 // salt, the cards are known again with their next update.
 type sims struct {
-	agent  *Agent
-	secret []byte
-	own    string // IMSI of this machine's modem
+	agent   *Agent
+	secret  []byte
+	own     string     // IMSI of this machine's modem
+	bound   bool       // the document names its card; guarded by mu
+	ownAddr netip.Addr // the modem's address as it was put into the document; guarded by mu
 
 	mu       sync.Mutex
 	salt     []byte
@@ -137,6 +139,9 @@ func readSmall(path string) (string, error) {
 // another device is that device's.
 func (s *sims) overlay(d api.Desired) api.Desired {
 	if !slices.ContainsFunc(d.Devices, func(p api.DevicePolicy) bool { return p.Binding.Subscriber != "" }) {
+		s.mu.Lock()
+		s.bound = false
+		s.mu.Unlock()
 		return d
 	}
 	own := netip.Addr{}
@@ -149,6 +154,8 @@ func (s *sims) overlay(d api.Desired) api.Desired {
 		s.salt, s.table, s.addrs, s.dirty = slices.Clone(d.SubscriberSalt), radius.NewTable(radius.Saved{}), nil, true
 	}
 	addrs := s.addrs
+	s.ownAddr = own
+	s.bound = subscriber != "" && slices.ContainsFunc(d.Devices, func(p api.DevicePolicy) bool { return p.Binding.Subscriber == subscriber })
 	s.mu.Unlock()
 	taken := map[netip.Addr]bool{}
 	for _, p := range d.Devices {
@@ -172,6 +179,18 @@ func (s *sims) overlay(d api.Desired) api.Desired {
 		taken[b.IP] = b.IP.IsValid()
 	}
 	return d
+}
+
+// moved reports whether this machine's own modem has another address than the
+// policy in force knows.
+func (s *sims) moved() bool {
+	if s.own == "" {
+		return false
+	}
+	now := s.agent.cfg.ownAddress()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bound && now != s.ownAddr
 }
 
 // ownAddress returns the address of this machine on its uplink.

@@ -26,8 +26,12 @@ func (k *keeper) attach(ctx context.Context) error {
 	want := wanted(k.cfg, all)
 	for i, old := range k.ports {
 		if now, ok := want[i]; ok && old.same(now) {
-			delete(want, i)
-			continue
+			if !taken(old.link) {
+				delete(want, i)
+				continue
+			}
+			k.astray = append(k.astray, old.Name)
+			k.cfg.Log.Error("somebody has taken a program of the fast path away; the filter judged meanwhile", "interface", old.Name)
 		}
 		// What was cached names the interface as it was.
 		old.link.Close()
@@ -63,6 +67,27 @@ func (p *Path) renew() error {
 	}
 	p.stale = true
 	return nil
+}
+
+// taken reports whether a link holds its program no more.
+func taken(l link.Link) bool {
+	info, err := l.Info()
+	if err != nil {
+		return false // not known
+	}
+	x := info.TCX()
+	return x != nil && x.Ifindex == 0
+}
+
+// Astray names the interfaces from which others have taken a program since the last
+// call. Until it is attached again, which takes a second at most, their packets go
+// the way of the filter.
+func (p *Path) Astray() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := p.astray
+	p.astray = nil
+	return out
 }
 
 func (q *port) same(r *port) bool {

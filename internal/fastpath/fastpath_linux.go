@@ -55,7 +55,8 @@ type Path struct {
 	turn    uint64   // rises with each Revoke
 	stale   bool     // gates are closed that the filter must be asked about
 	ports   map[int]*port
-	idle    string // why nothing is cached, "" when it is
+	astray  []string // see Astray
+	idle    string   // why nothing is cached, "" when it is
 }
 
 // port is an interface with a program.

@@ -34,6 +34,9 @@ func (p *Path) Counters() (map[uint32]nft.Counts, error) { return nil, nil }
 // Tier says why there is none.
 func (p *Path) Tier() (active bool, why string) { return false, "not on Linux" }
 
+// Astray names none.
+func (p *Path) Astray() []string { return nil }
+
 // Stats are all zero.
 func (p *Path) Stats() Stats { return Stats{} }
 

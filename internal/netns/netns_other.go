@@ -52,3 +52,6 @@ func (n *NS) DialContext(context.Context, string, string) (net.Conn, error) { re
 
 // Steer needs Linux.
 func (n *NS) Steer(uint32, int) error { return errLinux }
+
+// Steered needs Linux.
+func (n *NS) Steered(uint32, int) (bool, error) { return false, errLinux }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -45,4 +47,44 @@ func (n *NS) Steer(bit uint32, table int) error {
 		}
 	}
 	return nil
+}
+
+// Steered reports whether what Steer has made is there, in each family that this
+// kernel has.
+func (n *NS) Steered(bit uint32, table int) (bool, error) {
+	h, err := n.Link()
+	if err != nil {
+		return false, err
+	}
+	defer h.Close()
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		rules, err := h.RuleListFiltered(family, &netlink.Rule{Table: table}, netlink.RT_FILTER_TABLE)
+		if err == nil {
+			var routes []netlink.Route
+			routes, err = h.RouteListFiltered(family, &netlink.Route{Table: table}, netlink.RT_FILTER_TABLE)
+			led := slices.ContainsFunc(rules, func(r netlink.Rule) bool { return r.Mark == bit && r.Mask != nil && *r.Mask == bit })
+			local := slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Type == unix.RTN_LOCAL })
+			if err == nil && led && local {
+				continue
+			}
+		}
+		if family == unix.AF_INET6 && (errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT) || !n.hasIPv6()) {
+			continue // Steer made nothing there
+		}
+		if err != nil {
+			return false, fmt.Errorf("reading how packets are steered in %q: %w", n.Name, err)
+		}
+		return false, nil
+	}
+	return true, nil
+}
+
+// hasIPv6 reports whether routes of IPv6 can be made on the loopback interface.
+func (n *NS) hasIPv6() (yes bool) {
+	err := n.Do(func() error {
+		b, err := os.ReadFile("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
+		yes = err == nil && strings.TrimSpace(string(b)) == "0"
+		return nil
+	})
+	return yes && err == nil
 }

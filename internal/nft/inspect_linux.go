@@ -1,6 +1,8 @@
 package nft
 
 import (
+	"context"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 
@@ -127,4 +129,30 @@ func (f *Firewall) steer() error {
 		ns = here
 	}
 	return ns.Steer(steerMark, SteerTable)
+}
+
+// Steer sets the way to the inspector up again where somebody took it away: Base
+// makes it, and it is no part of the tables, which Apply and Hash look at.
+func (f *Firewall) Steer(ctx context.Context) error {
+	if err := ctx.Err(); err != nil || f.cfg.Inspect == 0 {
+		return err
+	}
+	return f.steer()
+}
+
+// Steered reports whether the way to the inspector is there, or none is needed.
+func (f *Firewall) Steered(ctx context.Context) (bool, error) {
+	if err := ctx.Err(); err != nil || f.cfg.Inspect == 0 {
+		return true, err
+	}
+	ns := f.cfg.NS
+	if ns == nil {
+		here, err := netns.Current()
+		if err != nil {
+			return false, err
+		}
+		defer here.Close()
+		ns = here
+	}
+	return ns.Steered(steerMark, SteerTable)
 }

@@ -33,6 +33,8 @@ func (*Firewall) Restore([]Consumption)                               {}
 func (*Firewall) Roll(context.Context) error                          { return unavailable() }
 func (*Firewall) Consumed(context.Context) ([]Consumption, error)     { return nil, unavailable() }
 func (*Firewall) LiveToken(uint32) (uint32, bool)                     { return 0, false }
+func (*Firewall) Steer(context.Context) error                         { return unavailable() }
+func (*Firewall) Steered(context.Context) (bool, error)               { return false, unavailable() }
 func (*Firewall) Close() error                                        { return nil }
 func (*Firewall) Tier() string                                        { return "" }
 func (*Firewall) Base(context.Context) error                          { return unavailable() }
