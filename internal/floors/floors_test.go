@@ -39,7 +39,7 @@ var floorOf = [][]string{
 		"internal/operatorport/...", "internal/tunnel/...", "internal/webhook/...", "internal/mudfetch/...", "internal/wal/...", "internal/inspect/...", "internal/inspector/...", "internal/posture/...", "internal/portmap/...", "internal/report/...", "internal/mqttport/...", "internal/fastpath/...", "internal/kafka/...", "internal/gtpprime/...", "internal/radiusport/...",
 	},
 	4: {"internal/httpapi/...", "internal/console/...", "client/...", "sdk/..."},
-	5: {"internal/trial/...", "internal/platform/...", "internal/agent/...", "internal/lab/..."},
+	5: {"internal/trial/...", "internal/platform/...", "internal/agent/...", "internal/lab/...", "internal/usagenode/..."},
 	6: {"internal/cli/...", "cmd/..."},
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"crypto/rand"
 
@@ -218,11 +219,34 @@ func (o natsObjects) put(ctx context.Context, name string, write func(io.Writer)
 }
 
 func (o natsObjects) get(ctx context.Context, name string) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	timer := time.AfterFunc(2*callTime, cancel)
 	r, err := o.store.Get(ctx, name)
 	if err != nil {
+		timer.Stop()
+		cancel()
 		return nil, unavailable(err, "reading snapshot %s", name)
 	}
-	return r, nil
+	return &lively{r, timer, cancel}, nil
+}
+
+// lively ends a reading that gets nothing for a while: the server that sent went.
+type lively struct {
+	r      io.ReadCloser
+	timer  *time.Timer
+	cancel context.CancelFunc
+}
+
+func (l *lively) Read(p []byte) (int, error) {
+	l.timer.Reset(2 * callTime)
+	return l.r.Read(p)
+}
+
+func (l *lively) Close() error {
+	l.timer.Stop()
+	err := l.r.Close()
+	l.cancel()
+	return err
 }
 
 func (o natsObjects) del(ctx context.Context, name string) error {

@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -77,6 +78,7 @@ const (
 	alertBytes      = 1 << 30
 	alertDedupe     = 30 * time.Minute
 	callTime        = 5 * time.Second
+	askTime         = time.Second // of what is asked again at once
 	// readAhead is how many entries of a log may be on their way to a reader.
 	readAhead = 64
 	// lull is how long a reader waits before it says that nothing comes.
@@ -107,8 +109,9 @@ type held struct {
 	revision uint64
 }
 
-// Open connects, and makes what is not there yet. Codes: Invalid for a
-// configuration that cannot work, Unavailable when the server does not answer.
+// Open connects, and makes what is not there yet, for as long as ctx lets it: a
+// cluster takes a while to find itself. Codes: Invalid for a configuration that
+// cannot work, Unavailable when ctx ended first.
 func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if cfg.Name == "" {
 		cfg.Name = defaultName
@@ -152,7 +155,7 @@ func (f inProcess) InProcessConn() (net.Conn, error) { return f() }
 func (c *Cluster) connect() (err error) {
 	opts := []nats.Option{
 		nats.Name("ringwall usage"), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(200 * time.Millisecond),
-		nats.IgnoreAuthErrorAbort(), nats.Timeout(callTime), nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.IgnoreAuthErrorAbort(), nats.RetryOnFailedConnect(true), nats.Timeout(callTime), nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.log.Warn("usage log is not reached", "err", err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { c.log.Info("usage log is reached again") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.log.Debug("usage log reports", "err", err) }),
@@ -180,48 +183,94 @@ func (c *Cluster) connect() (err error) {
 	return nil
 }
 
-// prepare makes streams and buckets, or brings their settings up to date.
+// prepare makes streams and buckets that are not there. Several machines do so at
+// once, while their servers still find each other: a server that has no leader yet
+// drops what it is asked, so each question is short and asked again until ctx
+// ends. What is there stays as it was made.
 func (c *Cluster) prepare(ctx context.Context) (err error) {
 	for s := range c.cfg.Shards {
-		call, cancel := limited(ctx)
-		_, err := c.js.CreateOrUpdateStream(call, jetstream.StreamConfig{
+		if err := c.ensure(ctx, jetstream.StreamConfig{
 			Name: c.stream(s), Subjects: []string{c.subject(s)}, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
 			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: c.cfg.LogBytes, MaxMsgSize: shard.MaxPayload + 4096,
-		})
-		cancel()
-		if err != nil {
-			return unavailable(err, "making the log of shard %d", s)
+		}); err != nil {
+			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 4*callTime)
-	defer cancel()
-	if _, err := c.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	if err := c.ensure(ctx, jetstream.StreamConfig{
 		Name: "RWU_" + c.cfg.Name + "_ALERTS", Subjects: []string{c.alertSubject()}, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxAge: alertAge, MaxBytes: alertBytes, Duplicates: alertDedupe,
 	}); err != nil {
-		return unavailable(err, "making the stream of alerts")
+		return err
 	}
 	for _, b := range []struct {
 		name string
 		ttl  time.Duration
 		kv   *jetstream.KeyValue
 	}{{"LEASES", c.cfg.TTL, &c.leases}, {"NODES", c.cfg.TTL, &c.nodes}, {"PLACES", 0, &c.places}, {"NEWEST", 0, &c.newest}} {
-		*b.kv, err = c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "RWU_" + c.cfg.Name + "_" + b.name, TTL: b.ttl, Replicas: c.cfg.Replicas, Storage: jetstream.FileStorage})
-		if err != nil {
-			return unavailable(err, "making the keys of %s", strings.ToLower(b.name))
+		bucket := "RWU_" + c.cfg.Name + "_" + b.name
+		if err := c.insist(ctx, bucket, func(ctx context.Context) (err error) {
+			if *b.kv, err = c.js.KeyValue(ctx, bucket); errors.Is(err, jetstream.ErrBucketNotFound) {
+				*b.kv, err = c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, TTL: b.ttl, Replicas: c.cfg.Replicas, Storage: jetstream.FileStorage})
+			}
+			return err
+		}); err != nil {
+			return err
 		}
 	}
 	if c.cfg.Snapshots != "" {
 		c.objects = files{dir: c.cfg.Snapshots}
 		return nil
 	}
-	store, err := c.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: "RWU_" + c.cfg.Name + "_SNAPS", Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas})
-	if err != nil {
-		return unavailable(err, "making the store of snapshots")
-	}
-	c.objects = natsObjects{store}
-	return nil
+	bucket := "RWU_" + c.cfg.Name + "_SNAPS"
+	return c.insist(ctx, bucket, func(ctx context.Context) error {
+		store, err := c.js.ObjectStore(ctx, bucket)
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			store, err = c.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: bucket, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas})
+		}
+		c.objects = natsObjects{store}
+		return err
+	})
 }
+
+func (c *Cluster) ensure(ctx context.Context, conf jetstream.StreamConfig) error {
+	return c.insist(ctx, conf.Name, func(ctx context.Context) error {
+		_, err := c.js.Stream(ctx, conf.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			_, err = c.js.CreateStream(ctx, conf)
+		}
+		return err
+	})
+}
+
+// insist asks until there is an answer. An answer that will not change ends it.
+func (c *Cluster) insist(ctx context.Context, what string, ask func(context.Context) error) error {
+	for {
+		call, cancel := context.WithTimeout(ctx, askTime)
+		err := ask(call)
+		cancel()
+		var api *jetstream.APIError
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return unavailable(err, "reaching %s", what)
+		case errors.As(err, &api) && api.ErrorCode == storeFull:
+			return ringwall.Errorf(ringwall.Invalid, "the server of the usage log has no room for %s: %w", what, err)
+		}
+		c.log.Debug("usage log: asked again", "about", what, "err", err)
+		t := time.NewTimer(askTime/8 + rand.N(askTime/4))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return unavailable(err, "reaching %s", what)
+		case <-t.C:
+		}
+	}
+}
+
+// storeFull is what the server says when a stream would not fit: "insufficient
+// storage resources available".
+const storeFull jetstream.ErrorCode = 10047
 
 // Close ends the connection. Leases of this process end when they are not renewed.
 func (c *Cluster) Close() { c.nc.Close() }
@@ -257,59 +306,98 @@ func (c *Cluster) Append(ctx context.Context, s int, entry []byte) (uint64, erro
 
 // Read implements shard.Log.
 func (c *Cluster) Read(ctx context.Context, s int, from uint64, f func(seq uint64, entry []byte) error, idle func() error) error {
-	from = max(from, 1)
-	first, err := c.first(ctx, s)
-	if err != nil {
-		return c.ended(ctx, err)
+	r := reading{c: c, shard: s, next: max(from, 1), take: f, idle: idle}
+	for ctx.Err() == nil {
+		first, _, err := c.ends(ctx, s)
+		if err != nil {
+			return c.ended(ctx, err)
+		}
+		if r.next < first {
+			return ringwall.Errorf(ringwall.NotFound, "entry %d of shard %d is gone; the log begins at %d", r.next, s, first)
+		}
+		if err := r.run(ctx); !errors.Is(err, errStalled) {
+			return c.ended(ctx, err)
+		}
+		c.log.Warn("a reader of the usage log had stopped; it is made anew", "shard", s, "next", r.next)
 	}
-	if from < first {
-		return ringwall.Errorf(ringwall.NotFound, "entry %d of shard %d is gone; the log begins at %d", from, s, first)
-	}
-	consumer, err := c.js.OrderedConsumer(ctx, c.stream(s), jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, InactiveThreshold: time.Minute,
+	return nil
+}
+
+// errStalled says that a consumer gives nothing though there is something: the
+// server that kept it went, and neither side noticed.
+var errStalled = errors.New("the reader has stopped")
+
+// stallAfter is how many lulls in a row make one look whether there is something.
+const stallAfter = 8
+
+// reading is one call of Read.
+type reading struct {
+	c     *Cluster
+	shard int
+	next  uint64
+	take  func(seq uint64, entry []byte) error
+	idle  func() error
+}
+
+// run reads with one consumer.
+func (r *reading) run(ctx context.Context) error {
+	consumer, err := r.c.js.OrderedConsumer(ctx, r.c.stream(r.shard), jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.next, InactiveThreshold: time.Minute,
 	})
 	if err != nil {
-		return c.ended(ctx, unavailable(err, "reading shard %d", s))
+		return unavailable(err, "reading shard %d", r.shard)
 	}
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(readAhead))
 	if err != nil {
-		return c.ended(ctx, unavailable(err, "reading shard %d", s))
+		return unavailable(err, "reading shard %d", r.shard)
 	}
 	stop := context.AfterFunc(ctx, messages.Stop)
 	defer stop()
 	defer messages.Stop()
-	for ctx.Err() == nil {
+	for quiet := 0; ctx.Err() == nil; {
 		m, err := messages.Next(jetstream.NextMaxWait(lull))
 		if errors.Is(err, nats.ErrTimeout) {
-			if err := idle(); err != nil {
+			if err := r.idle(); err != nil {
 				return err
+			}
+			if quiet++; quiet%stallAfter == 0 {
+				// Whether the server answers now is not this reader's business.
+				if _, last, err := r.c.ends(ctx, r.shard); err == nil && last >= r.next {
+					return errStalled
+				}
 			}
 			continue
 		}
 		if err != nil {
-			return c.ended(ctx, unavailable(err, "reading shard %d", s))
+			return unavailable(err, "reading shard %d", r.shard)
 		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return unavailable(err, "reading shard %d", s)
-		}
-		seq := meta.Sequence.Stream
-		if seq > from {
-			// A log has no gaps: what is missing was trimmed while we read, or lost.
-			return ringwall.Errorf(ringwall.NotFound, "entries %d to %d of shard %d are gone", from, seq-1, s)
-		}
-		if seq < from {
-			continue // the consumer was made anew and begins a little before
-		}
-		if err := f(seq, m.Data()); err != nil {
+		quiet = 0
+		if err := r.message(m); err != nil {
 			return err
 		}
-		from = seq + 1
-		if meta.NumPending == 0 {
-			if err := idle(); err != nil {
-				return err
-			}
-		}
+	}
+	return nil
+}
+
+func (r *reading) message(m jetstream.Msg) error {
+	meta, err := m.Metadata()
+	if err != nil {
+		return unavailable(err, "reading shard %d", r.shard)
+	}
+	seq := meta.Sequence.Stream
+	if seq > r.next {
+		// A log has no gaps: what is missing was trimmed while we read, or lost.
+		return ringwall.Errorf(ringwall.NotFound, "entries %d to %d of shard %d are gone", r.next, seq-1, r.shard)
+	}
+	if seq < r.next {
+		return nil // the consumer was made anew and begins a little before
+	}
+	if err := r.take(seq, m.Data()); err != nil {
+		return err
+	}
+	r.next = seq + 1
+	if meta.NumPending == 0 {
+		return r.idle()
 	}
 	return nil
 }
@@ -322,19 +410,20 @@ func (c *Cluster) ended(ctx context.Context, err error) error {
 	return err
 }
 
-// first returns the first sequence that a shard's log holds or will hold.
-func (c *Cluster) first(ctx context.Context, s int) (uint64, error) {
+// ends returns the first sequence that a shard's log holds or will hold, and the
+// last that it held.
+func (c *Cluster) ends(ctx context.Context, s int) (first, last uint64, err error) {
 	ctx, cancel := limited(ctx)
 	defer cancel()
 	stream, err := c.js.Stream(ctx, c.stream(s))
 	if err != nil {
-		return 0, unavailable(err, "looking at shard %d", s)
+		return 0, 0, unavailable(err, "looking at shard %d", s)
 	}
 	state := stream.CachedInfo().State
 	if state.Msgs == 0 {
-		return state.LastSeq + 1, nil
+		return state.LastSeq + 1, state.LastSeq, nil
 	}
-	return state.FirstSeq, nil
+	return state.FirstSeq, state.LastSeq, nil
 }
 
 // Trim implements shard.Log.

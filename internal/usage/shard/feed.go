@@ -89,10 +89,14 @@ func NewCut(ctx context.Context, name uint64, shards int, from []byte, open func
 	return c, nil
 }
 
-// Close ends reading. What was not handed out is read again by the next life.
+// Close ends reading, and closes the source when it is an io.Closer. What was not
+// handed out is read again by the next life.
 func (c *Cut) Close() {
 	c.cancel()
 	<-c.done
+	if f, ok := c.src.(io.Closer); ok {
+		_ = f.Close() // it was only read
+	}
 }
 
 // Source implements Feed.

@@ -28,108 +28,6 @@ func TestMem_conforms(t *testing.T) {
 	shardtest.Conform(t, m, m.TTL)
 }
 
-// tally counts uses of cards: a machine whose words and state are easy to foresee.
-// Every tenth use of a card is an alert, and another shard is told of it.
-type tally struct {
-	shard, shards int
-	cards         map[uint64]uint64
-	seen          map[uint64]bool
-}
-
-func newTally(shards int) func(int) shard.Machine {
-	return func(s int) shard.Machine {
-		return &tally{s, shards, map[uint64]uint64{}, map[uint64]bool{}}
-	}
-}
-
-// payload is lines and cards in turn.
-func payload(pairs ...uint64) (b []byte) {
-	for _, v := range pairs {
-		b = binary.BigEndian.AppendUint64(b, v)
-	}
-	return b
-}
-
-func (m *tally) Apply(e *shard.Entry, after uint64, out *shard.Output) error {
-	switch e.Kind {
-	case shard.Seen:
-		m.seen[binary.BigEndian.Uint64(e.Payload)] = true
-		return nil
-	case shard.Records:
-	default:
-		return ringwall.Errorf(ringwall.Invalid, "kind %d", e.Kind)
-	}
-	for b := e.Payload; len(b) >= 16; b = b[16:] {
-		line, card := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
-		if line <= after {
-			continue
-		}
-		m.cards[card]++
-		if n := m.cards[card]; n%10 == 0 {
-			out.Alerts = append(out.Alerts, ringwall.Alert{ID: ringwall.AlertID(fmt.Sprintf("alr_%d_%d", card, n))})
-			if out.Seen == nil {
-				out.Seen = map[int][][]byte{}
-			}
-			to := int(card*7) % m.shards
-			out.Seen[to] = append(out.Seen[to], payload(card<<16|n))
-		}
-	}
-	return nil
-}
-
-func (m *tally) Snapshot(w io.Writer, position []byte) error {
-	b := binary.AppendUvarint(nil, uint64(len(position)))
-	b = append(b, position...)
-	for _, set := range []map[uint64]uint64{m.cards, ones(m.seen)} {
-		keys := make([]uint64, 0, len(set))
-		for k := range set {
-			keys = append(keys, k)
-		}
-		slices.Sort(keys)
-		b = binary.AppendUvarint(b, uint64(len(keys)))
-		for _, k := range keys {
-			b = binary.AppendUvarint(binary.AppendUvarint(b, k), set[k])
-		}
-	}
-	_, err := w.Write(append(b, 0xee))
-	return err
-}
-
-func ones(set map[uint64]bool) map[uint64]uint64 {
-	m := map[uint64]uint64{}
-	for k := range set {
-		m[k] = 1
-	}
-	return m
-}
-
-func (m *tally) Restore(r io.Reader) ([]byte, error) {
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
-	}
-	if len(b) == 0 || b[len(b)-1] != 0xee {
-		return nil, errors.New("torn")
-	}
-	in := bytes.NewReader(b[:len(b)-1])
-	n, _ := binary.ReadUvarint(in)
-	position := make([]byte, n)
-	_, _ = io.ReadFull(in, position)
-	for i := range 2 {
-		n, _ := binary.ReadUvarint(in)
-		for range n {
-			k, _ := binary.ReadUvarint(in)
-			v, _ := binary.ReadUvarint(in)
-			if i == 0 {
-				m.cards[k] = v
-			} else {
-				m.seen[k] = true
-			}
-		}
-	}
-	return position, nil
-}
-
 // book is a feed of uses: line n is of card draw(n). A restart goes on at the
 // last saved line; turns end at other lines each time.
 type book struct {
@@ -143,7 +41,7 @@ type book struct {
 func draw(n uint64) uint64 { return (n * 2654435761 >> 7) % 97 }
 
 func (f *book) Source() uint64   { return 77 }
-func (f *book) Position() []byte { return payload(f.next) }
+func (f *book) Position() []byte { return shardtest.Uses(f.next) }
 func (f *book) Next(context.Context) ([]shard.Piece, error) {
 	if f.next > f.total {
 		return nil, io.EOF
@@ -160,7 +58,7 @@ func (f *book) Next(context.Context) ([]shard.Piece, error) {
 			p = &shard.Piece{Shard: int(card) % f.shards, First: f.next}
 			pieces[p.Shard] = p
 		}
-		p.Last, p.Payload = f.next, append(p.Payload, payload(f.next, card)...)
+		p.Last, p.Payload = f.next, append(p.Payload, shardtest.Uses(f.next, card)...)
 	}
 	var all []shard.Piece
 	for _, p := range pieces {
@@ -274,15 +172,15 @@ func state(t *testing.T, m *shardtest.Mem, shards int) (cards map[uint64]uint64,
 	t.Helper()
 	cards, seen = map[uint64]uint64{}, map[uint64]bool{}
 	for s := range shards {
-		k := newTally(shards)(s).(*tally)
+		k := shardtest.NewTally(shards)(s).(*shardtest.Tally)
 		err := m.Get(t.Context(), s, func(_ uint64, r io.Reader) error { _, err := k.Restore(r); return err })
 		if err != nil && ringwall.CodeOf(err) != ringwall.NotFound {
 			t.Fatalf("shard %d: %v", s, err)
 		}
-		for c, n := range k.cards {
+		for c, n := range k.Cards {
 			cards[c] = n
 		}
-		for c := range k.seen {
+		for c := range k.Told {
 			seen[c] = true
 		}
 	}
@@ -349,7 +247,7 @@ func TestNode_deathsLoseAndRepeatNothing(t *testing.T) {
 				dead := new(atomic.Bool)
 				b := mortal{mem, dead, &sync.Mutex{}, rand.New(rand.NewPCG(seed, uint64(2000+100*i+life)))}
 				n, err := shard.NewNode(shard.Config{
-					Name: fmt.Sprintf("n%d-%d", i, life), Shards: shards, Log: b, Leases: b, Store: b, Sink: b, Machine: newTally(shards),
+					Name: fmt.Sprintf("n%d-%d", i, life), Shards: shards, Log: b, Leases: b, Store: b, Sink: b, Machine: shardtest.NewTally(shards),
 					Every: 5 * time.Millisecond, Renew: 8 * time.Millisecond, HandOver: time.Second,
 				})
 				if err != nil {
