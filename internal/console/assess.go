@@ -27,11 +27,12 @@ type taskRow struct {
 
 type tasksPage struct {
 	page
-	Items  []taskRow
-	Status string
-	Party  string
-	Next   string // query of the next page
-	Made   *api.RemedialDone
+	Descriptions []api.MUDTask // of makers, that wait for a decision
+	Items        []taskRow
+	Status       string
+	Party        string
+	Next         string // query of the next page
+	Made         *api.RemedialDone
 }
 
 func (*tasksPage) template() string { return "tasks" }
@@ -53,6 +54,13 @@ func tasks(q *request) (view, error) {
 	}
 	for _, r := range list.Items {
 		p.Items = append(p.Items, taskRow{r, q.nameOf(ringwall.Subject{Kind: ringwall.SubjectDevice, ID: string(r.Device)})})
+	}
+	if p.Status == "" && p.Party == "" && v.Get("cursor") == "" {
+		waiting, err := q.c.svc.MUDTasks(q.Context(), q.actor)
+		if err != nil && !isCode(err, ringwall.Forbidden) {
+			return nil, err
+		}
+		p.Descriptions = waiting
 	}
 	q.page.Title, q.page.Live = q.page.L.T("tasks.title"), []string{"kind:device"}
 	p.page, p.Next = q.page, next(v, list.Next)
