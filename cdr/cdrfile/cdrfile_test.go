@@ -249,7 +249,7 @@ func TestOpen_broken(t *testing.T) {
 				t.Fatalf("file %d (%s), round %d: byte %d of a record was %#x and is %#x: %d records are lost; told %.300v at %d", i, m.format, round, at-m.starts[victim], was, b[at], len(lost), fmt.Sprint(bad), m.starts[victim])
 			}
 			if len(got)+int(f.Skipped()) < len(want) && len(bad) == 0 {
-				t.Fatalf("file %d (%s), round %d: %d records are lost and nobody was told", i, m.format, round, len(lost))
+				t.Fatalf("file %d (%s), round %d: byte %d was %#x and is %#x: %d records are lost and nobody was told", i, m.format, round, at-m.starts[victim], was, b[at], len(lost))
 			}
 			for _, x := range bad {
 				if x.Offset < int64(m.starts[victim-1]) || x.Offset > int64(m.starts[victim+2]) || x.Reason == "" || len(x.Raw) == 0 {

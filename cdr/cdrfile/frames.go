@@ -148,7 +148,9 @@ func (s *frames) take(b *cdr.Batch) {
 		case errors.Is(err, ts32298.ErrKind) && s.follows(next):
 			s.skipped++
 		case err != nil:
-			if !s.follows(next) {
+			// An end that was looked for, and not told by a length, is not to be relied
+			// upon when what is before it is wrong.
+			if looked := s.buf[next-1] == 0 && s.buf[next-2] == 0 && !s.framed; looked || !s.follows(next) {
 				next = s.resync()
 			}
 			s.bad(s.at, next, err.Error())

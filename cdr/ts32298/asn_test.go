@@ -135,7 +135,7 @@ func TestNumbers_areThoseOfTheModules(t *testing.T) {
 		{generic, "CauseForRecClosing", "mOExceptionDataCounterReceipt", "27"}, {generic, "CauseForRecClosing", "listofDownstreamNodeChange", "59"},
 		{generic, "CauseForTerm", "partialRecordCallReestablishment", "2"}, {generic, "CauseForRecClosing", "timeLimit", "17"},
 		{chf, "NetworkFunctionality", "sMF", "1"}, {chf, "NetworkFunctionality", "sMSF", "3"}, {chf, "SMFTrigger", "endOfPDUSession", "503"},
-		{chf, "RATType", "nR", "51"}, {sms, "SMAddressType", "alphanumericShortCode", "5"},
+		{generic, "RecordType", "mSCsRVCCRecord", fmt.Sprint(srvccType)}, {chf, "RATType", "nR", "51"}, {sms, "SMAddressType", "alphanumericShortCode", "5"},
 	} {
 		if got := tt.m.number(tt.typ, tt.name); got != tt.want {
 			t.Errorf("%s.%s is %q in its module, want %q", tt.typ, tt.name, got, tt.want)

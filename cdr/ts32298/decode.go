@@ -154,6 +154,9 @@ func (d *Decoder) read(b []byte) error {
 	return nil
 }
 
+// srvccType is mSCsRVCCRecord of RecordType.
+const srvccType = 87
+
 // errKind ends a walk early.
 var errKind = errors.New("another kind")
 
@@ -243,8 +246,12 @@ func (d *Decoder) walk(b []byte, p, end int, t *table, open bool) (int, error) {
 		at := span{int32(from), int32(to)}
 		switch do {
 		case kindOf:
-			if k, ok := ber.Uint(v); !ok || k != f.kind.recType {
-				return 0, errKind // another record under the same tag, of another module
+			switch k, ok := ber.Uint(v); {
+			case ok && k == f.kind.recType:
+			case ok && k == srvccType && f.kind.tag == 20:
+				return 0, errKind // the CS module has another record under the same tag
+			default:
+				return 0, wrong("type of record", v)
 			}
 		case imsi:
 			if f.card = cardOf(v); f.card == 0 {
