@@ -10,20 +10,8 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/internal/usage"
 )
-
-// blockCards is how many neighbouring numbers share a shard: operators issue
-// numbers in blocks, and a block that is cut up costs its room in every shard.
-const blockCards = 10_000
-
-// Of returns the shard of a card (cdr.CardKey) among n.
-func Of(card uint64, n int) int {
-	// splitmix64's finisher: neighbouring blocks go to different shards.
-	h := card / blockCards
-	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
-	h = (h ^ h>>27) * 0x94d049bb133111eb
-	return int((h ^ h>>31) % uint64(n))
-}
 
 // turnEvents bounds the events of one turn of a Cut, over all shards, and
 // turnBytes those of one shard.
@@ -202,7 +190,7 @@ func (c *Cut) add(ctx context.Context, b *cdr.Batch, parts []part) error {
 	defer c.mu.Unlock()
 	ordinal := c.next.ordinal
 	for i := range b.Events {
-		p := &parts[Of(b.Events[i].Card, c.shards)]
+		p := &parts[usage.PartitionOf(b.Events[i].Card, c.shards)]
 		p.events, p.lines = append(p.events, b.Events[i]), append(p.lines, b.Lines[i])
 		p.ordinals, p.from, p.whole = append(p.ordinals, ordinal+1+uint64(i)), append(p.from, i), b
 	}

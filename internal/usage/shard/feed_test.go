@@ -11,6 +11,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/internal/usage"
 	"github.com/ringwall/ringwall/internal/usage/shard"
 )
 
@@ -102,7 +103,7 @@ func TestCut_livesOverlapAndEachEventIsTakenOnce(t *testing.T) {
 						t.Fatal(err)
 					}
 					for i := range b.Events {
-						if shard.Of(b.Events[i].Card, shards) != p.Shard {
+						if usage.PartitionOf(b.Events[i].Card, shards) != p.Shard {
 							t.Fatal("an event came to a shard that is not its card's")
 						}
 						var r cdr.Record
