@@ -13,6 +13,12 @@
 //
 // is "ringwall bench gateway" with linear iptables rules, an ipset and NFQUEUE
 // beside our gateway (root on Linux; Debian's iptables and ipset).
+//
+//	go run -C bench . usage [flags]
+//
+// has the same usage records judged by our rules, by DuckDB, and, where they are
+// installed, by PostgreSQL, ClickHouse and SQLite (Debian's packages), demands the
+// same answers and tells the processor time of the whole process trees.
 package main
 
 import (
@@ -33,8 +39,12 @@ func do(args []string) error {
 		return squashfs(args[1])
 	case len(args) >= 1 && args[0] == "gateway":
 		return gateway(args[1:])
+	case len(args) >= 1 && args[0] == "usage":
+		return usage(args[1:])
+	case len(args) == 3 && parts[args[0]] != nil:
+		return parts[args[0]](args[1], args[2])
 	}
-	fmt.Fprintln(os.Stderr, "usage: go run -C bench . squashfs FILE | gateway [flags]")
+	fmt.Fprintln(os.Stderr, "usage: go run -C bench . squashfs FILE | gateway [flags] | usage [flags]")
 	os.Exit(2)
 	return nil
 }

@@ -16,6 +16,9 @@ type Config struct {
 	// Honest leaves all misuse out, and what looks like it to everybody: swaps
 	// that nobody announced.
 	Honest bool
+	// Plain leaves out what happens to honest cards that the books tell of: swaps,
+	// moves, activations, suspensions.
+	Plain bool
 	// Misuse is how many cases there are of each kind; 0 = as many as the fleet
 	// has room for, up to 20.
 	Misuse int
@@ -83,7 +86,9 @@ func New(cfg Config) (*World, error) {
 	w.makeNodes()
 	w.makeKeys()
 	w.marked = make([]uint64, (cfg.Cards+63)/64)
-	w.tellHonest()
+	if !cfg.Plain {
+		w.tellHonest()
+	}
 	if !cfg.Honest {
 		w.tellMisuse()
 	}
@@ -135,6 +140,13 @@ func (cu *Customer) Equipment(card uint32) uint64 { return cu.imei(card) + 1 }
 // FirstNumber is the lowest IMSI of a customer's block, as a key; its cards
 // follow without a gap.
 func (w *World) FirstNumber(cu *Customer) uint64 { return w.cardKey(cu, cu.first) }
+
+// Home is the cell in which a card that does not move is at home: the keys of its network
+// and of the cell.
+func (w *World) Home(card uint32) (plmn uint32, cell uint64) {
+	k := w.homeOf(w.fleet.customerOf(card), card)
+	return w.plmnKeys[w.plan.netOf(k)], w.cellKeys[k]
+}
 
 // CardOf is the card of a key, and whether it is one of the world's.
 func (w *World) CardOf(key uint64) (uint32, bool) {
