@@ -58,6 +58,7 @@ type exception struct {
 	*Exception
 	from, until int64
 	mutes       uint32 // statements
+	box         bool   // and of rule Box
 }
 
 type pool struct {
@@ -140,6 +141,7 @@ func (b *Book) addException(x *Exception) error {
 				e.mutes |= 1 << i
 			}
 		}
+		e.box = len(x.Rules) == 0 || slices.Contains(x.Rules, Box)
 		for _, r := range x.Rules {
 			if r != Box && !slices.ContainsFunc(said[:], func(s Said) bool { return s.Rule == r }) {
 				return ringwall.Errorf(ringwall.Invalid, "usage settings: exception %.40q: there is no rule %.40q", x.ID, r)
@@ -209,6 +211,11 @@ func (b *Book) Muted(card uint64, s *Settings, sec uint32, st Said) (id string, 
 		id = ""
 	}
 	return id, ok
+}
+
+// MutedBox tells whether rule Box is off for a card, or kept back at a moment.
+func (b *Book) MutedBox(card uint64, s *Settings, sec uint32) bool {
+	return s.spec.Rules[Box].Off || b.each(card, s, sec, func(x *exception) bool { return x.box })
 }
 
 // window reports whether there is maintenance that keeps a statement back.

@@ -19,6 +19,9 @@ type Env struct {
 	// peers are unknown, and not judged.
 	Record func(e *cdr.Event) *cdr.Record
 
+	// Usual, if not nil, is what Unlisted is told by.
+	Usual *Usual
+
 	// Before is the card's line as it was judged: after Step said something, and
 	// until the next Step.
 	Before Line

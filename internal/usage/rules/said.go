@@ -123,6 +123,9 @@ const (
 	OffList
 	// First says that it is the card's first record.
 	First
+	// Unlisted says that the card has no list of addresses and reached one that
+	// Env.Usual does not have.
+	Unlisted
 )
 
 // Speaks masks the statements of a Fired.

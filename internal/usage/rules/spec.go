@@ -114,6 +114,7 @@ const (
 	hasArea             // places
 	hasCap
 	account // meant for verification messages
+	open    // addresses are not listed
 	passing // may pass through risky places, when it moves
 )
 
@@ -140,6 +141,9 @@ func Compile(spec Spec, keys *cdr.Keys) (*Settings, error) {
 	var err error
 	if s.peers, err = ParsePeers(spec.Peers, keys); err != nil {
 		return nil, err
+	}
+	if s.peers == nil || !s.peers.addrs {
+		s.flags |= open
 	}
 	s.firsts()
 	for _, h := range spec.Homes {

@@ -52,6 +52,9 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 			out |= OffList
 		}
 	}
+	if s.flags&open != 0 && env.Usual != nil && !env.Usual.has(l.Settings(), e) {
+		out |= Unlisted
+	}
 	place := placeOf(e)
 	if place != l.place && place != 0 {
 		differs |= otherPlace

@@ -1,0 +1,340 @@
+package cross
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+
+	"github.com/ringwall/ringwall/internal/usage/rules"
+)
+
+// Config configures a Table. The zero value is good.
+type Config struct {
+	// Equipment is how many cards in one piece of equipment within a week are many;
+	// 0 = 4.
+	Equipment int
+	// Cell is how many cards that are new in a cell and call or write from there in
+	// a day are many; 0 = 15.
+	Cell int
+	// Peer is how many cards of the same settings that reach a new peer in a day are
+	// many; 0 = 10.
+	Peer int
+	// Times is how many times what is usual they must be as well, of cells and peers;
+	// 0 = 5.
+	Times int
+	// LearnDays is how long nothing is said of cells, after the table's first
+	// observation, and of peers, after the first of their settings; 0 = 3.
+	LearnDays int
+	// Entries bounds what more than one card was seen with; 0 = 65,536, about 300
+	// bytes each.
+	Entries int
+	// Firsts is how many first cards are noted; 0 = 1,048,576, 16 bytes each.
+	Firsts int
+	// Usual, if not nil, is told of peers that so many cards reach every day that
+	// they need not be looked at.
+	Usual *rules.Usual
+}
+
+func (c Config) withDefaults() Config {
+	set := func(v *int, other int) {
+		if *v <= 0 {
+			*v = other
+		}
+	}
+	set(&c.Equipment, 4)
+	set(&c.Cell, 15)
+	set(&c.Peer, 10)
+	set(&c.Times, 5)
+	set(&c.LearnDays, 3)
+	set(&c.Entries, 1<<16)
+	set(&c.Firsts, 1<<20)
+	return c
+}
+
+const (
+	listed = 16 // cards of an entry that are known by name
+	week   = 7  // days for which equipment remembers its cards
+	idle   = 14 // days after which an entry is forgotten
+	// popular is how many cards a day make a peer that need not be looked at.
+	popular = 64
+	// worse is how many times the bound makes the second variant.
+	worse = 4
+)
+
+// entry is what is known of something that more than one card was seen with.
+type entry struct {
+	Key      uint64
+	Settings uint32
+	Kind     Kind
+	Day      uint16 // newest, since 1970
+	Said     uint16 // of which day Variants are
+	Variants uint8  // that were said
+	N        uint8
+	Usual    uint16 // cards a day, in sixteenths
+	Days     uint16 // on which there were any, before Day
+	Cards    [listed]uint64
+	Seen     [listed]uint16 // their newest days
+	Today    [4]uint64      // sketch of the cards of Day
+}
+
+// first is the only card that was seen with something.
+type first struct {
+	id   uint64
+	card uint32 // of its key
+	day  uint16
+}
+
+const ways = 4 // firsts of one set
+
+// Stats counts what a Table holds.
+type Stats struct {
+	Observations uint64 `json:"observations"`
+	Entries      int    `json:"entries"`
+	Findings     uint64 `json:"findings"`
+	Full         uint64 `json:"full"`    // entries for which there was no room
+	Dropped      uint64 `json:"dropped"` // first cards that were forgotten before their time
+}
+
+// Table takes the observations of one partition.
+type Table struct {
+	c       Config
+	entries map[uint64]*entry
+	firsts  []first           // in sets of ways; a power of two
+	begun   uint16            // day of the first observation of a cell
+	groups  map[uint32]uint16 // of settings, the day of their first observation of a peer
+	day     uint16            // newest
+	stats   Stats
+}
+
+// New returns an empty table.
+func New(c Config) *Table {
+	c = c.withDefaults()
+	n := ways
+	for n < c.Firsts {
+		n *= 2
+	}
+	return &Table{c: c, entries: map[uint64]*entry{}, firsts: make([]first, n), groups: map[uint32]uint16{}}
+}
+
+// Stats returns the counts.
+func (t *Table) Stats() Stats {
+	s := t.stats
+	s.Entries = len(t.entries)
+	return s
+}
+
+// Finding is that many cards act as one.
+type Finding struct {
+	Kind    Kind
+	Key     uint64
+	Variant int // 1 = many times as many as the bound
+	Day     uint32
+	Count   int      // cards, about
+	Usual   int      // cards of a day that are usual
+	Cards   []uint64 // some of them, the one that tipped it first
+	Sec     uint32   // of what tipped it
+}
+
+// Observe takes an observation. ok = it tipped something that was not yet said of
+// its day.
+func (t *Table) Observe(o Observation) (f Finding, ok bool) {
+	t.stats.Observations++
+	day := uint16(o.Sec / 86400)
+	if day > t.day {
+		t.day = day
+		t.forget()
+	}
+	if o.Kind == Cell && (t.begun == 0 || day < t.begun) {
+		t.begun = day
+	}
+	if o.Kind == Peer {
+		if b, ok := t.groups[o.Settings]; !ok || day < b {
+			t.groups[o.Settings] = day
+		}
+	}
+	id := o.id()
+	e := t.entries[id]
+	if e == nil {
+		if e = t.second(id, &o, day); e == nil {
+			return f, false
+		}
+	}
+	t.take(e, o.Card, day)
+	return t.judge(e, &o, day)
+}
+
+// second makes an entry of what another card was seen with before; nil = none
+// was, or there is no room.
+func (t *Table) second(id uint64, o *Observation, day uint16) *entry {
+	set := t.firsts[id>>20&uint64(len(t.firsts)-1)&^(ways-1):][:ways]
+	card := uint32(o.Card ^ o.Card>>32)
+	oldest := 0
+	for i := range set {
+		p := &set[i]
+		if p.id != id {
+			if p.day < set[oldest].day {
+				oldest = i
+			}
+			continue
+		}
+		if p.card == card {
+			p.day = max(p.day, day)
+			return nil
+		}
+		if len(t.entries) >= t.c.Entries {
+			t.stats.Full++
+			return nil
+		}
+		e := &entry{Key: o.Key, Settings: o.Settings, Kind: o.Kind, Day: max(p.day, day)}
+		// The first card is known by half a key: it counts, without a name.
+		e.N, e.Cards[0], e.Seen[0] = 1, nameless|uint64(p.card), p.day
+		if p.day == e.Day {
+			e.mark(uint64(p.card))
+		}
+		*p = first{}
+		t.entries[id] = e
+		return e
+	}
+	if set[oldest].id != 0 && set[oldest].day+week > day {
+		t.stats.Dropped++
+	}
+	set[oldest] = first{id, card, day}
+	return nil
+}
+
+// nameless marks a card of which half a key is known.
+const nameless = 1 << 63
+
+func sameCard(known, card uint64) bool {
+	return known == card || known&nameless != 0 && uint32(known) == uint32(card^card>>32)
+}
+
+// mark notes a card in the sketch of the day.
+func (e *entry) mark(half uint64) {
+	// Numbers of cards come in rows: mix them well (the finalizer of MurmurHash3).
+	half = (half ^ half>>33) * 0xff51afd7ed558ccd
+	half = (half ^ half>>33) * 0xc4ceb9fe1a85ec53
+	h := half >> 56
+	e.Today[h>>6] |= 1 << (h & 63)
+}
+
+// take notes a card in an entry.
+func (t *Table) take(e *entry, card uint64, day uint16) {
+	if day > e.Day {
+		e.close(t, day)
+	}
+	if day == e.Day {
+		e.mark(uint64(uint32(card ^ card>>32)))
+	}
+	oldest := 0
+	for i := range e.Cards[:e.N] {
+		if sameCard(e.Cards[i], card) {
+			e.Cards[i], e.Seen[i] = card, max(e.Seen[i], day)
+			return
+		}
+		if e.Seen[i] < e.Seen[oldest] {
+			oldest = i
+		}
+	}
+	if int(e.N) < listed {
+		oldest = int(e.N)
+		e.N++
+	} else if e.Seen[oldest] >= day {
+		return
+	}
+	e.Cards[oldest], e.Seen[oldest] = card, day
+}
+
+// close ends the entry's day: what is usual follows by a quarter.
+func (e *entry) close(t *Table, day uint16) {
+	n := int32(min(e.today(), 4000)) * 16
+	if e.Days == 0 {
+		e.Usual = uint16(n)
+	} else {
+		e.Usual = uint16(int32(e.Usual) + (n-int32(e.Usual))/4)
+	}
+	e.Days++
+	e.Day, e.Today = day, [4]uint64{}
+	if e.Kind == Peer && t.c.Usual != nil && e.Days > 2 && e.Usual >= popular*16 {
+		t.c.Usual.Add(e.Settings, e.Key)
+	}
+}
+
+// today is how many cards there were on the newest day: exactly up to 16, then
+// by the sketch (linear counting).
+func (e *entry) today() int {
+	exact, set := 0, 0
+	for i := range e.Cards[:e.N] {
+		if e.Seen[i] == e.Day {
+			exact++
+		}
+	}
+	for _, w := range e.Today {
+		set += bits.OnesCount64(w)
+	}
+	if exact < listed && set < listed {
+		return max(exact, set)
+	}
+	const m = 256
+	return max(exact, int(-m*math.Log(max(float64(m-set), 0.5)/m)))
+}
+
+// judge asks whether the cards of an entry are many.
+func (t *Table) judge(e *entry, o *Observation, day uint16) (f Finding, ok bool) {
+	n, bound := 0, 0
+	switch e.Kind {
+	case Equipment:
+		bound = t.c.Equipment
+		for i := range e.Cards[:e.N] {
+			if e.Seen[i]+week > day && e.Seen[i] <= day {
+				n++
+			}
+		}
+		n = max(n, e.today())
+	case Cell:
+		if day != e.Day || day < t.begun+uint16(t.c.LearnDays) {
+			return f, false
+		}
+		n, bound = e.today(), max(t.c.Cell, t.c.Times*int(e.Usual)/16)
+	case Peer:
+		if day != e.Day || day < t.groups[e.Settings]+uint16(t.c.LearnDays) {
+			return f, false
+		}
+		n, bound = e.today(), max(t.c.Peer, t.c.Times*int(e.Usual)/16)
+	}
+	if n < bound {
+		return f, false
+	}
+	variant := 0
+	if n >= worse*bound {
+		variant = 1
+	}
+	if e.Said != day {
+		if e.Said > day {
+			return f, false // late: of that day nothing is remembered
+		}
+		e.Said, e.Variants = day, 0
+	}
+	if e.Variants>>variant != 0 {
+		return f, false
+	}
+	e.Variants |= 1 << variant
+	t.stats.Findings++
+	f = Finding{Kind: e.Kind, Key: e.Key, Variant: variant, Day: uint32(day), Count: n, Usual: int(e.Usual) / 16, Sec: o.Sec, Cards: []uint64{o.Card}}
+	for i := range e.Cards[:e.N] {
+		if c := e.Cards[i]; c&nameless == 0 && c != o.Card && e.Seen[i]+week > day {
+			f.Cards = append(f.Cards, c)
+		}
+	}
+	slices.Sort(f.Cards[1:])
+	return f, true
+}
+
+// forget drops entries of long ago, once a day.
+func (t *Table) forget() {
+	for id, e := range t.entries {
+		if e.Day+idle < t.day {
+			delete(t.entries, id)
+		}
+	}
+}
