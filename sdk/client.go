@@ -18,6 +18,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/enforce"
+	"github.com/ringwall/ringwall/internal/enrol"
 	"github.com/ringwall/ringwall/internal/wal"
 )
 
@@ -128,7 +129,7 @@ func Open(ctx context.Context, cfg Config) (_ *Client, err error) {
 func (c *Client) openState() (err error) {
 	var faults []error
 	c.keeper, faults, err = enforce.OpenKeeper(c.cfg.path(enforceDir), enforce.Config{
-		Org: c.id.Org, Gateway: c.id.Gateway, Keys: c.id.keys(), Now: c.cfg.Now, Disk: c.cfg.Disk,
+		Org: c.id.Org, Gateway: c.id.Gateway, Keys: enrol.Keys(c.id.SigningKeys), Now: c.cfg.Now, Disk: c.cfg.Disk,
 	})
 	if err != nil {
 		return err
@@ -220,8 +221,8 @@ func (c *Client) follow(ctx context.Context) {
 func (c *Client) ask(ctx context.Context) error {
 	in := api.DesiredRequest{Version: api.Version, Have: c.keeper.Have()}
 	var key *ecdsa.PrivateKey
-	if cert, err := c.cfg.pair(); err == nil && cert.Leaf != nil && due(cert.Leaf, c.cfg.Now()) {
-		if key, in.CSR, err = newKey(); err != nil {
+	if cert, err := c.cfg.store().KeyPair(); err == nil && cert.Leaf != nil && enrol.Due(cert.Leaf, c.cfg.Now()) {
+		if key, in.CSR, err = enrol.NewKey(); err != nil {
 			return err
 		}
 	}

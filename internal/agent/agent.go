@@ -17,6 +17,7 @@ import (
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/durable"
 	"github.com/ringwall/ringwall/internal/enforce"
+	"github.com/ringwall/ringwall/internal/enrol"
 	"github.com/ringwall/ringwall/internal/nft"
 	"github.com/ringwall/ringwall/internal/policy"
 	"github.com/ringwall/ringwall/internal/task"
@@ -142,7 +143,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	}
 	var faults []error
 	a.keeper, faults, err = enforce.OpenKeeper(a.cfg.path(enforceDir), enforce.Config{
-		Org: a.id.Org, Gateway: a.id.Gateway, Keys: a.id.keys(), Now: a.cfg.Now, Mono: a.cfg.Mono, Disk: a.cfg.Disk,
+		Org: a.id.Org, Gateway: a.id.Gateway, Keys: enrol.Keys(a.id.SigningKeys), Now: a.cfg.Now, Mono: a.cfg.Mono, Disk: a.cfg.Disk,
 	})
 	if err != nil {
 		return err

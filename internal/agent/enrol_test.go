@@ -34,6 +34,7 @@ type enrolment struct {
 	url    string
 	caFile string
 	pin    string
+	serial string // that was sent last
 	answer func(w http.ResponseWriter, in api.EnrolRequest, out api.EnrolAnswer)
 }
 
@@ -51,6 +52,7 @@ func newEnrolment(t *testing.T) *enrolment {
 			io.WriteString(w, `{"title":"Forbidden","detail":"the token is not valid any more"}`)
 			return
 		}
+		e.serial = in.Serial
 		cert, err := e.ca.SignGateway(org, gw, []byte(in.CSR))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -91,10 +93,14 @@ func TestEnrol(t *testing.T) {
 		c := e.config(t)
 		if how == "by pin" {
 			c.CA, c.Pin = "", "sha256:"+e.pin
+			c.Serial = "SN-0042"
 		}
 		id, err := agent.Enrol(t.Context(), c)
 		if err != nil {
 			t.Fatalf("%s: %v", how, err)
+		}
+		if e.serial != c.Serial && c.Serial != "" {
+			t.Errorf("%s: serial %q is sent, want %q", how, e.serial, c.Serial)
 		}
 		if id.Org != org || id.Gateway != gw {
 			t.Errorf("%s: identity = %+v", how, id)
@@ -155,6 +161,7 @@ func TestEnrol_refuses(t *testing.T) {
 		{"no pin", func(c *agent.EnrolConfig) { c.CA, c.Pin = "", "abcd" }, nil, ringwall.Invalid},
 		{"plain HTTP", func(c *agent.EnrolConfig) { c.Platform = strings.Replace(c.Platform, "https", "http", 1) }, nil, ringwall.Invalid},
 		{"password in the address", func(c *agent.EnrolConfig) { c.Platform = strings.Replace(c.Platform, "https://", "https://u:p@", 1) }, nil, ringwall.Invalid},
+		{"endless serial", func(c *agent.EnrolConfig) { c.Serial = strings.Repeat("9", 129) }, nil, ringwall.Invalid},
 		{"used token", func(c *agent.EnrolConfig) { c.Token = "rwe_used" }, nil, ringwall.Forbidden},
 		{"nobody there", func(c *agent.EnrolConfig) { c.Platform = "https://127.0.0.1:1" }, nil, ringwall.Unavailable},
 		{"redirect", nil, func(w http.ResponseWriter, _ api.EnrolRequest, _ api.EnrolAnswer) {

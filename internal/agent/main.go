@@ -301,6 +301,7 @@ func mainEnrol(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	fs.StringVar(&c.Platform, "platform", "", "`address` of the platform, such as https://198.51.100.10:8443")
 	fs.StringVar(&tokenFile, "token", "-", "`file` with the one-time token; - is standard input. It is no argument, since others see those")
 	fs.StringVar(&c.Name, "name", "", "how people call this gateway")
+	fs.StringVar(&c.Serial, "serial", "", "the machine's serial `number`, by which a manifest knows it; none = what the firmware says, if it says any")
 	fs.StringVar(&c.CA, "ca", "", "`file` with the platform's authority (PEM)")
 	fs.StringVar(&c.Pin, "pin", "", "`SHA-256` of the platform's authority (hex), instead of -ca")
 	fs.BoolVar(&c.Again, "again", false, "replace the identity that there is")

@@ -156,7 +156,7 @@ func (o *onboard) status() *PostureStatus {
 // signPosture signs a posture with the agent's enrolled key, the certificate
 // beside it: the one that this connection or the next will show.
 func (a *Agent) signPosture(p api.Posture) (api.SignedPosture, error) {
-	cert, err := a.cfg.pair()
+	cert, err := a.cfg.store().KeyPair()
 	if err != nil {
 		return api.SignedPosture{}, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/broker"
+	"github.com/ringwall/ringwall/internal/enrol"
 	"github.com/ringwall/ringwall/internal/identity"
 	"github.com/ringwall/ringwall/internal/posture"
 	"github.com/ringwall/ringwall/internal/spine"
@@ -143,7 +144,7 @@ func enrolledBy(t *testing.T, dir, spine string) (state string, key *ecdsa.Priva
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, csr, err := newKey()
+	key, csr, err := enrol.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/internal/enrol"
 	"github.com/ringwall/ringwall/internal/spine"
 )
 
@@ -170,11 +171,11 @@ func (u *uplink) ask(ctx context.Context) error {
 // its life, and returns the key that it will be for.
 func (u *uplink) renewal(in *api.DesiredRequest) *ecdsa.PrivateKey {
 	a := u.agent
-	cert, err := a.cfg.pair()
-	if err == nil && cert.Leaf != nil && !due(cert.Leaf, a.cfg.Now()) {
+	cert, err := a.cfg.store().KeyPair()
+	if err == nil && cert.Leaf != nil && !enrol.Due(cert.Leaf, a.cfg.Now()) {
 		return nil
 	}
-	key, csr, err := newKey()
+	key, csr, err := enrol.NewKey()
 	if err != nil {
 		a.log.Error("no key for a new certificate", "err", err)
 		return nil

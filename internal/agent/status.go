@@ -15,6 +15,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/enforce"
+	"github.com/ringwall/ringwall/internal/enrol"
 )
 
 // Status is what "ringwall-agent status" tells.
@@ -156,7 +157,7 @@ func ReadStatus(ctx context.Context, c Config) (s Status, err error) {
 	if err != nil {
 		return s, err
 	}
-	v, faults := enforce.ReadKeeper(c.path(enforceDir), enforce.Config{Org: id.Org, Gateway: id.Gateway, Keys: id.keys(), Now: c.Now})
+	v, faults := enforce.ReadKeeper(c.path(enforceDir), enforce.Config{Org: id.Org, Gateway: id.Gateway, Keys: enrol.Keys(id.SigningKeys), Now: c.Now})
 	s = Status{
 		Version: Version, Org: id.Org, Gateway: id.Gateway, Generation: v.Desired.Generation, Issued: v.Desired.Issued,
 		Devices: len(v.Desired.Devices), Holds: v.Holds, Newest: v.Newest, Phase: v.Phase,

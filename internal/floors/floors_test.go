@@ -27,7 +27,7 @@ var floorOf = [][]string{
 	0: {"."},
 	1: {
 		"api", "cdr/...", "flow", "firmware/...", "mud", "internal/audit", "internal/task", "internal/durable", "internal/retry",
-		"internal/packet", "internal/capture", "internal/sharedtest", "internal/passivedns", "internal/zeeklog", "internal/powercut/...", "internal/floors", "internal/netns/...", "internal/i18n", "internal/digest", "internal/known", "internal/radius", "internal/httpone", "internal/resolved", "internal/rulefile", "internal/strict",
+		"internal/packet", "internal/capture", "internal/sharedtest", "internal/passivedns", "internal/zeeklog", "internal/powercut/...", "internal/floors", "internal/netns/...", "internal/i18n", "internal/digest", "internal/known", "internal/radius", "internal/httpone", "internal/enrol", "internal/resolved", "internal/rulefile", "internal/strict",
 	},
 	2: {
 		"internal/meter/...", "internal/registry/...", "internal/assess/...", "internal/identity/...", "internal/trust/...", "internal/policy/...",
