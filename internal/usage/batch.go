@@ -36,10 +36,12 @@ func (e *Engine) part(b *cdr.Batch, which []uint16, emit func(uint16, ringwall.A
 	e.begin(b)
 	now, next := &e.groups[0], &e.groups[1]
 	which = e.gather(now, which)
+	for i := 0; i < len(now.which); i += store.Few {
+		e.fetch(now, i)
+	}
 	for len(now.which) > 0 {
-		// While one group is judged, the lines of the next are on their way.
 		which = e.gather(next, which)
-		e.judge(now, emit)
+		e.judge(now, next, emit)
 		now, next = next, now
 	}
 	e.batch = nil
@@ -57,7 +59,7 @@ func (e *Engine) begin(b *cdr.Batch) {
 	}
 }
 
-// gather finds the lines of the next events and has them fetched.
+// gather finds the lines of the next events.
 func (e *Engine) gather(g *group, which []uint16) (rest []uint16) {
 	n := min(len(which), store.Width)
 	g.which, rest = which[:n], which[n:]
@@ -69,18 +71,27 @@ func (e *Engine) gather(g *group, which []uint16) (rest []uint16) {
 		ev := &events[w]
 		g.cards[i&(store.Width-1)], g.ids[i&(store.Width-1)] = ev.Card, ev.ID
 	}
-	if e.c.Duplicates > 0 {
-		e.seen.Prefetch(&g.ids, n)
-	}
 	e.table.Find(&g.cards, n, &g.at)
 	return rest
 }
 
-// judge judges the events of a group.
-func (e *Engine) judge(g *group, emit func(uint16, ringwall.Alert)) {
+// fetch has the lines of a few events of a group fetched.
+func (e *Engine) fetch(g *group, i int) {
+	e.table.Prefetch(&g.at, i)
+	if e.c.Duplicates > 0 {
+		e.seen.Prefetch(&g.ids, i)
+	}
+}
+
+// judge judges the events of a group. Meanwhile the lines of the next are
+// fetched, a few at a time.
+func (e *Engine) judge(g, next *group, emit func(uint16, ringwall.Alert)) {
 	e.stats.Records += uint64(len(g.which))
 	events, copying := e.batch.Events, e.table.Copying()
 	for i, w := range g.which {
+		if i%store.Few == 0 && i < len(next.which) {
+			e.fetch(next, i)
+		}
 		ev, at := &events[w], g.at[i&(store.Width-1)]
 		var l *rules.Line
 		if at != store.None {

@@ -76,6 +76,9 @@ func BenchmarkFind(b *testing.B) {
 				copy(nextFew[:], cards[(done+Width)%len(cards):])
 				tab.Find(&nextFew, Width, &nextAt)
 				for j := range few {
+					if j%Few == 0 {
+						tab.Prefetch(&nextAt, j)
+					}
 					if l := tab.Line(at[j]); l.Card == few[j] {
 						l.Data[0]++
 					}

@@ -6,9 +6,9 @@ type Places [Width]uint32
 // Cards are up to Width cards.
 type Cards [Width]uint64
 
-// Find sets at[i] to the place of cards[i], or None, for the first n cards, and
-// has the lines fetched. A place in a range or a block is that of a number:
-// whether the card is there is for the caller to see, by the Card of the line.
+// Find sets at[i] to the place of cards[i], or None, for the first n cards. A
+// place in a range or a block is that of a number: whether the card is there is
+// for the caller to see, by the Card of the line.
 func (t *Table) Find(cards *Cards, n int, at *Places) {
 	n = min(n, Width)
 	strays := 0
@@ -29,7 +29,16 @@ func (t *Table) Find(cards *Cards, n int, at *Places) {
 	if strays > 0 && t.strays.n > 0 {
 		t.findStrays(cards, n, at)
 	}
-	prefetch(t.lines.base, &at[0], uint64(n), lineShift)
+}
+
+// Few is how many lines are best asked for at once: a processor waits for about
+// a dozen together, and does nothing else when it is asked for more. Between a
+// few and the next there is time to judge those that came.
+const Few = 4
+
+// Prefetch has the lines of the Few places from at[from] on fetched.
+func (t *Table) Prefetch(at *Places, from int) {
+	prefetch(t.lines.base, &at[from&(Width-Few)], Few, lineShift)
 }
 
 // lineShift and slotShift are the sizes of lines and slots as powers of two.

@@ -15,11 +15,11 @@ type Seen struct {
 // NewSeen remembers n keys; n <= 0 remembers none.
 func NewSeen(n int) *Seen { return &Seen{n: n} }
 
-// Prefetch has the places of up to Width keys fetched that are about to be
-// added.
-func (s *Seen) Prefetch(few *Cards, n int) {
-	s.young.prefetch(few, n)
-	s.old.prefetch(few, n)
+// Prefetch has fetched what is needed to add the Few keys from ids[from] on.
+func (s *Seen) Prefetch(ids *Cards, from int) {
+	few := (*[Few]uint64)(ids[from&(Width-Few):])
+	s.young.prefetch(few)
+	s.old.prefetch(few)
 }
 
 // Add remembers a key and reports whether it is new. One that comes again is as
@@ -101,15 +101,15 @@ func (k *keys) home(key uint64) uint64 { return key >> 32 * uint64(len(k.slots))
 
 func (k *keys) full() bool { return k.n >= k.most }
 
-func (k *keys) prefetch(few *Cards, n int) {
+func (k *keys) prefetch(few *[Few]uint64) {
 	if len(k.slots) == 0 {
 		return
 	}
-	var at Places
-	for i, key := range few[:n] {
+	var at [Few]uint32
+	for i, key := range few {
 		at[i] = uint32(k.home(key))
 	}
-	prefetch(k.own.base, &at[0], uint64(n), slotShift)
+	prefetch(k.own.base, &at[0], Few, slotShift)
 }
 
 func (k *keys) has(key uint64) bool {
