@@ -124,7 +124,7 @@ func (f *Firewall) Base(ctx context.Context) error {
 // found is intact, for whatever capacity the skeleton was made with.
 func (f *Firewall) found() (intact bool, err error) {
 	was := f.cfg.devices
-	for _, n := range capacities() {
+	for _, n := range f.cfg.rooms() {
 		f.room(n)
 		if intact, err = f.intact(); intact || err != nil {
 			return intact, err
@@ -162,10 +162,10 @@ func (f *Firewall) grow(devices int) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range capacities() {
+	for _, n := range f.cfg.rooms() {
 		if devices <= int(n) {
 			f.room(n)
-			f.past, f.restore = past, append(used, f.restore...)
+			f.in, f.past, f.restore = nil, past, append(used, f.restore...)
 			return nil
 		}
 	}

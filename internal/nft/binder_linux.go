@@ -1,6 +1,8 @@
 package nft
 
 import (
+	"bytes"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -75,7 +77,7 @@ func (b binder) source(reg uint32) exprs {
 
 // claims makes of a MAC that ARP claims, at reg, what frame would say of it.
 func (b binder) claims(mac exprs, reg uint32) exprs {
-	return rule(mac, exprs{&expr.Bitwise{SourceRegister: reg + 1, DestRegister: reg + 1, Len: 4, Mask: num(^uint32(0)), Xor: []byte{0, 0, 8, 0}}})
+	return rule(mac, exprs{&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 8, Mask: bytes.Repeat([]byte{255}, 8), Xor: []byte{0, 0, 0, 0, 0, 0, 8, 0}}})
 }
 
 // sampleAll is sample where the device is not known for sure: few in all.

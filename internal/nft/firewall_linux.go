@@ -67,6 +67,7 @@ func Open(c Config) (*Firewall, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	c.Room = min(c.Room, policy.MaxMark)
 	switch {
 	case c.Host && (c.Bridge != "" || len(c.LAN) > 0 || c.Inspect != 0):
 		return nil, ringwall.Errorf(ringwall.Invalid, "a machine that is its own device has no interfaces towards devices, and no inspector")
@@ -83,7 +84,7 @@ func Open(c Config) (*Firewall, error) {
 			return nil, ringwall.Errorf(ringwall.Invalid, "service with protocol %d: want 6 or 17", s.Proto)
 		}
 	}
-	f := &Firewall{cfg: site{Config: c, devices: capacities()[0]}, defs: setDefs(c), sets: map[setID]*setDef{}, past: map[uint32]Counts{}}
+	f := &Firewall{cfg: site{Config: c, devices: c.rooms()[0]}, defs: setDefs(c), sets: map[setID]*setDef{}, past: map[uint32]Counts{}}
 	for i := range f.defs {
 		f.sets[f.defs[i].id()] = &f.defs[i]
 	}

@@ -130,9 +130,19 @@ const maxDynamic = 1 << 18
 // the nft program, which suits it.
 func stateType() nftables.SetDatatype { return nftables.TypeMark }
 
-// capacities are how many devices sized sets have room for. A fleet that outgrows
-// one gets the next: the kernel cannot make a set larger.
-func capacities() []uint32 { return []uint32{1 << 14, 1 << 18, policy.MaxMark + 1} }
+// rooms are how many devices sized sets have room for. A fleet that outgrows one
+// gets the next: the kernel cannot make a set larger.
+func (c Config) rooms() []uint32 {
+	room := c.Room
+	if room == 0 {
+		room = 1 << 14
+	}
+	var out []uint32
+	for ; room <= policy.MaxMark; room *= 16 {
+		out = append(out, room)
+	}
+	return append(out, policy.MaxMark+1)
+}
 
 // binder is where addresses of one version are tied to devices: on the ports of a
 // bridge, or on plain interfaces.
