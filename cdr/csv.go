@@ -34,7 +34,8 @@ type CSV struct {
 	eof    bool
 	err    error
 	spans  [MaxBatch][2]int32
-	skip   bool      // inside a line that is too long
+	skip   bool // inside a line that is too long
+	head   string
 	begin  [2]uint64 // where that one begins, and the lines before it
 }
 
@@ -63,7 +64,7 @@ func NewCSV(r io.Reader, k *Keys, c CSVConfig) (*CSV, error) {
 	if err != nil {
 		return nil, &LineError{Line: 1, Err: err}
 	}
-	s.decode = NewDecoder(layout, k)
+	s.decode, s.head = NewDecoder(layout, k), string(head)
 	s.at, s.offset, s.line = len(head), int64(len(head)), 1
 	if c.From != nil {
 		if err := s.seek(c.From); err != nil {
@@ -239,6 +240,9 @@ func (s *CSV) Position() []byte {
 	}
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, at[0]), at[1])
 }
+
+// Head returns the header, with its line break.
+func (s *CSV) Head() string { return s.head }
 
 // Layout returns the layout that the header gave.
 func (s *CSV) Layout() *Layout { return s.decode.layout }

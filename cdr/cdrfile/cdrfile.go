@@ -273,6 +273,14 @@ func (f *File) Next(ctx context.Context, b *cdr.Batch) error { return f.inner.Ne
 // Format is the form of the file.
 func (f *File) Format() Format { return f.format }
 
+// Head is the header of a CSV file; "" for other forms.
+func (f *File) Head() string {
+	if c, ok := f.inner.(csv); ok {
+		return c.CSV.Head()
+	}
+	return ""
+}
+
 // Close closes what Open opened.
 func (f *File) Close() error {
 	var errs []error
