@@ -38,7 +38,7 @@ type dataset struct {
 	Days    int    `json:"days"`
 }
 
-const datasetVersion = 3
+const datasetVersion = 4
 
 // Limits of rules, the same for everybody.
 const (
@@ -336,21 +336,14 @@ func (d dataset) tables(dir string, w *gen.World) error {
 		for n := range uint32(cu.Cards) {
 			card := cu.First() + n
 			key := w.FirstNumber(cu) + uint64(n)
-			var bound, since, lat, lon, reach any
+			var bound, since any
 			if t.Bound {
 				bound = cdr.IMEIOf(cu.Equipment(card))
 			}
 			if at, ok := suspended[key]; ok {
 				since = at
 			}
-			if t.Fixed {
-				var e cdr.Event
-				e.PLMN, e.Cell = w.Home(card)
-				s := areas.Spot(&e)
-				la, lo := s.Point.Degrees()
-				lat, lon, reach = la, lo, int(s.Reach)
-			}
-			put("cards", cdr.IMSIOf(key), bound, id, since, lat, lon, reach)
+			put("cards", cdr.IMSIOf(key), bound, id, since)
 		}
 	}
 	for _, f := range files {

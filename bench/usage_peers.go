@@ -32,7 +32,7 @@ func sqlite(ctx context.Context, dir, out string) (s cost, err error) {
 		fmt.Fprintf(&load, "create table %s (%s);\n.import '%s' %s\n", name, columns, filepath.Join(dir, name+".csv"), name)
 	}
 	// The shell imports what is empty as a text of no letters.
-	load.WriteString("update cards set bound=nullif(bound,''), suspended=nullif(suspended,''), hlat=nullif(hlat,''), hlon=nullif(hlon,''), hreach=nullif(hreach,'');\n")
+	load.WriteString("update cards set bound=nullif(bound,''), suspended=nullif(suspended,'');\n")
 	fmt.Fprintf(&load, "create table r (%s);\n.import --skip 1 '%s' r\n", recordColumns, filepath.Join(dir, "records.csv"))
 	load.WriteString("create index ic on cards(imsi); create index ip on places(plmn,cell); create index it on tariffs(tariff); create index ie on peers(tariff,peer); create index ia on areas(tariff,area);\n")
 	ask.WriteString("pragma journal_mode=off; pragma synchronous=off; pragma cache_size=-1000000; pragma temp_store=memory;\n")

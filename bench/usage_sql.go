@@ -8,7 +8,7 @@ import (
 // schema are the tables of what is known, with columns and types that all peers
 // understand.
 var schema = map[string]string{
-	"cards":   "imsi bigint, bound bigint, tariff integer, suspended bigint, hlat double precision, hlon double precision, hreach integer",
+	"cards":   "imsi bigint, bound bigint, tariff integer, suspended bigint",
 	"tariffs": "tariff integer, d integer, s integer, v integer, apn text, addresses integer, numbers integer, fixed integer, cap bigint, quiet bigint, hfrom integer, hto integer, places integer, mbytes bigint, mcalls bigint, mmessages bigint, daily integer",
 	"peers":   "tariff integer, peer text",
 	"homes":   "tariff integer, mcc integer",
@@ -47,11 +47,16 @@ func (d dialect) rulesSQL() []string {
 	return []string{
 		// What a rule needs of a record, beside what is known of its card and place.
 		`create TABLEKIND e as select r.t, r.imsi, ` + day + ` as day, cast(substr(r.imei,1,14) as bigint) as imei, r.service, r.direction, r.peer, r.apn, r.up+r.down as vol, r.area, r.secs,
-		 ` + d.div("r.plmn", "100") + ` as mcc, c.tariff, c.bound, c.suspended, c.hlat, c.hlon, c.hreach, p.lat, p.lon, p.reach,
+		 ` + d.div("r.plmn", "100") + ` as mcc, c.tariff, c.bound, c.suspended, p.lat, p.lon, p.reach,
 		 f.d, f.s, f.v, f.apn as fapn, f.addresses, f.numbers, f.fixed, f.cap, f.quiet, f.hfrom, f.hto, f.places, f.mbytes, f.mcalls, f.mmessages, f.daily
 		 from r join cards c on c.imsi=r.imsi join tariffs f on f.tariff=c.tariff left join places p on p.plmn=r.plmn and p.cell=r.cell`,
 		`create TABLEKIND w as select imsi, day, t, fixed, quiet, lat, lon, reach, lag(t) over q as t0, lag(lat) over q as lat0, lag(lon) over q as lon0, lag(reach) over q as reach0
 		 from e window q as (partition by imsi order by t)`,
+		// Home of what does not move: where it was before its first change of place after
+		// its first day with use.
+		`create TABLEKIND f as select imsi, min(day) as first from (select imsi, day from e where fixed=1 group by imsi, day having sum(vol)>=2) x group by imsi`,
+		`create TABLEKIND h as select imsi, t, lat0, lon0, reach0 from (select w.imsi, w.t, w.lat0, w.lon0, w.reach0, row_number() over (partition by w.imsi order by w.t) as n
+		 from w join f on f.imsi=w.imsi where w.fixed=1 and w.day>f.first and w.t0 is not null and (w.lat<>w.lat0 or w.lon<>w.lon0)) x where n=1`,
 		`create table answers (imsi bigint, rule text, day bigint)`,
 
 		say("separation", "e where bound is not null and imei<>bound and not exists (select 1 from pools p where p.tariff=e.tariff and p.tac="+d.div("e.imei", "1000000")+")"),
@@ -64,8 +69,8 @@ func (d dialect) rulesSQL() []string {
 		say("sim-dormant", "w where t-t0>quiet"),
 		say("sim-travel", "(select imsi, day, t, t0, reach, reach0, "+d.kmSQL("lat0", "lon0", "lat", "lon")+" as km from w where t0 is not null and (lat<>lat0 or lon<>lon0)) x"+
 			fmt.Sprintf(" where km > %d+reach+reach0+2+%s", travelSlack, d.div(fmt.Sprintf("%d*(t-%s*64+64)", travelKMH, d.div("t0", "64")), "3600"))),
-		say("sim-moved", "(select imsi, day, min(day) over (partition by imsi) as first, reach, hreach, "+d.kmSQL("hlat", "hlon", "lat", "lon")+" as km from e where fixed=1) x"+
-			fmt.Sprintf(" where day>first and km > %d+reach+hreach+2", movedKM)),
+		say("sim-moved", "(select w.imsi, w.day, w.reach, h.reach0, "+d.kmSQL("h.lat0", "h.lon0", "w.lat", "w.lon")+" as km from w join h on h.imsi=w.imsi where w.t>=h.t) x"+
+			fmt.Sprintf(" where km > %d+reach+reach0+2", movedKM)),
 		say("sim-burst", fmt.Sprintf("(select imsi, min(day) as day from e where service='sms' and direction<>'mt' group by imsi, %s having count(*)>=%d) x", d.div("t", "3600"), messagesHour)),
 		say("sim-burst", fmt.Sprintf("(select imsi, min(day) as day from e where service='voice' and direction<>'mt' group by imsi, %s having count(*)>=%d) x", d.div("t", "3600"), callsHour)),
 		say("sim-burst", "(select imsi, day from e where service='sms' and direction<>'mt' group by imsi, day having count(*)>=max(daily)) x"),

@@ -45,7 +45,7 @@ const roadKMH = 75
 // excursion goes to a neighbouring town and back on one day.
 func (w *World) excursion(cu *Customer, card uint32, home int32, h uint64, sec int64) (int32, bool) {
 	t := w.plan.cells[home].Town
-	l, ok := w.road(cu, t, mix(h+3))
+	l, ok := w.road(cu, home, t, mix(h+3))
 	if !ok {
 		return home, false
 	}
@@ -91,7 +91,7 @@ func (w *World) haul(cu *Customer, card uint32, at int64) (int32, bool) {
 	}
 	town, cell := w.plan.cells[home].Town, home
 	for leg := uint64(0); ; leg++ {
-		l, ok := w.road(cu, town, mix(h+10+leg))
+		l, ok := w.road(cu, home, town, mix(h+10+leg))
 		if !ok {
 			return cell, false
 		}
@@ -112,8 +112,9 @@ func (w *World) haul(cu *Customer, card uint32, at int64) (int32, bool) {
 	}
 }
 
-// road is a road out of a town that a customer's vehicles may take.
-func (w *World) road(cu *Customer, t int32, h uint64) (link, bool) {
+// road is a road out of a town that a vehicle of a customer's takes, that is at
+// home in a cell.
+func (w *World) road(cu *Customer, from, t int32, h uint64) (link, bool) {
 	roads := w.plan.towns[t].roads
 	for i := range roads {
 		l := roads[(within(h, len(roads))+i)%len(roads)]
@@ -121,7 +122,7 @@ func (w *World) road(cu *Customer, t int32, h uint64) (link, bool) {
 		if to.Net != home && !cu.mayRoam(w.plan.nets[to.Net].MCC) {
 			continue
 		}
-		if to.Risk && !w.plan.towns[cu.town].Risk {
+		if to.Risk && to.Net == home && w.plan.cells[from].Town != l.to {
 			continue // goods for it are reloaded
 		}
 		return l, true

@@ -90,28 +90,43 @@ func (w *World) tellHonest() {
 	if w.cfg.Honest {
 		return
 	}
-	tell := func(kind, why string, cu *Customer, card uint32, at int64) {
-		w.truth = append(w.truth, Truth{Kind: kind, Card: w.cardKey(cu, card), From: at, Until: w.end + 86400, Ambiguous: why})
+	tell := func(kind, why string, cu *Customer, card uint32, at int64, excused ...string) {
+		w.truth = append(w.truth, Truth{Kind: kind, Card: w.cardKey(cu, card), From: at, Until: w.end + 86400, Ambiguous: why, Rules: excused})
 	}
+	w.travellers(tell)
 	each(swapsUntold, 6, anybody, func(cu *Customer, card uint32, at int64, _ uint64) {
 		w.tell(card, &story{from: at, imei: newEquipment()})
-		tell("swap nobody announced", "an honest change of equipment that nobody told looks like a card that was taken out", cu, card, at)
+		tell("swap nobody announced", "an honest change of equipment that nobody told looks like a card that was taken out", cu, card, at, "separation")
 	})
 	each(repairUntold, 7, anybody, func(cu *Customer, card uint32, at int64, h uint64) {
 		w.tell(card, &story{from: at, imei: sibling(cu, card, h)})
-		tell("repair nobody announced", "a replacement of the same model that nobody told looks like a card that was taken out", cu, card, at)
+		tell("repair nobody announced", "a replacement of the same model that nobody told looks like a card that was taken out", cu, card, at, "separation")
 	})
 	each(movesUntold, 8, stays, func(cu *Customer, card uint32, at int64, h uint64) {
 		w.tell(card, &story{from: at - 86400, to: at, silent: true}, &story{from: at, cell: w.elsewhere(cu, card, h), moved: true})
-		tell("move nobody announced", "a device that its owner puts up elsewhere looks like one that was stolen", cu, card, at)
+		tell("move nobody announced", "a device that its owner puts up elsewhere looks like one that was stolen", cu, card, at, "sim-moved")
 	})
 	each(longOff, 9, stays, func(cu *Customer, card uint32, at int64, h uint64) {
 		back := at + 86400*int64(cu.Tariff.Quiet+1+within(h, 6))
 		w.tell(card, &story{from: at, to: back, silent: true})
 		if back < w.end {
-			tell("switched off for long", "a device that was off for longer than its customer said it would be looks like a card that was laid by for other use", cu, card, back-7200)
+			tell("switched off for long", "a device that was off for longer than its customer said it would be looks like a card that was laid by for other use", cu, card, back-7200, "sim-dormant")
 		}
 	})
+}
+
+// travellers are moving devices at home in a town that is known for fraud.
+func (w *World) travellers(tell func(kind, why string, cu *Customer, card uint32, at int64, excused ...string)) {
+	for _, cu := range w.fleet.customers {
+		if !cu.roads {
+			continue
+		}
+		for n := range uint32(cu.Cards) {
+			if card := cu.first + n; w.plan.towns[w.plan.cells[w.homeOf(cu, card)].Town].Risk {
+				tell("at home in a risky town, and travels", "whether a device that comes to a risky town belongs there, only its customer knows", cu, card, w.start-86400, "sim-roaming")
+			}
+		}
+	}
 }
 
 // sibling is equipment of the same model.
@@ -119,12 +134,12 @@ func sibling(cu *Customer, card uint32, h uint64) uint64 {
 	return cu.imei(card)/1_000_000*1_000_000 + 900_000 + uint64(within(h, 90_000))
 }
 
-// elsewhere is a cell of another town, at least 80 km away.
+// elsewhere is a cell of another town, at least 80 km away, of no bad name.
 func (w *World) elsewhere(cu *Customer, card uint32, h uint64) int32 {
 	at := w.homeOf(cu, card)
 	for n := range uint64(50) {
 		t := w.plan.somewhere(unit(mix(h + n)))
-		if w.plan.apart(t, w.plan.cells[at].Town) > 80 {
+		if w.plan.apart(t, w.plan.cells[at].Town) > 80 && !w.plan.towns[t].Risk {
 			return w.plan.cellOf(t, mix(h+100))
 		}
 	}

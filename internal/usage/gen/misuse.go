@@ -98,6 +98,21 @@ func (w *World) file(m *misuse) {
 	w.truth = append(w.truth, *t)
 }
 
+// avoid moves what would last for some seconds out of the nights for which its
+// customer has announced works: whoever attacks in them is not seen, and nobody
+// could tell.
+func (m *misuse) avoid(seconds int64) {
+	from := m.w.start + m.cu.wave*86400 - 3600
+	to := from + waveNights*86400
+	if m.at+seconds < from || m.at > to {
+		return
+	}
+	if m.at = from - seconds - 86400; m.at < m.w.start+86400 {
+		m.at = to + 3600
+	}
+	m.truth.From = m.at
+}
+
 // by says that it must be found with a record, from 0.
 func (m *misuse) by(n int) {
 	r := &m.rows[min(n, len(m.rows)-1)]

@@ -31,7 +31,7 @@ func (w *World) recipes() []recipe {
 		{"crowd at one server", []string{"sim-box", "sim-peer"}, func(cu *Customer) bool { return cu.Kind <= Event && cu.Cards >= 60 && !listed(cu) }, 2, 1, crowd},
 		{"used before activation", []string{"sim-lifecycle"}, anybody, 1, 3, early},
 		{"used after suspension", []string{"sim-lifecycle"}, anybody, 3, 3, afterwards},
-		{"used at night", []string{"sim-hours"}, only(Terminal), 4, 1, atNight},
+		{"used at night", []string{"sim-hours"}, only(Terminal), 1, 1, atNight},
 		{"used out of its place", []string{"sim-place"}, func(cu *Customer) bool { return cu.Tariff.Areas != nil }, 1, 1, outOfPlace},
 		{"over its quota of bytes", []string{"sim-quota"}, func(cu *Customer) bool { return cu.Tariff.MonthBytes > 0 }, 1, 2, overBytes},
 	}
@@ -112,6 +112,7 @@ func (m *misuse) away(net int) {
 // flood: a camera that attacks others, for half a day at all that its uplink
 // gives. The second hour must suffice.
 func flood(m *misuse) {
+	m.avoid(12 * 3600)
 	for i := range 12 {
 		m.add(m.at+int64(i)*3600, 3600, cdr.Data, func(r *row) {
 			r.partial, r.up, r.down = true, uint64(2.6e9*(1+unit(mix(m.h+uint64(i))))), 9e6
@@ -122,6 +123,7 @@ func flood(m *misuse) {
 
 // modem: somebody surfs over a meter's own modem.
 func modem(m *misuse) {
+	m.avoid(6 * 3600)
 	for i := range 8 {
 		m.add(m.at+int64(i)*2400, 1800, cdr.Data, func(r *row) { r.up, r.down = 20e6, 250e6 })
 	}
@@ -255,10 +257,8 @@ func afterwards(m *misuse) {
 }
 
 func atNight(m *misuse) {
+	m.avoid(86400)
 	day := (m.at + zone) / 86400
-	if n := day - (m.w.start+zone)/86400 - m.cu.wave; n >= 0 && n < waveNights {
-		day -= waveNights // works are announced for these nights
-	}
 	m.at = day*86400 - zone + 3*3600
 	m.truth.From = m.at
 	for i := range 3 {

@@ -7,10 +7,11 @@ type Truth struct {
 	Kind  string   `json:"kind"`
 	Card  uint64   `json:"card"`            // key, as cdr.CardKey gives it
 	Cards []uint64 `json:"cards,omitempty"` // all of them when there are several; it is enough to name one
-	// Rules are those one of which must find it; "" none, when it is ambiguous.
+	// Rules are those one of which must find it; when it is ambiguous, those that may
+	// speak of it.
 	Rules []string `json:"rules,omitempty"`
 	// First is the id of the first record that shows it, and From its time; until
-	// Until whatever any rule says of the card is about it.
+	// Until whatever any rule says of a card that is misused is about it.
 	First string `json:"first,omitempty"`
 	From  int64  `json:"from"`
 	Until int64  `json:"until"`

@@ -12,7 +12,8 @@ import (
 // stream is an hour of a camera: a session that never ends, cut every hour.
 func stream(w *World, h *habit, x uint64, r *row) bool {
 	cu := h.cu
-	began := r.arrival - 3600 - int64(within(x, 20))
+	// The hour is cut by the clock of the session, to the second.
+	began := h.next - 3600 - int64(r.card%20)
 	hr, day := hour(began)
 	if w.off(cu, r.card, day) {
 		return false

@@ -141,13 +141,6 @@ func (cu *Customer) Equipment(card uint32) uint64 { return cu.imei(card) + 1 }
 // follow without a gap.
 func (w *World) FirstNumber(cu *Customer) uint64 { return w.cardKey(cu, cu.first) }
 
-// Home is the cell in which a card that does not move is at home: the keys of its network
-// and of the cell.
-func (w *World) Home(card uint32) (plmn uint32, cell uint64) {
-	k := w.homeOf(w.fleet.customerOf(card), card)
-	return w.plmnKeys[w.plan.netOf(k)], w.cellKeys[k]
-}
-
 // CardOf is the card of a key, and whether it is one of the world's.
 func (w *World) CardOf(key uint64) (uint32, bool) {
 	if key < imsiBase {

@@ -185,27 +185,36 @@ func (c *cases) pass(b *cdr.Batch, batch int, now int64) {
 // margin is what clocks of charging gateways may be off, and sessions that last.
 const margin = 2 * 3600
 
-// take reports whether an alarm is about a case.
+// take reports whether an alarm is about a case: about misuse of the card,
+// whatever the rule, or about something that nobody could tell, by one of the rules
+// that may take it for misuse.
 func (c *cases) take(a Alarm, r *Report) bool {
+	about := -1
 	for _, i := range c.of[a.Card] {
 		t := &c.all[i]
 		if a.At < t.From-margin || a.At > t.Until {
 			continue
 		}
+		named := slices.Contains(t.Rules, a.Rule)
 		switch {
-		case t.Ambiguous != "":
-			r.Ambiguous[t.Kind]++
-			t.Other[a.Rule]++
-		case slices.Contains(t.Rules, a.Rule):
+		case t.Ambiguous == "" && named:
 			if !t.Found {
 				t.Found, t.Late, t.By = true, a.batch > t.due, a
 			}
-		default:
-			t.Other[a.Rule]++
+			return true
+		case t.Ambiguous == "" || named:
+			about = i
 		}
-		return true
 	}
-	return false
+	if about < 0 {
+		return false
+	}
+	t := &c.all[about]
+	t.Other[a.Rule]++
+	if t.Ambiguous != "" {
+		r.Ambiguous[t.Kind]++
+	}
+	return true
 }
 
 // CardDays is how many cards were watched for how many days, together.
