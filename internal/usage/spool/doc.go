@@ -16,6 +16,15 @@
 // were renamed while nobody looked are read in the order of the times at which
 // they were last written to, so not more than one in a clock tick.
 //
+// A Dir is a source of the files that come into a directory: each is read when it
+// is complete (it was renamed, has a marker, or has not changed for a while), in
+// the order of names, whatever its form (package cdrfile). A ledger of their
+// digests, one fsync a file, keeps a file that is sent twice from being judged
+// twice; it is told as such. Positions hold where in which file reading stood and
+// what the ledger said: from one, everything that came after it is read again,
+// though the ledger has it since. Files leave the directory only when Commit says
+// that what came of them is durable. A file that vanishes or changes is told.
+//
 // Follow runs in its caller's goroutine, opens files for reading only and
 // closes what it opens. It polls: that works on every file system, a network's
 // included, and costs one stat each Config.Poll.
