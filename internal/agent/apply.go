@@ -44,13 +44,13 @@ func (a *Agent) apply(ctx context.Context) error {
 // inspector. The caller holds kernel, and the holds that the plan was compiled
 // from, with d, are still those in force.
 func (a *Agent) put(ctx context.Context, plan policy.Plan, d api.Desired) error {
-	names, err := dnsguard.File(a.cfg.path(dnsPolicy), dnsguard.PolicyFor(d, plan))
+	names, err := rulefile.JSON(a.cfg.path(dnsPolicy), dnsguard.PolicyFor(d, plan))
 	if err != nil {
 		return err
 	}
 	files := []rulefile.File{names}
 	if a.inspector != nil {
-		inside, err := inspector.File(a.cfg.path(inspectPolicy), inspector.PolicyOf(d, plan))
+		inside, err := rulefile.JSON(a.cfg.path(inspectPolicy), inspector.PolicyOf(d, plan))
 		if err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ import (
 	"github.com/ringwall/ringwall/internal/netns/netnstest"
 	"github.com/ringwall/ringwall/internal/nft"
 	"github.com/ringwall/ringwall/internal/resolved"
+	"github.com/ringwall/ringwall/internal/rulefile"
 )
 
 // TestMain runs the guard as a process of its own when a test starts it so.
@@ -243,12 +244,12 @@ func TestGuard_whoAsksIsTheMark(t *testing.T) {
 	must(t, err)
 	p.Devices[0].IP, p.Devices[1].IP = p.Devices[1].IP, p.Devices[0].IP
 	p.Devices[1].Names = p.Devices[0].Names
-	must(t, dnsguard.WritePolicy(h.path, p, nil))
+	must(t, rulefile.Put(h.path, p, nil))
 	if rcode, _ := h.resolve(t, "a.cloud.example"); rcode != dns.RcodeNameError {
 		t.Errorf("mark of one and address of another device: %s, want NXDOMAIN", dns.RcodeToString[rcode])
 	}
 	p.Devices[1].Mark, p.Devices[0].Mark = p.Devices[0].Mark, p.Devices[1].Mark
-	must(t, dnsguard.WritePolicy(h.path, p, nil))
+	must(t, rulefile.Put(h.path, p, nil))
 	if rcode, _ := h.resolve(t, "a.cloud.example"); rcode != dns.RcodeSuccess {
 		t.Errorf("control: mark and address of one device: %s", dns.RcodeToString[rcode])
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/dnsguard"
+	"github.com/ringwall/ringwall/internal/rulefile"
 )
 
 // secure is a resolver over TLS.
@@ -95,7 +96,7 @@ func TestGuard_resolversOverTLS(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "dns.json")
 			p := testPolicy(clear.addr)
 			p.Resolvers = c.resolvers
-			must(t, dnsguard.WritePolicy(path, p, nil))
+			must(t, rulefile.Put(path, p, nil))
 			binder := &memBinder{}
 			g, err := dnsguard.New(dnsguard.Config{PolicyFile: path, Listen: "127.0.0.1:0", Firewall: binder, Roots: c.roots})
 			must(t, err)

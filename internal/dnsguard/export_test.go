@@ -1,6 +1,19 @@
 package dnsguard
 
-import "context"
+import (
+	"context"
+
+	"github.com/ringwall/ringwall/internal/rulefile"
+)
+
+// ReadPolicy reads a policy file.
+func ReadPolicy(path string) (*Policy, error) {
+	data, err := rulefile.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	return parsePolicy(data)
+}
 
 // Renew does what Run does every Config.RenewEvery.
 func (g *Guard) Renew(ctx context.Context) { g.renew(ctx) }

@@ -20,6 +20,7 @@ import (
 	"github.com/ringwall/ringwall/internal/dnsguard"
 	"github.com/ringwall/ringwall/internal/nft"
 	"github.com/ringwall/ringwall/internal/policy"
+	"github.com/ringwall/ringwall/internal/rulefile"
 )
 
 // upstream is a real resolver on loopback whose zone is a function.
@@ -191,7 +192,7 @@ type fixture struct {
 func newFixture(t testing.TB, zone func(dns.Question, bool) *dns.Msg) *fixture {
 	t.Helper()
 	f := &fixture{up: newUpstream(t, zone), binder: &memBinder{}, path: filepath.Join(t.TempDir(), "dns.json"), now: 1000 * time.Second}
-	must(t, dnsguard.WritePolicy(f.path, testPolicy(f.up.addr), nil))
+	must(t, rulefile.Put(f.path, testPolicy(f.up.addr), nil))
 	g, err := dnsguard.New(dnsguard.Config{
 		PolicyFile: f.path, Listen: "127.0.0.1:0", Firewall: f.binder,
 		Report: func(r api.DNSReport) { f.reports = append(f.reports, r) }, Uptime: func() time.Duration { return f.now },
@@ -472,7 +473,7 @@ func TestGuard_revokedWhileTheResolverThinks(t *testing.T) {
 	p := testPolicy(f.up.addr)
 	p.Devices[0].Names = nil
 	applied := false
-	must(t, dnsguard.WritePolicy(f.path, p, func() error { applied = true; return nil }))
+	must(t, rulefile.Put(f.path, p, func() error { applied = true; return nil }))
 	close(go_)
 	if rcode := <-done; rcode != "NXDOMAIN" || len(f.binder.list) != 0 || !applied {
 		t.Errorf("a name that was taken away meanwhile: %s, bound %v", rcode, f.binder.list)
@@ -484,7 +485,7 @@ func TestWritePolicy_keepsTheOldWhenTheKernelRefuses(t *testing.T) {
 	p := testPolicy(f.up.addr)
 	p.Devices = nil
 	boom := errors.New("boom")
-	if err := dnsguard.WritePolicy(f.path, p, func() error { return boom }); !errors.Is(err, boom) {
+	if err := rulefile.Put(f.path, p, func() error { return boom }); !errors.Is(err, boom) {
 		t.Fatalf("WritePolicy = %v", err)
 	}
 	if rcode, _ := f.ask(t, cam, "cloud.example", dns.TypeA); rcode != "NOERROR" {
@@ -512,7 +513,7 @@ func TestGuard_runServesAndReports(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dns.json")
 	p := testPolicy(up.addr)
 	p.Devices[0].IP = netip.MustParseAddr("127.0.0.1")
-	must(t, dnsguard.WritePolicy(path, p, nil))
+	must(t, rulefile.Put(path, p, nil))
 	pc, l := bothPorts(t)
 	addr := pc.LocalAddr().String()
 	pc.Close()
@@ -571,7 +572,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte{0, 1, 1, 0}, []byte{0xff})
 
 	path := filepath.Join(f.TempDir(), "dns.json")
-	must(f, dnsguard.WritePolicy(path, testPolicy(netip.MustParseAddrPort("127.0.0.1:53")), nil))
+	must(f, rulefile.Put(path, testPolicy(netip.MustParseAddrPort("127.0.0.1:53")), nil))
 	f.Fuzz(func(t *testing.T, question, raw []byte) {
 		req := new(dns.Msg)
 		if req.Unpack(question) != nil {

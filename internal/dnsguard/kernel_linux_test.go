@@ -19,10 +19,11 @@ import (
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/internal/dnsguard"
 	"github.com/ringwall/ringwall/internal/netns"
-	"github.com/ringwall/ringwall/internal/netns/netnstest"
 	"github.com/ringwall/ringwall/internal/nft"
+	"github.com/ringwall/ringwall/internal/nft/nfttest"
 	"github.com/ringwall/ringwall/internal/policy"
 	"github.com/ringwall/ringwall/internal/resolved"
+	"github.com/ringwall/ringwall/internal/rulefile"
 )
 
 // house is a real gateway: a device, the guard behind a real packet filter, and
@@ -36,20 +37,12 @@ type house struct {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	h := &house{gw: netnstest.New(t, "gw"), dev: netnstest.New(t, "dev"), net: netnstest.New(t, "net"), path: filepath.Join(t.TempDir(), "dns.json")}
-	mac, _ := net.ParseMAC("02:00:00:00:00:01")
-	must(t, netns.Cable(h.gw, "p1", nil, h.dev, "eth0", mac))
-	must(t, netns.Cable(h.gw, "wan0", nil, h.net, "inet0", nil))
-	must(t, nft.Prepare(t.Context(), h.gw, "br0", []string{"p1"}))
-	must(t, h.gw.Addr("br0", "10.77.0.1/24"))
-	must(t, h.gw.Addr("wan0", "198.51.100.1/24"))
-	must(t, h.dev.Addr("eth0", "10.77.0.10/24"))
-	must(t, h.dev.Route("default", "10.77.0.1"))
-	must(t, h.net.Addr("inet0", "198.51.100.53/24"))
-	must(t, h.net.Route("10.77.0.0/24", "198.51.100.1"))
+	var edges []string
 	for i := range 40 {
-		must(t, h.net.Addr("inet0", fmt.Sprintf("198.51.100.%d/24", 60+i)))
+		edges = append(edges, fmt.Sprintf("198.51.100.%d", 60+i))
 	}
+	x := nfttest.New(t, nft.Config{}, edges...)
+	h := &house{gw: x.Gateway, dev: x.Camera, net: x.World, fw: x.Firewall, desired: x.Desired, path: filepath.Join(t.TempDir(), "dns.json")}
 	l, err := h.net.Listen(context.Background(), "tcp4", "0.0.0.0:443")
 	must(t, err)
 	t.Cleanup(func() { l.Close() })
@@ -78,21 +71,11 @@ func newHouse(t testing.TB) *house {
 	})}
 	go s.ActivateAndServe()
 	t.Cleanup(func() { s.Shutdown() })
-	if h.fw, err = nft.Open(nft.Config{NS: h.gw, Bridge: "br0", Uplink: "wan0"}); err != nil {
-		t.Fatal(err)
+	named := func(id, name string) api.Term {
+		return api.Term{ID: id, Action: api.Allow, Direction: api.FromDevice, Domain: name, Proto: "tcp", Ports: []api.PortRange{{First: 443, Last: 443}}}
 	}
-	t.Cleanup(func() { h.fw.Close() })
-	must(t, h.fw.Base(t.Context()))
-	h.desired = api.Desired{
-		Version: 1, Generation: 1, Arrival: ringwall.Enforce, Resolver: netip.MustParseAddrPort("198.51.100.53:53"),
-		LocalNets: []netip.Prefix{netip.MustParsePrefix("10.77.0.0/24")},
-		Devices: []api.DevicePolicy{{
-			Device: "dev_cam", Mark: 7, Mode: ringwall.Enforce, Trust: ringwall.T3,
-			Binding: api.Binding{Port: "p1", MAC: "02:00:00:00:00:01", IP: netip.MustParseAddr("10.77.0.10")},
-			Terms:   []api.Term{{ID: "cloud", Action: api.Allow, Direction: api.FromDevice, Domain: "*.cloud.example", Proto: "tcp", Ports: []api.PortRange{{First: 443, Last: 443}}}},
-		}},
-		Remediation: []api.Term{{ID: "update", Action: api.Allow, Direction: api.FromDevice, Domain: "update.example", Proto: "tcp", Ports: []api.PortRange{{First: 443, Last: 443}}}},
-	}
+	h.desired.Devices[0].Terms = []api.Term{named("cloud", "*.cloud.example")}
+	h.desired.Remediation = []api.Term{named("update", "update.example")}
 	h.apply(t)
 	return h
 }
@@ -101,7 +84,7 @@ func (h *house) apply(t testing.TB, holds ...api.Hold) {
 	t.Helper()
 	p, err := policy.Compile(h.desired, holds, time.Now())
 	must(t, err)
-	must(t, dnsguard.WritePolicy(h.path, dnsguard.PolicyOf(p), func() error {
+	must(t, rulefile.Put(h.path, dnsguard.PolicyOf(p), func() error {
 		_, err := h.fw.Apply(context.Background(), p)
 		return err
 	}))

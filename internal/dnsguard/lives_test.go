@@ -17,6 +17,7 @@ import (
 	"github.com/ringwall/ringwall/internal/dnsguard"
 	"github.com/ringwall/ringwall/internal/policy"
 	"github.com/ringwall/ringwall/internal/resolved"
+	"github.com/ringwall/ringwall/internal/rulefile"
 )
 
 // inUse is a kernel whose flows are a list.
@@ -39,7 +40,7 @@ func withNames(t *testing.T, zone func(dns.Question, bool) *dns.Msg, change func
 	if change != nil {
 		change(&p)
 	}
-	must(t, dnsguard.WritePolicy(f.path, p, nil))
+	must(t, rulefile.Put(f.path, p, nil))
 	f.restart(t, flows)
 	r := resolved.NewReader(filepath.Join(dir, "names"), func() time.Duration { return f.now })
 	t.Cleanup(func() { r.Close() })
@@ -227,7 +228,7 @@ func TestGuard_theNextGoesOn(t *testing.T) {
 	p := testPolicy(f.up.addr)
 	p.Devices[0].Names = p.Devices[0].Names[:1]
 	p.Devices[3].State, p.Devices[3].Mark = policy.StateEnforce, 40
-	must(t, dnsguard.WritePolicy(f.path, p, nil))
+	must(t, rulefile.Put(f.path, p, nil))
 	if !names.Knows(resolved.KeyOf("dev_cam"), a, "cloud.example") {
 		t.Error("what is known dies with the guard")
 	}
@@ -256,7 +257,7 @@ func TestGuard_followsThePolicy(t *testing.T) {
 	}
 	p := testPolicy(f.up.addr)
 	p.Devices[0].Names[0].Ports = append(p.Devices[0].Names[0].Ports, api.PortRange{First: 8443, Last: 8443})
-	must(t, dnsguard.WritePolicy(f.path, p, nil))
+	must(t, rulefile.Put(f.path, p, nil))
 	f.Follow(t.Context())
 	more := f.binder.list[n:]
 	if len(more) != 1 || more[0].Life != 530*time.Second || len(more[0].Services[0].Ports) != 2 {

@@ -1,9 +1,7 @@
 package dnsguard
 
 import (
-	"encoding/json"
 	"net/netip"
-	"strings"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -87,43 +85,7 @@ func PolicyFor(d api.Desired, p policy.Plan) Policy {
 	return out
 }
 
-// File returns the policy as a file for rulefile.Replace.
-func File(path string, p Policy) (rulefile.File, error) {
-	data, err := json.Marshal(p)
-	return rulefile.File{Path: path, Data: data}, err
-}
-
-// WritePolicy replaces the policy file and runs apply, which puts the same
-// policy into the kernel, both under the exclusive lock: no address is bound
-// meanwhile, and none by the old policy afterwards. When apply fails, the
-// former file is put back. A crash in between leaves the new file with the old
-// rules: less is bound than could be, until the agent applies again.
-func WritePolicy(path string, p Policy, apply func() error) error {
-	f, err := File(path, p)
-	if err != nil {
-		return err
-	}
-	return rulefile.Replace(rulefile.LockOf(path), apply, f)
-}
-
-// ReadPolicy reads a policy file.
-func ReadPolicy(path string) (Policy, error) {
-	data, err := rulefile.Read(path)
-	if err != nil {
-		return Policy{}, err
-	}
-	return parsePolicy(data)
-}
-
-func parsePolicy(data []byte) (Policy, error) {
-	var p Policy
-	dec := json.NewDecoder(strings.NewReader(string(data)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&p); err != nil {
-		return Policy{}, ringwall.Errorf(ringwall.Invalid, "reading the policy of names: %w", err)
-	}
-	if p.Version != policyVersion {
-		return Policy{}, ringwall.Errorf(ringwall.Invalid, "the policy of names has version %d, want %d", p.Version, policyVersion)
-	}
-	return p, nil
+// parsePolicy reads a policy file, which the agent writes by package rulefile.
+func parsePolicy(data []byte) (*Policy, error) {
+	return rulefile.Parse(data, "the policy of names", policyVersion, func(p *Policy) int { return p.Version })
 }

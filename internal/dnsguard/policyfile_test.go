@@ -30,7 +30,7 @@ func FuzzPolicy(f *testing.F) {
 			}
 			return
 		}
-		tab := newTable(p)
+		tab := newTable(*p)
 		for _, d := range p.Devices {
 			tab.grant(tab.asker(source{addr: d.IP}), "x.a.example")
 		}

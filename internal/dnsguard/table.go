@@ -40,7 +40,7 @@ func loadTable(data []byte) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newTable(p), nil
+	return newTable(*p), nil
 }
 
 // resolvers returns who is to be asked, in order.

@@ -2,17 +2,19 @@ package enforce
 
 import (
 	"bytes"
-	"compress/flate"
 	"crypto/sha256"
 	"fmt"
 	"io"
+
+	"github.com/klauspost/compress/flate"
 
 	"github.com/ringwall/ringwall/api"
 )
 
 // packed is a signed document at rest. It is needed again only when the file is
 // written, and a document of a thousand devices has some three megabytes, of which
-// a tenth is left this way.
+// a tenth is left this way. The compressor is the one that the spine's client has
+// in the program anyway.
 type packed struct {
 	keyID string
 	sig   []byte

@@ -1,10 +1,8 @@
 package inspector
 
 import (
-	"encoding/json"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
@@ -83,32 +81,7 @@ func (p Policy) Needed() bool {
 	return slices.ContainsFunc(p.Devices, func(d Device) bool { return d.Judged })
 }
 
-// File returns the policy as a file for rulefile.Replace.
-func File(path string, p Policy) (rulefile.File, error) {
-	data, err := json.Marshal(p)
-	return rulefile.File{Path: path, Data: data}, err
-}
-
-// WritePolicy replaces the policy file and runs apply, as dnsguard.WritePolicy
-// does for its own. An agent that has both replaces both at once
-// (rulefile.Replace), under the lock of the DNS guard's.
-func WritePolicy(path string, p Policy, apply func() error) error {
-	f, err := File(path, p)
-	if err != nil {
-		return err
-	}
-	return rulefile.Replace(rulefile.LockOf(path), apply, f)
-}
-
-func parsePolicy(data []byte) (Policy, error) {
-	var p Policy
-	dec := json.NewDecoder(strings.NewReader(string(data)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&p); err != nil {
-		return Policy{}, ringwall.Errorf(ringwall.Invalid, "reading the policy of the inspector: %w", err)
-	}
-	if p.Version != policyVersion {
-		return Policy{}, ringwall.Errorf(ringwall.Invalid, "the policy of the inspector has version %d, want %d", p.Version, policyVersion)
-	}
-	return p, nil
+// parsePolicy reads a policy file, which the agent writes by package rulefile.
+func parsePolicy(data []byte) (*Policy, error) {
+	return rulefile.Parse(data, "the policy of the inspector", policyVersion, func(p *Policy) int { return p.Version })
 }

@@ -53,7 +53,7 @@ func FuzzPolicy(f *testing.F) {
 			return
 		}
 		in := &Inspector{cfg: Config{Now: time.Now}, names: resolved.NewReader("", nil)}
-		tab := newTable(p)
+		tab := newTable(*p)
 		for _, d := range p.Devices {
 			e := ends{"tcp", netip.AddrPortFrom(d.IP, 1), netip.MustParseAddrPort("198.51.100.1:443")}
 			in.judge(tab, e, &seen{Seen: policy.Seen{Proto: "tls", Host: "a.example", Complete: true}}, nil)

@@ -21,14 +21,13 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/flow"
 	"github.com/ringwall/ringwall/internal/dnsguard"
 	"github.com/ringwall/ringwall/internal/inspector"
 	"github.com/ringwall/ringwall/internal/netns"
-	"github.com/ringwall/ringwall/internal/netns/netnstest"
 	"github.com/ringwall/ringwall/internal/nft"
+	"github.com/ringwall/ringwall/internal/nft/nfttest"
 	"github.com/ringwall/ringwall/internal/policy"
 	"github.com/ringwall/ringwall/internal/rulefile"
 )
@@ -74,35 +73,9 @@ func newHouse(t testing.TB, terms ...api.Term) *house { return newHouseBehind(t,
 // newHouseBehind is newHouse with the devices behind the gateway's own address.
 func newHouseBehind(t testing.TB, masquerade bool, terms ...api.Term) *house {
 	t.Helper()
-	h := &house{gw: netnstest.New(t, "gw"), cam: netnstest.New(t, "cam"), net: netnstest.New(t, "net"), dir: t.TempDir()}
-	mac, _ := net.ParseMAC("02:00:00:00:00:01")
-	must(t, netns.Cable(h.gw, "p1", nil, h.cam, "eth0", mac))
-	must(t, netns.Cable(h.gw, "wan0", nil, h.net, "inet0", nil))
-	must(t, nft.Prepare(t.Context(), h.gw, "br0", []string{"p1"}))
-	must(t, h.gw.Addr("br0", "10.77.0.1/24"))
-	must(t, h.gw.Addr("wan0", "198.51.100.1/24"))
-	must(t, h.cam.Addr("eth0", "10.77.0.10/24"))
-	must(t, h.cam.Route("default", "10.77.0.1"))
-	for _, a := range []string{"198.51.100.53", edge, other} {
-		must(t, h.net.Addr("inet0", a+"/24"))
-	}
-	if !masquerade {
-		must(t, h.net.Route("10.77.0.0/24", "198.51.100.1"))
-	}
-	var err error
-	h.fw, err = nft.Open(nft.Config{NS: h.gw, Bridge: "br0", Uplink: "wan0", Masquerade: masquerade, Inspect: inspectPort})
-	must(t, err)
-	t.Cleanup(func() { h.fw.Close() })
-	must(t, h.fw.Base(t.Context()))
-	h.desired = api.Desired{
-		Version: 2, Generation: 1, Arrival: ringwall.Enforce, Resolver: netip.MustParseAddrPort("198.51.100.53:53"),
-		LocalNets: []netip.Prefix{netip.MustParsePrefix("10.77.0.0/24")},
-		Devices: []api.DevicePolicy{{
-			Device: "dev_cam", Mark: 7, Mode: ringwall.Enforce, Trust: ringwall.T3,
-			Binding: api.Binding{Port: "p1", MAC: "02:00:00:00:00:01", IP: netip.MustParseAddr("10.77.0.10")},
-			Terms:   terms,
-		}},
-	}
+	x := nfttest.New(t, nft.Config{Masquerade: masquerade, Inspect: inspectPort}, edge, other)
+	h := &house{gw: x.Gateway, cam: x.Camera, net: x.World, fw: x.Firewall, desired: x.Desired, dir: t.TempDir()}
+	h.desired.Devices[0].Terms = terms
 	h.apply(t)
 	h.resolver(t)
 	h.guard(t)
@@ -115,9 +88,9 @@ func (h *house) apply(t testing.TB, holds ...api.Hold) {
 	t.Helper()
 	p, err := policy.Compile(h.desired, holds, time.Now())
 	must(t, err)
-	names, err := dnsguard.File(filepath.Join(h.dir, "dns.json"), dnsguard.PolicyFor(h.desired, p))
+	names, err := rulefile.JSON(filepath.Join(h.dir, "dns.json"), dnsguard.PolicyFor(h.desired, p))
 	must(t, err)
-	inside, err := inspector.File(filepath.Join(h.dir, "inspect.json"), inspector.PolicyOf(h.desired, p))
+	inside, err := rulefile.JSON(filepath.Join(h.dir, "inspect.json"), inspector.PolicyOf(h.desired, p))
 	must(t, err)
 	must(t, rulefile.Replace(rulefile.LockOf(names.Path), func() error {
 		_, err := h.fw.Apply(context.Background(), p)

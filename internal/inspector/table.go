@@ -30,7 +30,7 @@ func loadTable(data []byte) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newTable(p), nil
+	return newTable(*p), nil
 }
 
 func newTable(p Policy) *table {

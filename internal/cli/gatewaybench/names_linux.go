@@ -18,6 +18,7 @@ import (
 	"github.com/ringwall/ringwall/internal/dnsguard"
 	"github.com/ringwall/ringwall/internal/nft"
 	"github.com/ringwall/ringwall/internal/policy"
+	"github.com/ringwall/ringwall/internal/rulefile"
 )
 
 const (
@@ -140,7 +141,7 @@ func firstConnections(ctx context.Context, way nameWay) (failed int, err error) 
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "dns.json")
-	if err := dnsguard.WritePolicy(file, dnsguard.PolicyOf(p), func() error { _, err := fw.Apply(ctx, p); return err }); err != nil {
+	if err := rulefile.Put(file, dnsguard.PolicyOf(p), func() error { _, err := fw.Apply(ctx, p); return err }); err != nil {
 		return 0, err
 	}
 	if way == polled {
