@@ -141,6 +141,11 @@ func (t *Table) Restore(r io.Reader) error {
 	if in.bad || len(in.b) > 0 {
 		return torn("its parts do not fit")
 	}
+	for _, e := range next.entries {
+		if e.Kind == Peer && t.c.Usual != nil && e.Usual >= popular*16 {
+			t.c.Usual.Add(e.Settings, e.Key)
+		}
+	}
 	*t = *next
 	return nil
 }

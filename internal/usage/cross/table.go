@@ -17,7 +17,7 @@ type Config struct {
 	// a day are many; 0 = 15.
 	Cell int
 	// Peer is how many cards of the same settings that reach a new peer in a day are
-	// many; 0 = 10.
+	// many; 0 = 10. A peer is new for three days, to all of them.
 	Peer int
 	// Times is how many times what is usual they must be as well, of cells and peers;
 	// 0 = 5.
@@ -54,7 +54,12 @@ func (c Config) withDefaults() Config {
 const (
 	listed = 16 // cards of an entry that are known by name
 	week   = 7  // days for which equipment remembers its cards
-	idle   = 14 // days after which an entry is forgotten
+	// idle is after how many days an entry is forgotten: of a peer only after two
+	// months, because there are fleets that report once a month.
+	idle     = 14
+	idlePeer = 62
+	// fresh is for how many days a peer is new.
+	fresh = 3
 	// popular is how many cards a day make a peer that need not be looked at.
 	popular = 64
 	// worse is how many times the bound makes the second variant.
@@ -72,6 +77,7 @@ type entry struct {
 	N        uint8
 	Usual    uint16 // cards a day, in sixteenths
 	Days     uint16 // on which there were any, before Day
+	First    uint16 // day
 	Cards    [listed]uint64
 	Seen     [listed]uint16 // their newest days
 	Today    [4]uint64      // sketch of the cards of Day
@@ -185,7 +191,7 @@ func (t *Table) second(id uint64, o *Observation, day uint16) *entry {
 			t.stats.Full++
 			return nil
 		}
-		e := &entry{Key: o.Key, Settings: o.Settings, Kind: o.Kind, Day: max(p.day, day)}
+		e := &entry{Key: o.Key, Settings: o.Settings, Kind: o.Kind, Day: max(p.day, day), First: min(p.day, day)}
 		// The first card is known by half a key: it counts, without a name.
 		e.N, e.Cards[0], e.Seen[0] = 1, nameless|uint64(p.card), p.day
 		if p.day == e.Day {
@@ -255,7 +261,7 @@ func (e *entry) close(t *Table, day uint16) {
 	}
 	e.Days++
 	e.Day, e.Today = day, [4]uint64{}
-	if e.Kind == Peer && t.c.Usual != nil && e.Days > 2 && e.Usual >= popular*16 {
+	if e.Kind == Peer && t.c.Usual != nil && day >= e.First+fresh && e.Usual >= popular*16 {
 		t.c.Usual.Add(e.Settings, e.Key)
 	}
 }
@@ -297,7 +303,7 @@ func (t *Table) judge(e *entry, o *Observation, day uint16) (f Finding, ok bool)
 		}
 		n, bound = e.today(), max(t.c.Cell, t.c.Times*int(e.Usual)/16)
 	case Peer:
-		if day != e.Day || day < t.groups[e.Settings]+uint16(t.c.LearnDays) {
+		if day != e.Day || e.First < t.groups[e.Settings]+uint16(t.c.LearnDays) || day >= e.First+fresh {
 			return f, false
 		}
 		n, bound = e.today(), max(t.c.Peer, t.c.Times*int(e.Usual)/16)
@@ -333,7 +339,11 @@ func (t *Table) judge(e *entry, o *Observation, day uint16) (f Finding, ok bool)
 // forget drops entries of long ago, once a day.
 func (t *Table) forget() {
 	for id, e := range t.entries {
-		if e.Day+idle < t.day {
+		keep := uint16(idle)
+		if e.Kind == Peer {
+			keep = idlePeer
+		}
+		if e.Day+keep < t.day {
 			delete(t.entries, id)
 		}
 	}

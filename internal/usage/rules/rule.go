@@ -11,6 +11,9 @@ type Rule struct {
 	Why string
 	// Needs names what must be known for it to judge.
 	Needs string
+	// Learns is how many days of a card's records it needs, by its defaults, before it
+	// judges all that it can.
+	Learns int
 	// Severity is the worst that it says.
 	Severity ringwall.Severity
 	// Attack is the MITRE ATT&CK technique that it points to, for Mobile or, where
@@ -48,7 +51,7 @@ func All() []Rule {
 			Needs: "a list of peers; the peer or access point in the record",
 		},
 		{
-			Name: Moved, Version: 1, Severity: ringwall.High, Attack: "T1078",
+			Name: Moved, Version: 1, Learns: 3, Severity: ringwall.High, Attack: "T1078",
 			Why:   "A device that does not move and is used elsewhere was carried off, or its card was. Cells near home, in the home area, or between which it went back and forth are its neighbourhood. Where coordinates are known, distance decides at once; where they are not, several records in a row from unknown places do. It is said again each day until the device is back or a planned move is declared. Not seen: moves within the radius.",
 			Needs: "cells or areas in the records; settings that say the device is fixed; coordinates make it quicker",
 			Limits: []Limit{
@@ -59,7 +62,7 @@ func All() []Rule {
 			},
 		},
 		{
-			Name: Roaming, Version: 1, Severity: ringwall.High, Attack: "T1078",
+			Name: Roaming, Version: 1, Learns: 7, Severity: ringwall.High, Attack: "T1078",
 			Why:   "A card used outside the networks or countries that it is for, or in a place from which fraud comes. The table of risky places is the operator's; a place of which it says nothing is no risk, and a card that lives in a risky one (it was there in its first days) is at home. A place of high risk is nobody's home. A device that moves comes through risky places; it is told of when it is still there the next day.",
 			Needs: "home networks or countries in the settings; a table of risky networks, areas or cells",
 			Limits: []Limit{
@@ -68,7 +71,7 @@ func All() []Rule {
 			},
 		},
 		{
-			Name: Volume, Version: 1, Severity: ringwall.High, Attack: "T1643",
+			Name: Volume, Version: 1, Learns: 21, Severity: ringwall.High, Attack: "T1643",
 			Why:   "An hour with far more traffic than the card's hours have: a device that attacks, sends video to strangers, or a card that serves as somebody's internet. What is usual is the mean of the logarithm and the mean deviation from it, of hours with use, and the largest hours of the last days; one wild hour moves them little, a silence widens them, and hours in a maintenance window are not learned. It says nothing in a card's first hours and days with use (Fired.Cold tells). A rise that is too slow for that is seen by the day against what was usual long ago.",
 			Needs: "volumes; learn-hours hours and learn-days days with use",
 			Limits: []Limit{
@@ -84,7 +87,7 @@ func All() []Rule {
 			},
 		},
 		{
-			Name: Dormant, Version: 1, Severity: ringwall.Medium, Attack: "T1078",
+			Name: Dormant, Version: 1, Learns: 45, Severity: ringwall.Medium, Attack: "T1078",
 			Why:   "A card that was silent for far longer than it ever is and is used again may have been found by somebody. Its own habit counts: a meter that reports once a month is not dormant in between. Without a habit yet (its first reports) it is judged by days alone, if settings give them.",
 			Needs: "a habit (8 hours with use), or days in the settings",
 			Limits: []Limit{
