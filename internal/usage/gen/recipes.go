@@ -216,12 +216,19 @@ func rack(m *misuse) {
 	m.by(len(m.rows) - 1)
 }
 
+// learning is how long whoever has no list of servers must look on, before a new
+// one can be told from a usual one.
+const learning = 4 * 86400
+
 // crowd: cameras of one customer are taken over and all call one server. The
 // customer named no servers, so one alone is nothing.
 func crowd(m *misuse) {
 	const cards = 50
 	self := m.card
 	server := m.site(0)
+	if m.at < m.w.start+learning {
+		m.truth.Ambiguous = "in the first days of a customer nobody knows which servers are usual for its devices"
+	}
 	for n := range cards {
 		card := m.cu.first + (self-m.cu.first+uint32(n))%uint32(m.cu.Cards)
 		if n > 0 && m.w.marked[card>>6]&(1<<(card&63)) != 0 {

@@ -2,19 +2,23 @@ package accuracy
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/internal/usage/cross"
 	"github.com/ringwall/ringwall/internal/usage/gen"
 	"github.com/ringwall/ringwall/internal/usage/rules"
 )
 
-// Rules judges by the rules of single cards alone, with a line a card and nothing
-// around them.
+// Rules judges by the rules of single cards and of cards that act as one, with a
+// line a card and no engine around them.
 type Rules struct {
 	w     *gen.World
 	book  *rules.Book
 	lines []rules.Line
 	env   rules.Env
+	cross *cross.Table
+	obs   []cross.Observation
 	seen  map[uint64]struct{} // ids of records, to tell those that are sent twice
 	old   map[uint64]struct{}
 }
@@ -28,7 +32,11 @@ func NewRules(w *gen.World, areas *rules.Areas) (*Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the world's book: %w", err)
 	}
-	j := &Rules{w: w, book: book, lines: make([]rules.Line, w.Config().Cards), env: rules.Env{Book: book, Areas: areas, Side: rules.NewSide(0)}, seen: map[uint64]struct{}{}}
+	usual := &rules.Usual{}
+	j := &Rules{
+		w: w, book: book, lines: make([]rules.Line, w.Config().Cards), env: rules.Env{Book: book, Areas: areas, Side: rules.NewSide(0), Usual: usual},
+		cross: cross.New(cross.Config{Usual: usual}), seen: map[uint64]struct{}{},
+	}
 	for _, cu := range w.Customers() {
 		for n := range uint32(cu.Cards) {
 			card := cu.First() + n
@@ -90,7 +98,7 @@ func (j *Rules) Batch(b *cdr.Batch, delivered int64, tell func(Alarm)) error {
 		}
 		s := j.book.Settings(l.Settings())
 		f := rules.Step(l, s, e, &j.env)
-		if f&rules.Speaks == 0 {
+		if f&(rules.Speaks|cross.Watched) == 0 {
 			continue
 		}
 		var rec cdr.Record
@@ -100,6 +108,13 @@ func (j *Rules) Batch(b *cdr.Batch, delivered int64, tell func(Alarm)) error {
 		for st := range f.All() {
 			x := rules.Explain(st, s, e, &rec, &j.env)
 			tell(Alarm{Card: e.Card, Rule: st.Rule, Variant: st.Variant, At: int64(e.Sec), ID: rec.ID, Record: rec, Facts: x.Facts})
+		}
+		j.obs = cross.Collect(j.obs[:0], l.Settings(), e, f)
+		for _, o := range j.obs {
+			if found, ok := j.cross.Observe(o); ok {
+				tell(Alarm{Card: found.Cards[0], Rule: rules.Box, Variant: found.Variant, At: int64(e.Sec), ID: rec.ID, Record: rec, Facts: map[string]string{
+					"kind": found.Kind.String(), "cards": strconv.Itoa(found.Count), "usual": strconv.Itoa(found.Usual)}})
+			}
 		}
 	}
 	return nil
