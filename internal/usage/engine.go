@@ -37,6 +37,7 @@ type Engine struct {
 	one    cdr.Batch            // for Record
 
 	snapshot *Snapshot // that is being taken
+	place    [2]int    // which of how many engines of a Set
 }
 
 // entry is what SetCard said of a card.
@@ -137,7 +138,7 @@ func PartitionOf(card uint64, n int) int {
 	}
 	// A mixing step (Fibonacci hashing): blocks are issued one after another. Then
 	// the high bits, spread over n.
-	h := card / 10_000 * 0x9e3779b97f4a7c15 >> 32
+	h := card / blockCards * 0x9e3779b97f4a7c15 >> 32
 	return int(h * uint64(n) >> 32)
 }
 
@@ -293,3 +294,6 @@ func (e *Engine) Memory() Memory {
 	m.perCard()
 	return m
 }
+
+// cardOf is the key of a card.
+func cardOf(i ringwall.IMSI) uint64 { return cdr.CardKey(i.Reveal()) }

@@ -159,6 +159,9 @@ func (l *loading) end() error {
 	if l.about.Check != l.e.check() {
 		return torn("it was made with another key")
 	}
+	if l.e.place != [2]int{} && l.about.Part != [2]int{} && l.e.place != l.about.Part {
+		return torn("it is that of another engine")
+	}
 	return l.load.Finish(l.about.Index)
 }
 

@@ -23,7 +23,6 @@ type Snapshot struct {
 	copy *store.Copy
 	ch   store.Chunk
 	b    []byte
-	end  []([]byte)
 }
 
 // partLines is how many lines are copied at once: about a tenth of a
@@ -36,6 +35,7 @@ const maxPosition = 1 << 20
 // about is the description of a snapshot.
 type about struct {
 	Check    string         `json:"check"` // of the key
+	Part     [2]int         `json:"part"`  // which of how many engines of a Set; 0, 0 = none
 	Position []byte         `json:"position"`
 	Index    store.Index    `json:"index"`
 	Book     rules.BookSpec `json:"book"`
@@ -106,7 +106,7 @@ func (s *Snapshot) finish(position []byte, put func([]byte)) error {
 	s.keys(put)
 	s.totals(put)
 	text, err := json.Marshal(about{
-		Check: e.check(), Position: position, Index: e.table.Index(), Book: e.book.base.Spec(), Own: e.book.own, Stats: e.stats, Adopted: e.adopted, Named: len(e.entries) + e.pending,
+		Check: e.check(), Part: e.place, Position: position, Index: e.table.Index(), Book: e.book.base.Spec(), Own: e.book.own, Stats: e.stats, Adopted: e.adopted, Named: len(e.entries) + e.pending,
 	})
 	if err != nil {
 		return ringwall.Errorf(ringwall.Internal, "describing a snapshot: %w", err)

@@ -55,7 +55,7 @@ func (e *Engine) Hash() uint64 {
 		}
 	}
 	for i, v := range e.stats.counters() {
-		sum += (*v + 1) * (uint64(2*i+1) * 0x9e3779b97f4a7c15)
+		sum += *v * (uint64(2*i+1) * 0x9e3779b97f4a7c15)
 	}
 	return sum
 }
