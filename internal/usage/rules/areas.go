@@ -81,23 +81,16 @@ func (a *Areas) at(e *cdr.Event) (s spot) {
 		return s
 	}
 	risk := a.countries[min(cdr.Country(e.PLMN), 999)]
-	take := func(t *table, key uint64) {
-		if key == 0 || len(t.keys) == 0 {
-			return
-		}
-		if v, ok := t.get(key); ok {
-			risk = max(risk, v.risk())
-			if !s.point.Valid() {
-				s = v
-			}
-		}
+	if e.Cell != 0 {
+		s, risk = a.cells.take(e.Cell, s, risk)
 	}
-	take(&a.cells, e.Cell)
 	if e.Area != 0 {
-		take(&a.areas, areaKey(e.PLMN, e.Area))
-		take(&a.anyAreas, uint64(e.Area))
+		s, risk = a.areas.take(areaKey(e.PLMN, e.Area), s, risk)
+		s, risk = a.anyAreas.take(uint64(e.Area), s, risk)
 	}
-	take(&a.networks, uint64(e.PLMN))
+	if e.PLMN != 0 {
+		s, risk = a.networks.take(uint64(e.PLMN), s, risk)
+	}
 	s.info = s.info&7 | uint32(risk)<<3
 	return s
 }
@@ -146,6 +139,21 @@ func shiftOf(n int) (shift uint) {
 func (t *table) slot(k uint64) int {
 	k ^= k >> 32
 	return int(k * 0x9e3779b97f4a7c15 >> t.shift)
+}
+
+// take adds what the table has of a key to what is known so far.
+func (t *table) take(key uint64, s spot, risk Risk) (spot, Risk) {
+	if len(t.keys) == 0 {
+		return s, risk
+	}
+	v, ok := t.get(key)
+	if !ok {
+		return s, risk
+	}
+	if s.point.Valid() {
+		v.point, v.info = s.point, s.info&7|v.info&^7
+	}
+	return v, max(risk, v.risk())
 }
 
 func (t *table) get(k uint64) (spot, bool) {

@@ -30,7 +30,8 @@ type Env struct {
 	Kept uint32
 
 	found found
-	here  spot // of the event that is judged, once it was looked up
+	here  spot   // of the event that is judged, once it was looked up
+	home  *block // of the card, when it is fixed and was elsewhere
 	zones [4]zoneSpan
 	asked []asked
 }

@@ -110,13 +110,14 @@ func (l *Line) still(sec, place uint32) {
 
 // moved asks whether a device that does not move is somewhere else.
 func (s *Settings) moved(l *Line, e *cdr.Event, place uint32, env *Env) uint32 {
+	env.home = env.Side.find(l, kindHome)
 	env.found.where = s.where(l, place, env)
 	switch env.found.where {
 	case farOff:
 		return 1<<movedFar | 1<<movedUnknown
 	case unknownPlace:
 		strange, moves := 1, 1
-		if b := env.Side.find(l, kindHome); b != nil {
+		if b := env.home; b != nil {
 			strange += b.strange()
 			moves += b.movesOf(e.Sec)
 		}
@@ -136,10 +137,10 @@ const (
 )
 
 // where says where the place of an event (env.here) is, seen from the home of a
-// fixed device.
+// fixed device (env.home, when it has had another place).
 func (s *Settings) where(l *Line, place uint32, env *Env) uint8 {
 	home, spot := l.place, l.spot
-	b := env.Side.find(l, kindHome)
+	b := env.home
 	if b != nil {
 		home, spot = b.w[0], Point(b.w[1])
 	}
@@ -217,7 +218,7 @@ const maxCells = 12
 func (l *Line) moveHome(s *Settings, e *cdr.Event, place uint32, env *Env) {
 	at := env.found.where
 	planned := at != nearHome && env.Book.window(l.Card, s, e.Sec, movedFar)
-	b := env.Side.find(l, kindHome)
+	b := env.home
 	if b == nil {
 		if planned || l.place == 0 {
 			return // the new place is home as long as there is no other

@@ -101,7 +101,7 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 	if place == 0 || differs&otherPlace == 0 {
 		l.still(sec, place)
 	}
-	if gap := sec - last; gap >= 3600 {
+	if gap := sec - last; gap >= quiet {
 		l.gap(gap, last)
 	}
 	l.lasted = uint8(min(use&(1<<24-1)/seenUnit, 255))

@@ -1,5 +1,7 @@
 package rules
 
+import "math/bits"
+
 // closeHour learns from the hour of the newest record, now that one of a later
 // hour is there.
 //
@@ -12,20 +14,40 @@ package rules
 // each day with use that has none as large.
 func (l *Line) closeHour(s *Settings, sec uint32, env *Env) {
 	if l.hour >= 2 {
-		l.learn(s, env)
+		if l.hours >= 16 {
+			x, mean, dev := int32(lg(l.hour)), int32(l.mean), int32(l.dev)
+			d, far := x-mean, 4*dev+octave/2
+			if d <= far || !env.Book.window(l.Card, s, l.last, volHour) { // else maintenance: not what is usual
+				d = min(max(d, -far), far)
+				mean += (d + 8) >> 4
+				dev += (max(d, -d) - dev + 8) >> 4
+				l.mean, l.dev = uint16(mean), uint16(min(max(dev, minDev), maxDev))
+				if p := uint32(x) >> 8; p > l.daily>>24 {
+					l.rise(s, p)
+				}
+				if l.hours < 255 {
+					l.hours++
+				}
+			}
+		} else {
+			l.learn(s, env)
+		}
 	}
 	// After a silence devices send what they kept: the deviation grows by a quarter
 	// of the octaves that the silence was longer than usual.
-	if c, usual := code8(sec-l.last), max(l.habit, hourCode); c > usual && l.hours > 0 {
-		l.dev = min(l.dev+uint16(c-usual)*(octave/4/octave8), maxDev)
+	if gap := sec - l.last; gap >= quiet {
+		if c, usual := code8(gap), max(l.habit, quietCode); c > usual && l.hours > 0 {
+			l.dev = min(l.dev+uint16(c-usual)*(octave/4/octave8), maxDev)
+		}
 	}
 }
 
 const (
-	hourCode = 94 // code8(3600)
-	maxDev   = 4 * octave
-	minDev   = octave / 8
-	firstDev = octave
+	quiet     = 7200 // seconds; a silence of less is none
+	quietCode = 102  // code8(quiet)
+	maxDev    = 4 * octave
+	minDev    = octave / 8
+	firstDev  = octave
 )
 
 // knows reports whether enough is known of a card's hours.
@@ -37,44 +59,43 @@ func (s *Settings) knows(l *Line) bool {
 // octave: two octaves.
 const risePeak = 8
 
+// rise raises the largest hours.
+func (l *Line) rise(s *Settings, p uint32) {
+	if s.knows(l) {
+		if l.bound&risenBit != 0 {
+			return
+		}
+		p = min(p, l.daily>>24+risePeak)
+	}
+	l.daily = l.daily&^(255<<24) | p<<24
+	l.bound |= risenBit
+}
+
+// learn learns from one of the first hours, which weigh more.
 func (l *Line) learn(s *Settings, env *Env) {
 	x := int32(lg(l.hour))
 	if l.hours == 0 {
 		l.hours, l.mean, l.dev, l.daily = 1, uint16(x), firstDev, l.daily&^(255<<24)|uint32(x)>>8<<24
 		return
 	}
-	shift := uint(4)
-	switch {
-	case l.hours < 2:
-		shift = 1
-	case l.hours < 4:
-		shift = 2
-	case l.hours < 8:
-		shift = 3
-	}
+	shift := min(uint(bits.Len8(l.hours)), 4)
 	mean, dev := int32(l.mean), int32(l.dev)
 	d := x - mean
 	if l.hours >= 8 {
 		far := 4*dev + octave/2
 		if d > far && env.Book.window(l.Card, s, l.last, volHour) {
-			return // maintenance: not what is usual
+			return
 		}
 		d = min(max(d, -far), far)
 	}
 	half := int32(1) << (shift - 1)
 	mean += (d + half) >> shift
 	dev += (max(d, -d) - dev + half) >> shift
-	l.mean, l.dev = uint16(min(max(mean, 0), 1<<16-1)), uint16(min(max(dev, minDev), maxDev))
-	if p, peak := uint32(x)>>8, l.daily>>24; p >= peak && (l.bound&risenBit == 0 || !s.knows(l)) {
-		if s.knows(l) {
-			p = min(p, peak+risePeak)
-		}
-		l.daily = l.daily&^(255<<24) | p<<24
-		l.bound |= risenBit
+	l.mean, l.dev = uint16(mean), uint16(min(max(dev, minDev), maxDev))
+	if p := uint32(x) >> 8; p > l.daily>>24 {
+		l.rise(s, p)
 	}
-	if l.hours < 255 {
-		l.hours++
-	}
+	l.hours++
 }
 
 // hourly is what an event brought in an hour: all, or the part of one hour of a
@@ -183,8 +204,7 @@ func dormant(l *Line, s *Settings, gap uint32, e *event) uint32 {
 // habitHours is how many hours with use make a habit.
 const habitHours = 8
 
-// gap learns how long the card is silent between records, when that is an hour or
-// more: the longest silences,
+// gap learns how long the card is silent between records, when it is (quiet): the longest silences,
 // forgotten by an eighth of an octave on each day with use. One long silence
 // counts for an octave, so that one is no habit, unless the card is new.
 func (l *Line) gap(gap, last uint32) {
