@@ -16,6 +16,7 @@ type misuse struct {
 	near  int32 // where the card is
 	truth Truth
 	rows  []row
+	void  bool // it came to nothing
 }
 
 // add makes a record that began at a time and lasted some seconds, in the card's
@@ -88,6 +89,9 @@ func (w *World) tellMisuse() {
 // file enters a case into the world.
 func (w *World) file(m *misuse) {
 	t := &m.truth
+	if m.void {
+		return
+	}
 	if len(m.rows) > 0 && t.First == "" {
 		t.First, t.From = idText(m.rows[0].id), min(t.From, m.rows[0].at)
 	}
@@ -111,6 +115,31 @@ func (m *misuse) avoid(seconds int64) {
 		m.at = to + 3600
 	}
 	m.truth.From = m.at
+}
+
+// few is how many cards are no crowd.
+const few = 20
+
+// gather takes cards of the case's customer that have no story yet, its own first.
+func (m *misuse) gather(most int) (cards []uint32) {
+	n := uint32(m.cu.Cards)
+	for i := range n {
+		card := m.cu.first + (m.card-m.cu.first+i)%n
+		if i == 0 || m.w.marked[card>>6]&(1<<(card&63)) == 0 {
+			cards = append(cards, card)
+		}
+		if len(cards) == most {
+			break
+		}
+	}
+	if m.void = len(cards) < few; m.void {
+		return nil
+	}
+	for _, card := range cards {
+		m.w.tell(card)
+		m.truth.Cards = append(m.truth.Cards, m.w.cardKey(m.cu, card))
+	}
+	return cards
 }
 
 // by says that it must be found with a record, from 0.

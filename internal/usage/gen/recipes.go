@@ -190,30 +190,24 @@ func accounts(m *misuse) {
 // rack: forty cards of a customer were taken out and call from one cell, through a
 // rack of four modems.
 func rack(m *misuse) {
-	const cards = 40
 	cell := m.w.elsewhere(m.cu, m.card, m.h)
 	self, number := m.card, 0
-	for n := range cards {
-		card := m.cu.first + (self-m.cu.first+uint32(n))%uint32(m.cu.Cards)
-		if n > 0 && m.w.marked[card>>6]&(1<<(card&63)) != 0 || n >= m.cu.Cards {
-			continue
-		}
-		m.card = card
+	taken := m.gather(40)
+	for _, m.card = range taken {
 		m.story(&story{from: m.at - 6*3600, silent: true})
-		m.truth.Cards = append(m.truth.Cards, m.w.cardKey(m.cu, card))
 	}
-	taken := m.truth.Cards
 	for i := range 12 {
-		for n, key := range taken {
-			m.card, _ = m.w.CardOf(key)
-			m.add(m.at+int64(i)*1800+int64(n)*45, uint32(60+within(mix(m.h+uint64(i*cards+n)), 200)), cdr.Voice, func(r *row) {
+		for n, card := range taken {
+			m.card = card
+			m.add(m.at+int64(i)*1800+int64(n)*45, uint32(60+within(mix(m.h+uint64(i*64+n)), 200)), cdr.Voice, func(r *row) {
 				number++
 				r.imei, r.version, r.cell, r.peer = gatewayTAC*1_000_000+m.h>>20%100_000*10+uint64((n+i)%4), -1, cell, m.stranger(number)
 			})
 		}
 	}
-	m.card = self
-	m.by(len(m.rows) - 1)
+	if m.card = self; !m.void {
+		m.by(len(m.rows) - 1)
+	}
 }
 
 // learning is how long whoever has no list of servers must look on, before a new
@@ -223,26 +217,19 @@ const learning = 4 * 86400
 // crowd: cameras of one customer are taken over and all call one server. The
 // customer named no servers, so one alone is nothing.
 func crowd(m *misuse) {
-	const cards = 50
-	self := m.card
-	server := m.site(0)
+	self, server := m.card, m.site(0)
 	if m.at < m.w.start+learning {
 		m.truth.Ambiguous = "in the first days of a customer nobody knows which servers are usual for its devices"
 	}
-	for n := range cards {
-		card := m.cu.first + (self-m.cu.first+uint32(n))%uint32(m.cu.Cards)
-		if n > 0 && m.w.marked[card>>6]&(1<<(card&63)) != 0 {
-			continue
-		}
+	for n, card := range m.gather(50) {
 		m.card, m.near = card, m.w.homeOf(m.cu, card)
-		m.w.tell(card)
-		m.truth.Cards = append(m.truth.Cards, m.w.cardKey(m.cu, card))
 		for i := range 3 {
 			m.add(m.at+int64(n)*40+int64(i)*1200, 15, cdr.Data, func(r *row) { r.peer, r.up, r.down = server, 900, 1200 })
 		}
 	}
-	m.card = self
-	m.by(len(m.rows) - 1)
+	if m.card = self; !m.void {
+		m.by(len(m.rows) - 1)
+	}
 }
 
 // early: a card that is still in its box is used.
