@@ -221,7 +221,10 @@ func (x *explainer) volume() {
 		sum += float64(x.l.hour)
 	}
 	x.fact("bytes", bytesText(sum))
-	x.fact("usual", bytesText(unlg(x.l.mean)))
+	if usual := unlg(x.l.mean); usual > 0 {
+		x.fact("usual", bytesText(usual))
+		x.fact("factor", bytesText(sum/usual))
+	}
 	if x.s.knows(x.l) {
 		x.fact("limit", bytesText(unlg(x.l.limit(x.s))))
 	}
@@ -250,11 +253,22 @@ func (x *explainer) travel() {
 	}
 	f := &x.env.found
 	x.number("km", uint64(f.km))
-	x.number("minutes", uint64(f.seconds/60))
+	x.number("seconds", uint64(f.seconds))
 	if f.turns > 0 {
 		x.number("turns", uint64(f.turns))
 	}
 	x.place()
+}
+
+// many tells the count that tipped it: of the hour, else of the day.
+func (x *explainer) many(hour, bound, day uint32) {
+	if hour >= bound {
+		x.number("count", uint64(hour))
+		x.number("seconds", 3600)
+		return
+	}
+	x.number("count", uint64(day))
+	x.number("seconds", 86400)
 }
 
 func (x *explainer) burst() {
@@ -263,13 +277,11 @@ func (x *explainer) burst() {
 	switch x.st.bit {
 	case burstSMS:
 		x.say(ringwall.High, "SIM sends many messages")
-		x.number("hour", uint64(t.messagesHour))
-		x.number("day", uint64(t.messagesDay))
+		x.many(t.messagesHour, x.s.messagesHour, t.messagesDay)
 	case burstCalls:
 		x.st.Attack = "T1616"
 		x.say(ringwall.High, "SIM makes many calls")
-		x.number("hour", uint64(t.callsHour))
-		x.number("day", uint64(t.callsDay))
+		x.many(t.callsHour, x.s.callsHour, t.callsDay)
 	case burstTime:
 		x.st.Attack = "T1616"
 		x.say(ringwall.Medium, "SIM is used for calls without end")
@@ -285,7 +297,7 @@ func (x *explainer) verification() {
 	if x.st.bit == verSenders {
 		x.say(ringwall.High, "SIM gets messages as accounts are opened with, from many senders")
 	}
-	x.number("messages", uint64(t.coded))
+	x.number("count", uint64(t.coded))
 	x.number("senders", uint64(bits.OnesCount32(t.senders)))
 }
 
@@ -303,7 +315,7 @@ func (x *explainer) lifecycle() {
 	if x.e.Use.Direction() == cdr.Terminated {
 		x.st.Nature, x.st.Severity = ringwall.NatureDeviation, ringwall.Low
 	}
-	x.fact("life", life.String())
+	x.fact("state", life.String())
 	if since != 0 {
 		x.fact("since", time.Unix(int64(since), 0).UTC().Format(time.RFC3339))
 	}
@@ -314,16 +326,15 @@ func (x *explainer) quota() {
 	x.say(ringwall.Medium, "SIM used more in a month than its profile allows")
 	switch x.st.bit {
 	case quotaBytes:
-		x.fact("of", "data")
-		x.number("used", m.bytes)
+		x.number("bytes", m.bytes)
 		x.number("cap", x.s.bytes)
 	case quotaMessages:
-		x.fact("of", "sms")
-		x.number("used", uint64(m.messages))
+		x.fact("service", cdr.SMS.String())
+		x.number("count", uint64(m.messages))
 		x.number("cap", uint64(x.s.messages))
 	case quotaCalls:
-		x.fact("of", "voice")
-		x.number("used", uint64(m.calls))
+		x.fact("service", cdr.Voice.String())
+		x.number("count", uint64(m.calls))
 		x.number("cap", uint64(x.s.calls))
 	}
 	x.fact("month", strings.TrimSpace(x.r.Time.UTC().Format("2006-01")))
