@@ -73,7 +73,9 @@ func (g *Ingest) Run(ctx context.Context, f Feed) error {
 		pieces, err := f.Next(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return g.save(context.WithoutCancel(ctx), f, dirty)
+			// Pieces that came with the end are not in the logs, and Position is behind
+			// them: then what was saved last stands.
+			return g.save(context.WithoutCancel(ctx), f, dirty && len(pieces) == 0)
 		case err == io.EOF:
 			for s := range g.Shards {
 				e := Entry{Kind: Closed, Source: f.Source()}

@@ -274,3 +274,15 @@ func (m *Mem) Said() map[ringwall.AlertID]int {
 	}
 	return all
 }
+
+// Left returns how many entries of a shard no snapshot covers.
+func (m *Mem) Left(s int) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.log(s)
+	last := l.first + uint64(len(l.entries)) - 1
+	if all := m.snaps[s]; len(all) > 0 {
+		return int(last - all[len(all)-1].seq)
+	}
+	return int(last)
+}
