@@ -97,7 +97,8 @@ type Log interface {
 	Append(ctx context.Context, shard int, entry []byte) (seq uint64, err error)
 	// Read hands the entries of a shard from a sequence on to f, in order and without
 	// end, until ctx ends (nil), f fails (its error) or the log cannot be read
-	// (Unavailable). idle is called when there is nothing to read for now. When what
+	// (Unavailable). idle is called when there is nothing to read for now, again and
+	// again. When what
 	// is asked for was trimmed away, code NotFound: the reader has missed entries.
 	Read(ctx context.Context, shard int, from uint64, f func(seq uint64, entry []byte) error, idle func() error) error
 	// Trim lets go of entries before a sequence.

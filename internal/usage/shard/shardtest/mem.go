@@ -103,10 +103,13 @@ func (m *Mem) Read(ctx context.Context, s int, from uint64, f func(uint64, []byt
 		if err := idle(); err != nil {
 			return err
 		}
+		lull := time.NewTimer(10 * time.Millisecond)
 		select {
 		case <-ctx.Done():
 		case <-grown:
+		case <-lull.C:
 		}
+		lull.Stop()
 	}
 	return nil
 }
