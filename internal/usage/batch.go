@@ -125,7 +125,7 @@ func (e *Engine) judge(g, next *group, emit func(uint16, ringwall.Alert)) {
 
 // quiet are the flags that matter to nobody unless Watched says so; told looks
 // at the others.
-const quiet = rules.First | rules.Rebound | rules.Strange | rules.Arrived | rules.OffList | rules.Returned
+const quiet = rules.First | rules.Rebound | rules.Strange | rules.Arrived | rules.OffList | rules.Returned | rules.Unlisted
 
 // told deals with what is worth telling of an event.
 func (e *Engine) told(l *rules.Line, s *rules.Settings, ev *cdr.Event, f rules.Fired, emit func(uint16, ringwall.Alert)) {

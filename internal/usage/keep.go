@@ -225,6 +225,7 @@ type Saving struct {
 	bytes int64
 
 	finished bool // Finish was called
+	position []byte
 }
 
 // Begin begins a snapshot of a set, while the set judges records. When Ready is
@@ -290,7 +291,7 @@ func (v *Saving) Ready() <-chan struct{} { return v.ready }
 // records that it covers were given to Emit: it makes them durable. nil = they
 // are.
 func (v *Saving) Finish(position []byte, saved func() error) {
-	v.finished = true
+	v.finished, v.position = true, position
 	records := make([]uint64, len(v.takes))
 	pauses := make([]time.Duration, len(v.takes))
 	errs := make([]error, len(v.takes))
@@ -385,6 +386,9 @@ func (v *Saving) Err() error {
 	}
 	return ringwall.Errorf(ringwall.Unavailable, "taking a snapshot of usage states: %w", v.err)
 }
+
+// Position is what Finish was given: up to where the snapshot covers the input.
+func (v *Saving) Position() []byte { return v.position }
 
 // Pause is for how long engines judged nothing at the end, and Bytes what was
 // written, after Done.

@@ -18,7 +18,7 @@ type RunConfig struct {
 	// Every is the time between two snapshots; 0 = 5 minutes.
 	Every time.Duration
 	// Durable makes alerts durable that were given to Emit; nil = they are when
-	// Emit returns.
+	// Emit returns. It may be called while Emit is.
 	Durable func() error
 	// Saved is told of each snapshot, also of one that failed: the old ones are
 	// still there, and the next is tried when its time comes.

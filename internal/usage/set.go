@@ -80,11 +80,10 @@ type found struct {
 
 // shardOf is an engine with its goroutine.
 type shardOf struct {
-	n     int
-	e     *Engine
-	work  chan task
-	parts chan []byte // empty buffers for a snapshot
-	snap  *taking
+	n    int
+	e    *Engine
+	work chan task
+	snap *taking
 }
 
 // task is a batch to judge or something to do between two.
