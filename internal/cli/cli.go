@@ -52,6 +52,7 @@ var commands = []func(Env) *cobra.Command{
 	newIncident,
 	newResponse,
 	newSIM,
+	newWarning,
 	newUser,
 	newParty,
 	newToken,

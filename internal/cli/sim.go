@@ -3,10 +3,10 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,39 +16,55 @@ import (
 )
 
 func newSIM(env Env) *cobra.Command {
-	return noun(env, "sim", "SIMs: list, show, add, profile, suspend", []string{"sims"}, simList, simShow, simAdd, simProfile, simSuspend)
+	return noun(env, "sim", "SIMs: list, show, fleet, alerts, add, import, set, profile, suspend, restrict, rules, exceptions, pools, areas, credit", []string{"sims"},
+		simList, simShow, simFleet, simAlerts, simJudge, simAdd, simImport, simSet, simProfile, simSuspend, simRestrict, simRules, simExceptions, simExcept, simPools, simAreas, simCredit)
 }
 
 func simList(k *conn) *cobra.Command {
-	return &cobra.Command{
+	var f client.SIMFilter
+	c := &cobra.Command{
 		Use: "list", Short: "List SIMs", Args: exactArgs(0),
-		RunE: ask(k, func(ctx context.Context, c *client.Client, _ []string) ([]api.SIM, error) { return all(ctx, c.SIMs) },
-			func(w io.Writer, ss []api.SIM) {
-				row(w, "ICCID", "IMSI", "STATE", "SERVICES", "DEVICE", "LAST USED", "ID")
-				for _, s := range ss {
-					row(w, s.ICCID, s.IMSI, s.State, strings.Join(s.Services, ","), s.Device, when(s.LastUsage), s.ID)
-				}
-			}),
+		Example: "  ringwall sim list --customer 'Water works' --separated",
+		RunE: ask(k, func(ctx context.Context, c *client.Client, _ []string) ([]api.SIM, error) {
+			return all(ctx, func(ctx context.Context, p client.Paging) (api.Page[api.SIM], error) { return c.FindSIMs(ctx, f, p) })
+		}, func(w io.Writer, ss []api.SIM) {
+			row(w, "ICCID", "IMSI", "STATE", "SERVICES", "DEVICE", "CUSTOMER", "LAST USED", "ID")
+			for _, s := range ss {
+				row(w, s.ICCID, s.IMSI, stateOf(s), strings.Join(s.Services, ","), dash(string(s.Device)), dash(s.Customer), when(s.LastUsage), s.ID)
+			}
+		}),
 	}
+	fl := c.Flags()
+	fl.StringVar(&f.State, "state", "", "active, suspended or unknown")
+	fl.StringVar(&f.Customer, "customer", "", "of this customer")
+	fl.StringVar(&f.Tariff, "tariff", "", "of this tariff")
+	fl.StringVar(&f.Seller, "seller", "", "passed on by this intermediary")
+	fl.StringVar(&f.Area, "area", "", "last used in this area")
+	fl.BoolVar(&f.NoDevice, "nodevice", false, "in no device")
+	fl.BoolVar(&f.Separated, "separated", false, "in other equipment than they are bound to")
+	fl.BoolVar(&f.Silent, "silent", false, "used before, and not for a week")
+	fl.BoolVar(&f.Never, "never", false, "never used")
+	return c
+}
+
+// stateOf says what a card is, and what its operator was asked and has not
+// answered.
+func stateOf(s api.SIM) string {
+	if s.Asked != "" {
+		return s.State + " (asked to " + s.Asked + ")"
+	}
+	if s.Restriction != nil {
+		return s.State + ", restricted"
+	}
+	return s.State
 }
 
 func simShow(k *conn) *cobra.Command {
 	return &cobra.Command{
-		Use: "show SIM", Short: "Show a SIM by its id; its numbers are masked", Args: exactArgs(1),
-		RunE: ask(k, func(ctx context.Context, c *client.Client, args []string) (api.SIM, error) {
-			return c.SIM(ctx, ringwall.SIMID(args[0]))
-		}, func(w io.Writer, s api.SIM) {
-			row(w, "id", s.ID)
-			row(w, "ICCID", s.ICCID)
-			row(w, "IMSI", s.IMSI)
-			row(w, "bound to", s.BoundIMEI)
-			row(w, "seen in", s.SeenIMEI)
-			row(w, "device", s.Device)
-			row(w, "state", s.State)
-			row(w, "services", strings.Join(s.Services, ", "))
-			row(w, "peers", strings.Join(s.Peers, ", "))
-			row(w, "usage", fmt.Sprintf("%d bytes in %d records, last %s", s.Bytes, s.Records, when(s.LastUsage)))
-		}),
+		Use: "show SIM", Short: "Show all that is known of a SIM, by its id; its numbers are masked", Args: exactArgs(1),
+		RunE: ask(k, func(ctx context.Context, c *client.Client, args []string) (api.SIMCard, error) {
+			return c.SIMCard(ctx, ringwall.SIMID(args[0]))
+		}, showCard),
 	}
 }
 
@@ -86,13 +102,17 @@ The file holds iccid, imsi and services ("data", "sms", "voice"), and may hold i
 
 func simSuspend(k *conn) *cobra.Command {
 	var reason string
+	var expiry time.Duration
+	var trial bool
 	c := &cobra.Command{
 		Use: "suspend SIM", Short: "Ask the operator to suspend a SIM", Args: exactArgs(1),
 		Long: `Ask the operator to suspend a SIM. "ringwall response undo" restores it.`,
 		RunE: ask(k, func(ctx context.Context, c *client.Client, args []string) (api.Response, error) {
-			return c.CreateResponse(ctx, api.ResponseCreate{Kind: "sim-suspend", Target: ringwall.Subject{Kind: ringwall.SubjectSIM, ID: args[0]}, Reason: reason})
-		}, func(w io.Writer, r api.Response) { row(w, r.ID, r.Kind, r.Status) }),
+			return c.CreateResponse(ctx, api.ResponseCreate{Kind: "sim-suspend", Target: ringwall.Subject{Kind: ringwall.SubjectSIM, ID: args[0]}, Reason: reason, Expiry: api.Duration(expiry), Trial: trial})
+		}, showResponse),
 	}
+	c.Flags().DurationVar(&expiry, "for", 0, "how long; 0 = until it is undone")
+	c.Flags().BoolVar(&trial, "dry-run", false, "tell what would be done, and do nothing")
 	c.Flags().StringVar(&reason, "reason", "from the command line", "why; it is recorded")
 	return c
 }
