@@ -27,7 +27,7 @@ type Config struct {
 	Uplink string
 
 	// MaxFlows bounds the flows in the cache, each direction counting as one;
-	// 262,144. Kernel memory is taken as flows come, some 150 bytes each.
+	// 524,288. Kernel memory is taken as flows come, 192 bytes each, beside 8 MiB.
 	MaxFlows int
 	// MaxDevices bounds the devices whose flows are cached; 16,384.
 	MaxDevices int
@@ -58,7 +58,7 @@ type Stats struct {
 
 func (c *Config) defaults() {
 	if c.MaxFlows <= 0 {
-		c.MaxFlows = 1 << 18
+		c.MaxFlows = 1 << 19
 	}
 	if c.MaxDevices <= 0 {
 		c.MaxDevices = 1 << 14

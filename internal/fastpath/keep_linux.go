@@ -45,8 +45,9 @@ type keeper struct {
 	budget  map[uint32]int // of an interface
 	looked  time.Time      // last survey
 	swept   time.Time
-	heard   bool // something, in the last round
-	unknown bool // a candidate named a device that is not known
+	full    time.Time // until when nobody asks for room in the cache, since there was none
+	heard   bool      // something, in the last round
+	unknown bool      // a candidate named a device that is not known
 }
 
 // Run keeps the cache until ctx ends, which is no error; ready is called when
@@ -161,6 +162,13 @@ func (k *keeper) promote() error {
 	if len(k.unfit) > pending {
 		clear(k.unfit)
 	}
+	// Whoever finds no room goes the slow way, as all else does: to ask connection
+	// tracking about each of its packets that is sampled would cost a processor.
+	if time.Now().Before(k.full) {
+		k.crowded.Add(uint64(len(k.wait)))
+		clear(k.wait)
+		return nil
+	}
 	type tally struct{ asked, fit int }
 	tallies := map[uint32]*tally{}
 	for key, mac := range k.wait {
@@ -224,6 +232,7 @@ func (k *keeper) consider(key flowKey, mac [6]byte) (fit bool, err error) {
 	}
 	if err := k.maps.flows.Put(&key, &v); err != nil {
 		k.crowded.Add(1)
+		k.full = time.Now().Add(again)
 		return true, nil
 	}
 	k.cached.Add(1)

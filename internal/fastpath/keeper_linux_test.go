@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -71,4 +72,32 @@ func programs(t testing.TB, ns *netns.NS) (n int) {
 		return nil
 	}))
 	return n
+}
+
+// What finds no room in the cache goes the slow way and arrives; what is in it
+// stays fast.
+func TestPath_cacheIsFull(t *testing.T) {
+	w := up(t, options{config: fastpath.Config{MaxFlows: 2}}) // both directions of one flow
+	echo(t, w.net, server)
+	first := dial(t, w.dev[0], "udp", server)
+	w.warm(t, first, 1)
+	second := dial(t, w.dev[1], "udp", server)
+	eventually(t, "a flow finds no room", func() bool {
+		if !second.round(time.Second) {
+			t.Fatal("a flow that found no room in the cache does not get through")
+		}
+		return w.path.Stats().Crowded > 0
+	})
+	if u, d := w.fast(t, 2); u+d != 0 {
+		t.Errorf("%d, %d packets passed by a cache that has no room for them", u, d)
+	}
+	u, d := w.fast(t, 1)
+	for range 2 { // one of them may be the one that goes the slow way, to keep tracking alive
+		if !first.round(time.Second) {
+			t.Error("nothing comes back on the flow in the cache")
+		}
+	}
+	if up, down := w.fast(t, 1); up == u || down == d {
+		t.Error("the flow in the cache is slow now")
+	}
 }

@@ -85,6 +85,8 @@ type Contender struct {
 	Start func(ctx context.Context, r *Rig) (*Running, error)
 	// Most is the largest number of devices that it is measured with; 0 = any.
 	Most int
+	// Asked says to measure it only when Options.Only names it from the beginning.
+	Asked bool
 }
 
 // Running is a contender at work.

@@ -32,7 +32,7 @@ const (
 // ours are the contenders that need nothing but the kernel.
 func ours() []Contender {
 	open := func(context.Context, *Rig) (*Running, error) { return &Running{Stop: func() error { return nil }}, nil }
-	return []Contender{
+	return append([]Contender{
 		{Name: plain, Start: open},
 		{Name: tracking, Start: startTracking},
 		{Name: tapOff, Start: ringwallBy(false, false)},
@@ -41,7 +41,7 @@ func ours() []Contender {
 		{Name: fastPathTap, Start: ringwallBy(true, true)},
 		{Name: plainAgain, Start: open},
 		{Name: nothingAhead, Start: startNothing},
-	}
+	}, parts()...)
 }
 
 // startTracking drops what is not of a tracked connection: the least that a
@@ -54,14 +54,19 @@ func startTracking(_ context.Context, r *Rig) (*Running, error) {
 	drop := nftables.ChainPolicyDrop
 	t := c.AddTable(&nftables.Table{Name: "tracking", Family: nftables.TableFamilyIPv4})
 	ch := c.AddChain(&nftables.Chain{Name: "forward", Table: t, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Type: nftables.ChainTypeFilter, Policy: &drop})
+	c.AddRule(&nftables.Rule{Table: t, Chain: ch, Exprs: tracked()})
+	return &Running{Stop: func() error { return nil }}, c.Flush()
+}
+
+// tracked lets pass what is of a tracked connection.
+func tracked() []expr.Any {
 	states := uint32(expr.CtStateBitNEW | expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)
-	c.AddRule(&nftables.Rule{Table: t, Chain: ch, Exprs: []expr.Any{
+	return []expr.Any{
 		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: native(states), Xor: native(0)},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: native(0)},
 		&expr.Verdict{Kind: expr.VerdictAccept},
-	}})
-	return &Running{Stop: func() error { return nil }}, c.Flush()
+	}
 }
 
 // startNothing drops everything where it comes in: what is left is what the

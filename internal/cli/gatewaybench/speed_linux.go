@@ -36,7 +36,7 @@ func speed(ctx context.Context, o Options, devices int) (rows []Row, err error) 
 	}()
 	list := append(ours(), o.Peers...)
 	for _, c := range list {
-		if c.Name != plain && !o.wanted(c.Name) || c.Most > 0 && devices > c.Most {
+		if c.Name != plain && !o.wanted(c.Name) || c.Asked && !o.asked(c.Name) || c.Most > 0 && devices > c.Most {
 			continue
 		}
 		began := time.Now()
@@ -124,6 +124,11 @@ func (o Options) apart(ctx context.Context, w string, lanes []*lane) error {
 
 func (o Options) wanted(name string) bool {
 	return len(o.Only) == 0 || slices.ContainsFunc(o.Only, func(s string) bool { return strings.Contains(name, s) })
+}
+
+// asked is wanted for what is measured only when it is named from the beginning.
+func (o Options) asked(name string) bool {
+	return slices.ContainsFunc(o.Only, func(s string) bool { return strings.HasPrefix(s, part) && strings.Contains(name, s) })
 }
 
 func (l *lane) close() error {
