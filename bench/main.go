@@ -40,7 +40,7 @@ func do(args []string) error {
 	case len(args) >= 1 && args[0] == "gateway":
 		return gateway(args[1:])
 	case len(args) >= 1 && args[0] == "usage":
-		return usage(args[1:])
+		return usageBench(args[1:])
 	case len(args) == 3 && parts[args[0]] != nil:
 		return parts[args[0]](args[1], args[2])
 	}

@@ -41,9 +41,9 @@ type contender struct {
 
 var errMissing = errors.New("not installed")
 
-// usage has the same records judged by our engine and by databases: the same
+// usageBench has the same records judged by our engine and by databases: the same
 // answers, or it fails.
-func usage(args []string) error {
+func usageBench(args []string) error {
 	fs := flag.NewFlagSet("usage", flag.ContinueOnError)
 	var d dataset
 	fs.IntVar(&d.Records, "records", 10_000_000, "records")

@@ -11,11 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"unsafe"
+	"strings"
+	"time"
 
+	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/internal/usage"
 	"github.com/ringwall/ringwall/internal/usage/rules"
-	"github.com/ringwall/ringwall/internal/usage/store"
 )
 
 // parts are what this program runs as processes of their own.
@@ -53,10 +55,9 @@ func judge(dir, out string) error {
 	if err != nil {
 		return err
 	}
-	env := rules.Env{Book: bk, Areas: areas, Side: rules.NewSide(0)}
-	lines := store.New(store.Config{})
-	defer lines.Close()
-	if err := readCards(filepath.Join(dir, "cards.csv"), lines, &env); err != nil {
+	e := usage.New(usage.Config{Key: []byte("a key of sixteen"), Keys: keys, Book: bk, Areas: areas, NoTotals: true})
+	defer e.Close()
+	if err := readCards(filepath.Join(dir, "cards.csv"), e); err != nil {
 		return err
 	}
 	load := cpu()
@@ -76,8 +77,22 @@ func judge(dir, out string) error {
 	}
 	defer f.Close()
 	answers := bufio.NewWriter(f)
-	if err := step(src, lines, bk, &env, answers); err != nil {
-		return err
+	var batch cdr.Batch
+	for {
+		err := src.Next(context.Background(), &batch)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		e.Batch(&batch, func(a ringwall.Alert) {
+			fmt.Fprintf(answers, "%s,%s,%d\n", strings.TrimPrefix(a.Subject.ID, cardPrefix), a.Rule, a.Time.Unix()/86400)
+		})
+	}
+	st := e.Stats()
+	if want := uint64(d.Records); st.Records != want || st.Unknown != 0 || st.Duplicate != 0 || st.Late != 0 {
+		return fmt.Errorf("of %d records: %+v", want, st)
 	}
 	if err := errors.Join(answers.Flush(), f.Close()); err != nil {
 		return err
@@ -85,51 +100,12 @@ func judge(dir, out string) error {
 	return json.NewEncoder(os.Stdout).Encode(cost{Load: load})
 }
 
-func step(src cdr.Source, lines *store.Table, bk *rules.Book, env *rules.Env, answers *bufio.Writer) error {
-	var b cdr.Batch
-	var cards store.Cards
-	var at store.Places
-	seen := store.NewSeen(1 << 20)
-	for {
-		err := src.Next(context.Background(), &b)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		for from := 0; from < len(b.Events); from += store.Width {
-			few := b.Events[from:min(from+store.Width, len(b.Events))]
-			for i := range few {
-				cards[i] = few[i].Card
-			}
-			lines.Find(&cards, len(few), &at)
-			for i := range few {
-				e := &few[i]
-				if at[i] == store.None {
-					return fmt.Errorf("record %d is of a card that nobody has", b.Lines[from+i])
-				}
-				if !seen.Add(e.ID) {
-					continue
-				}
-				l := line(lines, at[i])
-				f := rules.Step(l, bk.Settings(l.Settings()), e, env)
-				if f&rules.Speaks == 0 {
-					continue
-				}
-				for st := range f.All() {
-					fmt.Fprintf(answers, "%s,%s,%d\n", cdr.IMSIOf(e.Card), st.Rule, e.Sec/86400)
-				}
-			}
-		}
-	}
-}
-
-// line is a line of the store as rules see it: both are 64 bytes, the card first.
-func line(t *store.Table, at uint32) *rules.Line { return (*rules.Line)(unsafe.Pointer(t.Line(at))) }
+// cardPrefix makes an id of a card's number: the comparison needs to know whose
+// alert it is.
+const cardPrefix = "sim_"
 
 // readCards reads the cards as the peers have them.
-func readCards(name string, lines *store.Table, env *rules.Env) error {
+func readCards(name string, e *usage.Engine) error {
 	f, err := os.Open(name)
 	if err != nil {
 		return err
@@ -138,32 +114,29 @@ func readCards(name string, lines *store.Table, env *rules.Env) error {
 	r := csv.NewReader(bufio.NewReaderSize(f, 1<<20))
 	r.ReuseRecord = true
 	for {
-		c, err := r.Read()
+		l, err := r.Read()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		n, err := lines.Put(cdr.CardKey(c[0]))
+		imsi := strings.Clone(l[0])
+		c := usage.Card{SIM: ringwall.SIMID(cardPrefix + imsi), IMSI: ringwall.IMSI(imsi), IMEI: ringwall.IMEI(strings.Clone(l[1])), Life: rules.LifeActive}
+		settings, err := strconv.ParseUint(l[2], 10, 32)
 		if err != nil {
 			return err
 		}
-		settings, err := strconv.ParseUint(c[2], 10, 32)
-		if err != nil {
-			return err
-		}
-		l := line(lines, n)
-		l.SetSettings(uint32(settings))
-		if c[1] != "" {
-			l.Bind(cdr.EquipmentKey(c[1]), env.Side)
-		}
-		if c[3] != "" {
-			since, err := strconv.ParseUint(c[3], 10, 32)
+		c.Settings = uint32(settings)
+		if l[3] != "" {
+			since, err := strconv.ParseInt(l[3], 10, 64)
 			if err != nil {
 				return err
 			}
-			l.SetLife(rules.LifeSuspended, uint32(since), env.Side)
+			c.Life, c.Since = rules.LifeSuspended, time.Unix(since, 0)
+		}
+		if err := e.SetCard(c); err != nil {
+			return err
 		}
 	}
 }
