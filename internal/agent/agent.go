@@ -179,6 +179,9 @@ func (a *Agent) open(ctx context.Context) (err error) {
 			a.acknowledge(stillRolledBack(v))
 		}
 	}
+	for _, h := range a.keeper.Untold() {
+		a.tellHold(api.HoldReport{Hold: h, InForce: a.cfg.Now()})
+	}
 	if err := a.cfg.prepare(ctx); err != nil {
 		return fmt.Errorf("preparing to forward: %w", err)
 	}

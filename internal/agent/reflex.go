@@ -52,6 +52,17 @@ func (a *Agent) react(ctx context.Context, ready func()) error {
 	}
 }
 
+// tellHold reports a hold that this gateway has made. Who is killed before that has
+// a successor that does.
+func (a *Agent) tellHold(r api.HoldReport) {
+	if _, seq := a.books.write(api.RecordHold, r); seq == 0 {
+		return // there is no log; the next start tries again
+	}
+	if err := a.keeper.Told(r.Hold.ID); err != nil {
+		a.log.Warn("that a hold was reported is not on disk; it will be reported again", "hold", r.Hold.ID, "err", err)
+	}
+}
+
 // reflex holds the device if the desired state says so.
 func (a *Agent) reflex(ctx context.Context, r reaction) {
 	a.kernel.Lock()
@@ -90,7 +101,7 @@ func (a *Agent) reflex(ctx context.Context, r reaction) {
 		a.log.Warn("established flows were not flushed; they are refused all the same", "device", h.Device, "err", err)
 	}
 	a.log.Warn("device is held", "device", h.Device, "do", h.Do, "hold", h.ID, "took", report.Took, "flows", report.Flushed)
-	a.books.write(api.RecordHold, report)
+	a.tellHold(report)
 	a.noteView()
 	poke(a.again)
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,7 +63,8 @@ type onDisk struct {
 
 type heldOnDisk struct {
 	api.Hold
-	Left time.Duration `json:"leftNs,omitempty"` // to serve when it was written; 0 = until released
+	Left   time.Duration `json:"leftNs,omitempty"` // to serve when it was written; 0 = until released
+	Untold bool          `json:"untold,omitempty"`
 }
 
 // implausible is how far the clock may have moved while the gateway was off.
@@ -192,7 +194,7 @@ func (k *Keeper) readHolds() error {
 		off = 0
 	}
 	for _, h := range f.Holds {
-		e := held{Hold: h.Hold}
+		e := held{Hold: h.Hold, untold: h.Untold}
 		if h.Left > 0 {
 			// What was served while the gateway was off is lifted by Expire, and reported.
 			e.until = now.Mono + max(h.Left-off, 1)
@@ -217,7 +219,7 @@ func (k *Keeper) writeHolds() error {
 	now := k.clock()
 	f := onDisk{Version: 1, Seen: now.Wall, Holds: []heldOnDisk{}, Released: k.state.released}
 	for _, h := range k.state.holds {
-		e := heldOnDisk{Hold: h.Hold}
+		e := heldOnDisk{Hold: h.Hold, Untold: h.untold}
 		if h.until > 0 {
 			e.Left = max(h.until-now.Mono, 1)
 		}
@@ -347,7 +349,37 @@ func (k *Keeper) React(a ringwall.Alert) (h api.Hold, ok bool, why string, err e
 		return h, false, why, nil
 	}
 	k.state.Hold(h, now)
+	e := k.state.holds[h.ID]
+	e.untold = true
+	k.state.holds[h.ID] = e
 	return h, true, "", k.writeHolds()
+}
+
+// Untold returns the holds that React has made and that were not reported before
+// the program ended: its successor reports them.
+func (k *Keeper) Untold() (out []api.Hold) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, h := range k.state.holds {
+		if h.untold {
+			out = append(out, h.Hold)
+		}
+	}
+	slices.SortFunc(out, func(a, b api.Hold) int { return cmpID(a.ID, b.ID) })
+	return out
+}
+
+// Told notes that a hold of React's was reported.
+func (k *Keeper) Told(id ringwall.HoldID) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	h, ok := k.state.holds[id]
+	if !ok || !h.untold {
+		return nil
+	}
+	h.untold = false
+	k.state.holds[id] = h
+	return k.writeHolds()
 }
 
 // Expire lifts the holds that have been served and makes that durable.

@@ -237,3 +237,28 @@ func TestKeeper_After_tellsWithoutDoing(t *testing.T) {
 		t.Errorf("Ahead = %s, want 48h", k.Ahead())
 	}
 }
+
+// A hold that was made and not reported when the program ended is reported by its
+// successor, and once only; one of the platform's never is.
+func TestKeeper_Untold(t *testing.T) {
+	m := newMachine(t)
+	k, _ := m.boot(t)
+	mustAccept(t, k, desired(1, func(d *api.Desired) {
+		d.Holds = []api.Hold{{ID: "hld_platform", Device: "dev_1", Do: ringwall.Quarantine, By: "usr_1", Made: m.wall}}
+	}))
+	h, ok, _, err := k.React(alert("dev_0", 1))
+	if !ok || err != nil {
+		t.Fatalf("React = %v, %v", ok, err)
+	}
+	for range 2 {
+		if k, _ = m.boot(t); len(k.Untold()) != 1 || k.Untold()[0].ID != h.ID {
+			t.Fatalf("after a restart untold are %+v, want %s", k.Untold(), h.ID)
+		}
+	}
+	if err := k.Told(h.ID); err != nil {
+		t.Fatal(err)
+	}
+	if k, _ = m.boot(t); len(k.Untold()) != 0 || len(k.View().Holds) != 2 {
+		t.Errorf("untold are %+v of %+v", k.Untold(), k.View().Holds)
+	}
+}

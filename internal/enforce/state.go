@@ -21,6 +21,8 @@ type Clock struct {
 type held struct {
 	api.Hold
 	until time.Duration // of the monotonic clock; 0 = until released
+	// untold says that this gateway has made it and not reported it yet.
+	untold bool
 }
 
 // State is what is in force on a gateway.
@@ -174,7 +176,7 @@ func (s *State) hold(h api.Hold, now Clock) bool {
 		}
 		until = now.Mono + left
 	}
-	s.holds[h.ID] = held{h, until}
+	s.holds[h.ID] = held{Hold: h, until: until}
 	return true
 }
 
