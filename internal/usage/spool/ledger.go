@@ -43,7 +43,10 @@ type content struct {
 
 func openLedger(dir string, most int) (*ledger, error) {
 	l := &ledger{first: 1, by: map[content]uint64{}, most: most}
-	var err error
+	err := os.MkdirAll(dir, 0o700)
+	if err != nil {
+		return nil, ringwall.Errorf(ringwall.Unavailable, "making the spool's ledger: %w", err)
+	}
 	l.j, err = durable.OpenJournal(dir, durable.JournalConfig{SegmentBytes: 1 << 20, MaxFrame: 4 << 10, Frame: func(n uint64, payload []byte) error {
 		var e Entry
 		if err := json.Unmarshal(payload, &e); err != nil {
