@@ -1,13 +1,16 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -187,7 +190,10 @@ func (s Status) Print(w io.Writer) error {
 	row("agent", "%s, version %s", state, s.Version)
 	if s.Running {
 		row("platform", "%s", map[bool]string{true: "connected", false: "NOT CONNECTED"}[s.Connected])
-		row("unsent records", "%d (lost %d)", s.Unsent, s.Lost)
+		row("unsent records", "%d (lost %d), the log is full to %.0f %%", s.Unsent, s.Lost, 100*s.LogShare)
+		for _, kind := range slices.Sorted(maps.Keys(s.Losses)) {
+			row("lost", "%d of kind %s", s.Losses[kind], cmp.Or(string(kind), "unknown"))
+		}
 		if p := s.Posture; p != nil {
 			row("posture", "made %s, last sent %s", clock(p.Made), clock(p.Sent))
 		}
