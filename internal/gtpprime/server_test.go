@@ -288,6 +288,7 @@ func TestServer_possibleDuplicates(t *testing.T) {
 	if got := s.got(); !slices.Equal(got, []string{"a", "c", "d"}) {
 		t.Errorf("the sink has %q", got)
 	}
+	g.stop()
 	if len(g.held.packets) != 0 || g.held.bytes != 0 {
 		t.Errorf("%d packets of %d bytes are still held", len(g.held.packets), g.held.bytes)
 	}
