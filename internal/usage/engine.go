@@ -114,6 +114,9 @@ func (e *Engine) derivedID(card uint64) ringwall.SIMID {
 	return ringwall.SIMID(ringwall.DeriveID(ringwall.PrefixSIM, string(sum[:])))
 }
 
+// NameOf is the id of a card (cdr.CardKey), and whose it is, as alerts have it.
+func (e *Engine) NameOf(card uint64) (ringwall.SIMID, ringwall.OrgID) { return e.name(card) }
+
 // name is the id of a card, and whose it is.
 func (e *Engine) name(card uint64) (ringwall.SIMID, ringwall.OrgID) {
 	if c, ok := e.entries[card]; ok {

@@ -50,6 +50,7 @@ func OpenKeep(dir string, disk *durable.Disk) (*Keep, error) {
 
 // manifest says what a snapshot is made of.
 type manifest struct {
+	Engines  int       `json:"engines"`
 	Parts    []part    `json:"parts"`
 	Position []byte    `json:"position"`
 	Records  uint64    `json:"records"`
@@ -127,7 +128,7 @@ func (k *Keep) Parts() int {
 	}
 	for _, g := range gens {
 		if m, err := k.manifest(g); err == nil {
-			return len(m.Parts)
+			return m.Engines
 		}
 	}
 	return 0
@@ -144,7 +145,7 @@ func (k *Keep) manifest(gen uint64) (m manifest, err error) {
 		return m, err
 	}
 	n := len(manifestMagic)
-	if len(b) < n+4 || string(b[:n]) != manifestMagic || frameSum(0, b[n+4:]) != binary.LittleEndian.Uint32(b[n:]) || json.Unmarshal(b[n+4:], &m) != nil || len(m.Parts) == 0 {
+	if len(b) < n+4 || string(b[:n]) != manifestMagic || frameSum(0, b[n+4:]) != binary.LittleEndian.Uint32(b[n:]) || json.Unmarshal(b[n+4:], &m) != nil || m.Engines <= 0 {
 		return m, torn("its manifest is none")
 	}
 	return m, nil
@@ -170,8 +171,8 @@ func (k *Keep) Restore(s *Set) (r Restored, err error) {
 	}
 	for _, g := range gens {
 		m, err := k.manifest(g)
-		if err == nil && len(m.Parts) != s.Workers() {
-			return r, ringwall.Errorf(ringwall.Conflict, "the snapshot in %q is of %d engines, there are %d", k.dir, len(m.Parts), s.Workers())
+		if err == nil && m.Engines != s.Workers() {
+			return r, ringwall.Errorf(ringwall.Conflict, "the snapshot in %q is of %d engines, there are %d", k.dir, m.Engines, s.Workers())
 		}
 		if err == nil {
 			err = k.read(g, m, s)
@@ -190,7 +191,7 @@ func (k *Keep) Restore(s *Set) (r Restored, err error) {
 
 // read reads the parts of a snapshot, all at once.
 func (k *Keep) read(gen uint64, m manifest, s *Set) error {
-	errs := make([]error, len(m.Parts))
+	errs := make([]error, m.Engines)
 	s.Each(func(n int, e *Engine) {
 		f, err := os.Open(filepath.Join(k.path(gen), partName(n)))
 		if err != nil {
@@ -204,8 +205,19 @@ func (k *Keep) read(gen uint64, m manifest, s *Set) error {
 		}
 		errs[n] = err
 	})
+	if i := slices.IndexFunc(m.Parts, func(p part) bool { return p.Name == acrossName }); i >= 0 {
+		f, err := os.Open(filepath.Join(k.path(gen), acrossName))
+		if err != nil {
+			return err
+		}
+		defer f.Close() // it was only read
+		errs = append(errs, s.loadAcross(f))
+	}
 	return errors.Join(errs...)
 }
+
+// acrossName is the file of what is noted of several cards at once.
+const acrossName = "across"
 
 func partName(n int) string { return fmt.Sprintf("engine-%04d", n) }
 
@@ -303,16 +315,32 @@ func (v *Saving) Finish(position []byte, saved func() error) {
 		records[n], pauses[n] = e.stats.Records, time.Since(from)
 	})
 	v.pause = slices.Max(pauses)
-	m := manifest{Position: position, Time: time.Now().UTC()}
+	across, err := v.s.saveAcross()
+	errs = append(errs, err)
+	m := manifest{Engines: len(v.takes), Position: position, Time: time.Now().UTC()}
 	for _, n := range records {
 		m.Records += n
 	}
 	go func() {
 		defer close(v.done)
-		if v.err = v.commit(m, sent, saved, errors.Join(errs...)); v.err != nil {
+		if v.err = v.commit(m, across, sent, saved, errors.Join(errs...)); v.err != nil {
 			v.remove()
 		}
 	}()
+}
+
+func (v *Saving) writeAcross(b []byte) error {
+	f, err := os.OpenFile(filepath.Join(v.tmp, acrossName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(b); err == nil {
+		err = v.k.disk.Sync(SitePart, f)
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
 }
 
 // Abort gives a snapshot up that is not finished.
@@ -329,7 +357,7 @@ func (v *Saving) Abort() {
 }
 
 // commit makes a snapshot durable and gives it its name.
-func (v *Saving) commit(m manifest, sent uint64, saved func() error, err error) error {
+func (v *Saving) commit(m manifest, across []byte, sent uint64, saved func() error, err error) error {
 	for i, t := range v.takes {
 		t.written.Wait()
 		if err == nil {
@@ -347,6 +375,11 @@ func (v *Saving) commit(m manifest, sent uint64, saved func() error, err error) 
 		}
 	}
 	v.files = nil
+	if across != nil && err == nil {
+		err = v.writeAcross(across)
+		m.Parts = append(m.Parts, part{acrossName, int64(len(across))})
+		v.bytes += int64(len(across))
+	}
 	if err == nil {
 		err = v.s.flushed(sent)
 	}

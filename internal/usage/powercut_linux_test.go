@@ -12,6 +12,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/internal/durable"
 	"github.com/ringwall/ringwall/internal/powercut/powercuttest"
+	"github.com/ringwall/ringwall/internal/usage/cross"
 )
 
 // world is what outlives the machine: the records, and the receiver of alerts,
@@ -55,7 +56,7 @@ func newWorld(t *testing.T) *world {
 
 func newDrillSet(t *testing.T, emit func(*Parcel, []ringwall.Alert) error) *Set {
 	t.Helper()
-	s := NewSet(SetConfig{Engine: Config{Key: []byte("test key"), Duplicates: 1000, Adopt: true}, Workers: 2, Emit: emit})
+	s := NewSet(SetConfig{Engine: Config{Key: []byte("test key"), Duplicates: 1000, Adopt: true}, Workers: 2, Emit: emit, Cross: &cross.Config{Equipment: 3}})
 	check(t, s.SetCards(fleet()))
 	return s
 }

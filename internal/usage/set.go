@@ -9,6 +9,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/internal/usage/cross"
 	"github.com/ringwall/ringwall/internal/usage/rules"
 )
 
@@ -29,6 +30,8 @@ type SetConfig struct {
 	// wait. An error
 	// stops the set. nil = alerts are counted only.
 	Emit func(*Parcel, []ringwall.Alert) error
+	// Cross looks at several cards at once (rule sim-box); nil = nobody does.
+	Cross *cross.Config
 }
 
 // Set is several engines that share the cards. Records of one card are judged in
@@ -51,6 +54,7 @@ type Set struct {
 	order   chan *Parcel
 	sent    uint64 // parcels; of the goroutine that submits
 	wait    sync.WaitGroup
+	across  *across
 	stopped chan struct{} // closed after the first error of Emit
 	closed  bool
 
@@ -70,6 +74,8 @@ type Parcel struct {
 
 	parts  [][]uint16 // of each engine, the places of its events
 	alerts [][]found  // of each engine
+	notes  [][]noted  // of each engine
+	do     func()     // instead: for the goroutine that delivers
 	wait   sync.WaitGroup
 }
 
@@ -80,10 +86,12 @@ type found struct {
 
 // shardOf is an engine with its goroutine.
 type shardOf struct {
-	n    int
-	e    *Engine
-	work chan task
-	snap *taking
+	n     int
+	e     *Engine
+	work  chan task
+	notes *[]noted // of the parcel that is judged; nil = none are made
+	obs   []cross.Observation
+	snap  *taking
 }
 
 // task is a batch to judge or something to do between two.
@@ -105,14 +113,22 @@ func NewSet(c SetConfig) *Set {
 	one.MaxCards, one.MaxSide = share(one.MaxCards, c.Workers), share(one.MaxSide, c.Workers)
 	s := &Set{c: c, free: make(chan *Parcel, c.Waiting), order: make(chan *Parcel, c.Waiting), stopped: make(chan struct{})}
 	s.cond.L = &s.mu
+	if c.Cross != nil {
+		s.across = &across{s: s, table: cross.New(*c.Cross)}
+	}
 	for n := range c.Workers {
-		sh := &shardOf{n: n, e: New(one), work: make(chan task, c.Waiting+1)}
+		sh := &shardOf{n: n, work: make(chan task, c.Waiting+1)}
+		conf := one
+		if c.Cross != nil {
+			sh.watch(&conf)
+		}
+		sh.e = New(conf)
 		sh.e.place = [2]int{n, c.Workers}
 		s.shards = append(s.shards, sh)
 		s.wait.Go(sh.run)
 	}
 	for range c.Waiting {
-		s.free <- &Parcel{parts: make([][]uint16, c.Workers), alerts: make([][]found, c.Workers)}
+		s.free <- &Parcel{parts: make([][]uint16, c.Workers), alerts: make([][]found, c.Workers), notes: make([][]noted, c.Workers)}
 	}
 	s.wait.Go(s.deliver)
 	return s
@@ -186,6 +202,10 @@ func (s *Set) Judge(p *Parcel) {
 // deliver gives alerts away, batch by batch.
 func (s *Set) deliver() {
 	for p := range s.order {
+		if p.do != nil {
+			p.do()
+			continue
+		}
 		p.wait.Wait()
 		err := s.emit(p)
 		s.mu.Lock()
@@ -201,7 +221,11 @@ func (s *Set) deliver() {
 }
 
 func (s *Set) emit(p *Parcel) error {
-	n := 0
+	var across []found
+	if s.across != nil {
+		across = s.across.take(p)
+	}
+	n := len(across)
 	for i := range p.alerts {
 		n += len(p.alerts[i])
 	}
@@ -211,6 +235,7 @@ func (s *Set) emit(p *Parcel) error {
 		for i := range p.alerts {
 			list = append(list, p.alerts[i]...)
 		}
+		list = append(list, across...) // behind those of the same record
 		slices.SortStableFunc(list, func(a, b found) int { return int(a.at) - int(b.at) })
 		all := make([]ringwall.Alert, n)
 		for i := range list {
@@ -252,6 +277,9 @@ func (sh *shardOf) take(t task) {
 		return
 	}
 	p, n := t.p, sh.n
+	if p.notes != nil {
+		sh.notes = &p.notes[n]
+	}
 	sh.e.part(&p.Batch, p.parts[n], func(at uint16, a ringwall.Alert) { p.alerts[n] = append(p.alerts[n], found{at, a}) })
 	p.wait.Done()
 }

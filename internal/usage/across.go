@@ -1,0 +1,124 @@
+package usage
+
+import (
+	"bytes"
+	"io"
+	"slices"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/internal/usage/cross"
+	"github.com/ringwall/ringwall/internal/usage/rules"
+)
+
+// across looks at several cards at once, for a Set: engines note what they see,
+// and the goroutine that delivers alerts takes the notes, batch by batch and in
+// the order of records, so that the same records make the same findings however
+// many engines there are.
+type across struct {
+	s     *Set
+	table *cross.Table
+}
+
+// noted is an observation and the event that it was made of.
+type noted struct {
+	at  uint16
+	obs cross.Observation
+}
+
+// watch has an engine note what it sees.
+func (sh *shardOf) watch(c *Config) {
+	other, mask := c.Watch, c.Watched
+	c.Watched |= cross.Watched
+	c.Watch = func(ev *cdr.Event, l *rules.Line, f rules.Fired) {
+		if sh.notes != nil {
+			sh.obs = cross.Collect(sh.obs[:0], l.Settings(), ev, f)
+			for _, o := range sh.obs {
+				*sh.notes = append(*sh.notes, noted{uint16(sh.e.at), o})
+			}
+		}
+		if other != nil && f&mask != 0 {
+			other(ev, l, f)
+		}
+	}
+}
+
+// take takes the notes of a parcel and returns what was found.
+func (a *across) take(p *Parcel) (out []found) {
+	n := 0
+	for i := range p.notes {
+		n += len(p.notes[i])
+	}
+	if n == 0 {
+		return nil
+	}
+	list := p.notes[0]
+	for i := range p.notes[1:] {
+		list = append(list, p.notes[i+1]...)
+		p.notes[i+1] = p.notes[i+1][:0]
+	}
+	if len(p.notes) > 1 {
+		slices.SortStableFunc(list, func(a, b noted) int { return int(a.at) - int(b.at) })
+	}
+	for _, o := range list {
+		if f, ok := a.table.Observe(o.obs); ok {
+			for _, alert := range f.Alerts(a.s.c.Engine.Key, a.name) {
+				if line := p.Lines[o.at]; line != 0 && alert.Evidence.Records == nil {
+					alert.Evidence.Records = []uint64{line}
+				}
+				out = append(out, found{o.at, alert})
+			}
+		}
+	}
+	p.notes[0] = list[:0]
+	return out
+}
+
+// name asks the engine that has the card.
+func (a *across) name(card uint64) (sim ringwall.SIMID, org ringwall.OrgID) {
+	a.s.of(card, func(e *Engine) { sim, org = e.name(card) })
+	return sim, org
+}
+
+// delivering runs f on the goroutine that delivers alerts, after all parcels that
+// were submitted before, and waits.
+func (s *Set) delivering(f func()) {
+	done := make(chan struct{})
+	s.order <- &Parcel{do: func() { f(); close(done) }}
+	<-done
+}
+
+// saveAcross is the table as it is after all parcels that were submitted; nil =
+// there is none. It waits for their alerts to be delivered.
+func (s *Set) saveAcross() (b []byte, err error) {
+	if s.across == nil {
+		return nil, nil
+	}
+	s.delivering(func() {
+		var buf bytes.Buffer
+		err = s.across.table.Snapshot(&buf)
+		b = buf.Bytes()
+	})
+	return b, err
+}
+
+func (s *Set) loadAcross(r io.Reader) (err error) {
+	if s.across == nil {
+		return nil
+	}
+	s.delivering(func() {
+		table := cross.New(*s.c.Cross)
+		if err = table.Restore(r); err == nil {
+			s.across.table = table
+		}
+	})
+	return err
+}
+
+// Across counts what was noted of several cards at once.
+func (s *Set) Across() (st cross.Stats) {
+	if s.across != nil {
+		s.delivering(func() { st = s.across.table.Stats() })
+	}
+	return st
+}
