@@ -6,7 +6,7 @@
 // before it looks at anything else, in constant time, and a Message-Authenticator
 // (RFC 3579 section 3.2) where there is one; Encode and Answer write requests and
 // responses. Of the attributes it knows those of RFC 2865, 2866, 2869 and 3162
-// that tell who, where and when, and of 3GPP (vendor 10415, TS 29.061 section
+// that tell who, where, when and how much, and of 3GPP (vendor 10415, TS 29.061 section
 // 16.4.7) the IMSI, the IMEISV, the type of radio access, and the location (TS
 // 29.060 section 7.7.51 and TS 29.274 section 8.21). Others are passed over. An
 // attribute of wrong length makes the packet invalid.

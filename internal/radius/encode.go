@@ -27,6 +27,19 @@ func Encode(r Request, secret []byte) ([]byte, error) {
 	if !r.Event.IsZero() {
 		number(attrEventTime, uint32(r.Event.Unix()))
 	}
+	counter := func(low, high byte, n uint64) {
+		if n > 0 {
+			number(low, uint32(n))
+		}
+		if n>>32 > 0 {
+			number(high, uint32(n>>32))
+		}
+	}
+	counter(attrInput, attrInputGiga, r.Up)
+	counter(attrOutput, attrOutputGiga, r.Down)
+	if r.Duration > 0 {
+		number(attrSessionTime, uint32(r.Duration.Seconds()))
+	}
 	text(attrNASIdentifier, r.NASName)
 	text(attrCalled, r.APN)
 	address := func(a netip.Addr, kind4, kind6 byte) {

@@ -35,7 +35,12 @@ const (
 	attrNASIdentifier = 32
 	attrStatusType    = 40
 	attrDelayTime     = 41
+	attrInput         = 42
+	attrOutput        = 43
 	attrSessionID     = 44
+	attrSessionTime   = 46
+	attrInputGiga     = 52
+	attrOutputGiga    = 53
 	attrEventTime     = 55
 	attrAuthenticator = 80
 	attrNASIPv6       = 95
@@ -97,6 +102,12 @@ type Request struct {
 	IMEISV   string
 	Radio    byte // 3GPP-RAT-Type: 1 UTRAN, 2 GERAN, 6 EUTRAN, 8 NB-IoT, 9 LTE-M, 51 NR ...
 	Location Location
+
+	// What the session has used until now: bytes from and to the card
+	// (Acct-Input-Octets and -Gigawords, Acct-Output-Octets and -Gigawords), and how
+	// long it has lasted (Acct-Session-Time).
+	Up, Down uint64
+	Duration time.Duration
 }
 
 func invalid(format string, args ...any) error {
@@ -214,6 +225,12 @@ func (r *Request) attribute(kind byte, v []byte) (err error) {
 		if err = number(&n); err == nil {
 			r.Event = time.Unix(int64(n), 0).UTC()
 		}
+	case attrInput, attrInputGiga, attrOutput, attrOutputGiga:
+		err = number(&n)
+		r.count(kind, uint64(n))
+	case attrSessionTime:
+		err = number(&n)
+		r.Duration = time.Duration(n) * time.Second
 	case attrSessionID:
 		r.Session = string(v)
 	case attrNASIdentifier:
@@ -246,6 +263,20 @@ func (r *Request) attribute(kind byte, v []byte) (err error) {
 		err = r.vendor(v)
 	}
 	return err
+}
+
+// count takes one half of a counter (RFC 2866 section 5.3, RFC 2869 section 5.1).
+func (r *Request) count(kind byte, n uint64) {
+	switch kind {
+	case attrInput:
+		r.Up = r.Up&^(1<<32-1) | n
+	case attrInputGiga:
+		r.Up = r.Up&(1<<32-1) | n<<32
+	case attrOutput:
+		r.Down = r.Down&^(1<<32-1) | n
+	case attrOutputGiga:
+		r.Down = r.Down&(1<<32-1) | n<<32
+	}
 }
 
 // prefix6 reads a Framed-IPv6-Prefix (RFC 3162 section 2.3).
