@@ -20,10 +20,10 @@
 // Alerts have ids of what is said and of the day, so that many cards make one
 // alert a day for each organisation that has some of them, and a replay none.
 //
-// All is bounded: a first card of an equipment, cell or peer is noted in a table
-// of 16 bytes an entry that forgets its oldest; only a second one makes an entry
-// of a few hundred bytes, of which there are at most Config.Entries. Stats counts
-// what found no room.
+// All is bounded: what few cards were seen with is noted in a table of 24 bytes an
+// entry that forgets its oldest; only a second card of an equipment, or a fourth
+// of a day of a cell or peer, makes an entry of a few hundred bytes, of which
+// there are at most Config.Entries. Stats counts what found no room.
 //
 // A Table belongs to one goroutine and starts none.
 package cross

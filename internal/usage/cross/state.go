@@ -70,8 +70,9 @@ func (t *Table) Snapshot(w io.Writer) error {
 		if f.id != 0 {
 			b.Write(binary.LittleEndian.AppendUint32(nil, uint32(i)))
 			b.Write(binary.LittleEndian.AppendUint64(nil, f.id))
-			b.Write(binary.LittleEndian.AppendUint32(nil, f.card))
-			b.Write(binary.LittleEndian.AppendUint16(nil, f.day))
+			for _, v := range append(f.cards[:len(f.cards):len(f.cards)], f.first, f.day) {
+				b.Write(binary.LittleEndian.AppendUint16(nil, v))
+			}
 		}
 	}
 	head := binary.LittleEndian.AppendUint64([]byte(stateMagic), uint64(b.Len()))
@@ -130,8 +131,12 @@ func (t *Table) Restore(r io.Reader) error {
 		next.entries[f.ID] = &f.E
 	}
 	places := in.num(8)
-	for n := in.count(18); n > 0; n-- {
-		i, f := in.num(4), first{in.num(8), uint32(in.num(4)), uint16(in.num(2))}
+	for n := in.count(22); n > 0; n-- {
+		i, f := in.num(4), first{id: in.num(8)}
+		for j := range f.cards {
+			f.cards[j] = uint16(in.num(2))
+		}
+		f.first, f.day = uint16(in.num(2)), uint16(in.num(2))
 		if places == uint64(len(next.firsts)) && i < places {
 			next.firsts[i] = f
 		} else {

@@ -28,7 +28,7 @@ type Config struct {
 	// Entries bounds what more than one card was seen with; 0 = 65,536, about 300
 	// bytes each.
 	Entries int
-	// Firsts is how many first cards are noted; 0 = 1,048,576, 16 bytes each.
+	// Firsts is how many first cards are noted; 0 = 1,048,576, 24 bytes each.
 	Firsts int
 	// Usual, if not nil, is told of peers that so many cards reach every day that
 	// they need not be looked at.
@@ -83,11 +83,12 @@ type entry struct {
 	Today    [4]uint64      // sketch of the cards of Day
 }
 
-// first is the only card that was seen with something.
+// first is what is known of something that few cards were seen with.
 type first struct {
-	id   uint64
-	card uint32 // of its key
-	day  uint16
+	id    uint64
+	cards [few]uint16 // 16 bits of their hashes: of equipment the only one, of others those of the day
+	first uint16      // day
+	day   uint16      // newest
 }
 
 const ways = 4 // firsts of one set
@@ -161,7 +162,7 @@ func (t *Table) Observe(o Observation) (f Finding, ok bool) {
 	id := o.id()
 	e := t.entries[id]
 	if e == nil {
-		if e = t.second(id, &o, day); e == nil {
+		if e = t.enter(id, &o, day); e == nil {
 			return f, false
 		}
 	}
@@ -169,11 +170,13 @@ func (t *Table) Observe(o Observation) (f Finding, ok bool) {
 	return t.judge(e, &o, day)
 }
 
-// second makes an entry of what another card was seen with before; nil = none
-// was, or there is no room.
-func (t *Table) second(id uint64, o *Observation, day uint16) *entry {
+// enter makes an entry of what more cards were seen with; nil = too few were, or
+// there is no room. Equipment has one from its second card on, cells and peers
+// from the fourth of a day: most addresses that a fleet reaches are reached by
+// few.
+func (t *Table) enter(id uint64, o *Observation, day uint16) *entry {
 	set := t.firsts[id>>20&uint64(len(t.firsts)-1)&^(ways-1):][:ways]
-	card := uint32(o.Card ^ o.Card>>32)
+	card := half(o.Card)
 	oldest := 0
 	for i := range set {
 		p := &set[i]
@@ -183,19 +186,31 @@ func (t *Table) second(id uint64, o *Observation, day uint16) *entry {
 			}
 			continue
 		}
-		if p.card == card {
+		switch {
+		case o.Kind == Equipment && p.cards[0] == card:
 			p.day = max(p.day, day)
+			return nil
+		case o.Kind == Equipment:
+		case day > p.day:
+			p.day, p.cards = day, [few]uint16{card}
+			return nil
+		case day < p.day || !p.more(card):
 			return nil
 		}
 		if len(t.entries) >= t.c.Entries {
 			t.stats.Full++
 			return nil
 		}
-		e := &entry{Key: o.Key, Settings: o.Settings, Kind: o.Kind, Day: max(p.day, day), First: min(p.day, day)}
-		// The first card is known by half a key: it counts, without a name.
-		e.N, e.Cards[0], e.Seen[0] = 1, nameless|uint64(p.card), p.day
-		if p.day == e.Day {
-			e.mark(uint64(p.card))
+		e := &entry{Key: o.Key, Settings: o.Settings, Kind: o.Kind, Day: max(p.day, day), First: min(p.first, day)}
+		for _, c := range p.cards {
+			// They are known by 16 bits of a hash: they count, without a name.
+			if c != 0 {
+				e.Cards[e.N], e.Seen[e.N] = nameless|uint64(c), p.day
+				e.N++
+				if p.day == e.Day {
+					e.mark(c)
+				}
+			}
 		}
 		*p = first{}
 		t.entries[id] = e
@@ -204,23 +219,45 @@ func (t *Table) second(id uint64, o *Observation, day uint16) *entry {
 	if set[oldest].id != 0 && set[oldest].day+week > day {
 		t.stats.Dropped++
 	}
-	set[oldest] = first{id, card, day}
+	set[oldest] = first{id: id, cards: [few]uint16{card}, first: day, day: day}
 	return nil
 }
 
-// nameless marks a card of which half a key is known.
+// few is how many cards of a day a cell or peer may have without an entry.
+const few = 3
+
+// more notes a card and reports whether there are more than there is room for.
+func (p *first) more(card uint16) bool {
+	for i, c := range p.cards {
+		if c == card {
+			return false
+		}
+		if c == 0 {
+			p.cards[i] = card
+			return false
+		}
+	}
+	return true
+}
+
+// nameless marks a card of which 16 bits of a hash are known.
 const nameless = 1 << 63
 
 func sameCard(known, card uint64) bool {
-	return known == card || known&nameless != 0 && uint32(known) == uint32(card^card>>32)
+	return known == card || known&nameless != 0 && uint16(known) == half(card)
+}
+
+// half is 16 bits of a hash of a card, not 0. Numbers of cards come in rows: they
+// are mixed well (the finalizer of MurmurHash3).
+func half(card uint64) uint16 {
+	card = (card ^ card>>33) * 0xff51afd7ed558ccd
+	card = (card ^ card>>33) * 0xc4ceb9fe1a85ec53
+	return uint16((card^card>>33)>>48) | 1
 }
 
 // mark notes a card in the sketch of the day.
-func (e *entry) mark(half uint64) {
-	// Numbers of cards come in rows: mix them well (the finalizer of MurmurHash3).
-	half = (half ^ half>>33) * 0xff51afd7ed558ccd
-	half = (half ^ half>>33) * 0xc4ceb9fe1a85ec53
-	h := half >> 56
+func (e *entry) mark(half uint16) {
+	h := half >> 8
 	e.Today[h>>6] |= 1 << (h & 63)
 }
 
@@ -230,7 +267,7 @@ func (t *Table) take(e *entry, card uint64, day uint16) {
 		e.close(t, day)
 	}
 	if day == e.Day {
-		e.mark(uint64(uint32(card ^ card>>32)))
+		e.mark(half(card))
 	}
 	oldest := 0
 	for i := range e.Cards[:e.N] {

@@ -180,7 +180,14 @@ func (b *Book) Count() int { return len(b.settings) }
 // each calls f for the exceptions that hold for a card at a moment, until f
 // returns true.
 func (b *Book) each(card uint64, s *Settings, sec uint32, f func(*exception) bool) bool {
-	at := int64(sec)
+	return b.since(card, s, sec, sec, f)
+}
+
+// since does the same for those that held at some time from a moment (last) to
+// another: a card that was silent in between may have done then what it is seen
+// to have done now.
+func (b *Book) since(card uint64, s *Settings, last, sec uint32, f func(*exception) bool) bool {
+	at, last64 := int64(sec), int64(last)
 	if b == nil {
 		return false
 	}
@@ -190,7 +197,7 @@ func (b *Book) each(card uint64, s *Settings, sec uint32, f func(*exception) boo
 	}
 	for _, list := range lists {
 		for _, x := range list {
-			if at >= x.from && at < x.until && f(x) {
+			if at >= x.from && last64 < x.until && f(x) {
 				return true
 			}
 		}
@@ -223,10 +230,17 @@ func (b *Book) window(card uint64, s *Settings, sec uint32, bit int) bool {
 	return b.each(card, s, sec, func(x *exception) bool { return x.Kind == api.ExceptWindow && x.mutes>>bit&1 == 1 })
 }
 
-// swap reports whether a card may move into equipment.
-func (b *Book) swap(card uint64, s *Settings, sec uint32, equipment uint64) bool {
-	return b.each(card, s, sec, func(x *exception) bool {
-		return x.Kind == api.ExceptSwap && (x.Equipment == 0 || x.Equipment == equipment)
+// moves reports whether a move was planned since the card was last heard of.
+func (b *Book) moves(card uint64, s *Settings, last, sec uint32) bool {
+	return b.since(card, s, min(last, sec), sec, func(x *exception) bool { return x.Kind == api.ExceptWindow && x.mutes>>movedFar&1 == 1 })
+}
+
+// swap reports whether a card may have moved into equipment since it was last
+// heard of. done is when it last did as planned: what was planned before that is
+// done when its window is over.
+func (b *Book) swap(card uint64, s *Settings, last, sec, done uint32, equipment uint64) bool {
+	return b.since(card, s, min(last, sec), sec, func(x *exception) bool {
+		return x.Kind == api.ExceptSwap && (x.Equipment == 0 || x.Equipment == equipment) && (int64(sec) < x.until || int64(done) < x.from)
 	})
 }
 

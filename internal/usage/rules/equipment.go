@@ -6,13 +6,32 @@ import "github.com/ringwall/ringwall/cdr"
 func separation(l *Line, s *Settings, e *cdr.Event, env *Env) uint32 {
 	env.found.far = false
 	bound := l.bound & equipmentMask
-	if bound == 0 || e.IMEI == bound || s.pools != nil && s.pooled(e.IMEI) || env.Book.swap(l.Card, s, e.Sec, e.IMEI) {
+	if bound == 0 || e.IMEI == bound || s.pools != nil && s.pooled(e.IMEI) || env.Book.swap(l.Card, s, l.last, e.Sec, swapped(l, env), e.IMEI) ||
+		formerly(l, e, env) {
 		return 0
 	}
 	if cdr.TAC(e.IMEI) == cdr.TAC(bound) {
 		return 1 << sepModel
 	}
 	return 1 << sepOther
+}
+
+// formerly reports whether an event is from before a planned swap, and of the
+// equipment that the card sat in then: it came late.
+func formerly(l *Line, e *cdr.Event, env *Env) bool {
+	if e.Sec >= l.last {
+		return false
+	}
+	b := env.Side.find(l, kindFormer)
+	return b != nil && e.Sec < b.w[2] && b.equipment() == e.IMEI
+}
+
+// swapped is when the card was last swapped as planned; 0 = never.
+func swapped(l *Line, env *Env) uint32 {
+	if b := env.Side.find(l, kindFormer); b != nil {
+		return b.w[2]
+	}
+	return 0
 }
 
 // moveEquipment notes that the equipment is not the bound one, or no longer
@@ -31,9 +50,13 @@ func (l *Line) moveEquipment(s *Settings, e *cdr.Event, env *Env) (out Fired) {
 		return Returned | Strange
 	case s.pools != nil && s.pooled(e.IMEI):
 		return 0
-	case env.Book.swap(l.Card, s, e.Sec, e.IMEI):
+	case env.Book.swap(l.Card, s, l.last, e.Sec, swapped(l, env), e.IMEI):
 		l.bound = l.bound&^(equipmentMask|awayBit) | e.IMEI&equipmentMask
 		env.Side.drop(l, kindForeign)
+		if b := env.Side.take(l, kindFormer); b != nil {
+			b.setEquipment(bound)
+			b.w[2] = e.Sec
+		}
 		return Rebound | Strange
 	}
 	b := env.Side.take(l, kindForeign)

@@ -124,11 +124,13 @@ func (l *Line) Bind(equipment uint64, side *Side) {
 	case equipment == 0:
 		l.bound &^= equipmentMask | declaredBit | awayBit
 		side.drop(l, kindForeign)
+		side.drop(l, kindFormer)
 	case equipment == now:
 		l.bound |= declaredBit
 	default:
 		l.bound = l.bound&^(equipmentMask|awayBit) | equipment&equipmentMask | declaredBit
 		side.drop(l, kindForeign)
+		side.drop(l, kindFormer)
 	}
 }
 

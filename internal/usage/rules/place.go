@@ -112,6 +112,9 @@ func (l *Line) still(sec, place uint32) {
 func (s *Settings) moved(l *Line, e *cdr.Event, place uint32, env *Env) uint32 {
 	env.home = env.Side.find(l, kindHome)
 	env.found.where = s.where(l, place, env)
+	if env.found.where != nearHome && env.Book.moves(l.Card, s, l.last, e.Sec) {
+		return 0
+	}
 	switch env.found.where {
 	case farOff:
 		return 1<<movedFar | 1<<movedUnknown
@@ -217,7 +220,7 @@ const maxCells = 12
 // is still the place before.
 func (l *Line) moveHome(s *Settings, e *cdr.Event, place uint32, env *Env) {
 	at := env.found.where
-	planned := at != nearHome && env.Book.window(l.Card, s, e.Sec, movedFar)
+	planned := at != nearHome && env.Book.moves(l.Card, s, l.last, e.Sec)
 	b := env.home
 	if b == nil {
 		if planned || l.place == 0 {

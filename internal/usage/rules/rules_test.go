@@ -283,6 +283,16 @@ func TestSeparation_poolsAndSwaps(t *testing.T) {
 	c.want("after the window the new one is the bound one", c.feed(rec(26*time.Hour, equipment(phone))))
 	c.want("and the old one is not", c.feed(rec(27*time.Hour)), "separation/1 attack critical")
 
+	c = newCard(t, Spec{}, swap(cdr.EquipmentKey(phone), 0, time.Hour))
+	c.feed(rec(-30 * 24 * time.Hour))
+	c.want("a meter that reports once a month", c.feed(rec(24*time.Hour, equipment(phone))))
+	c.want("late, from before the swap", c.feed(rec(-time.Minute)))
+	c.want("late, from before the swap, in another", c.feed(rec(-time.Minute, equipment(twin))), "separation/1 attack critical")
+	c.want("late, from after the swap", c.feed(rec(24*time.Hour+time.Minute, equipment(phone))))
+	c = newCard(t, Spec{}, swap(cdr.EquipmentKey(phone), 0, time.Hour))
+	c.feed(rec(2 * time.Hour))
+	c.want("it was heard of after the window, where it was", c.feed(rec(24*time.Hour, equipment(phone))), "separation/1 attack critical")
+
 	c = newCard(t, Spec{}, swap(0, 0, time.Hour))
 	c.want("any new one", c.feed(rec(time.Minute, equipment(phone))))
 	c.want("after the window", c.feed(rec(time.Hour, equipment(twin))), "separation/1 attack critical")

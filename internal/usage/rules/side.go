@@ -44,6 +44,7 @@ const (
 	kindCalls   // calls and messages of an hour and a day
 	kindQuota   // use of a month
 	kindLife    // since when the card may not be used
+	kindFormer  // equipment before a planned swap, and when that was
 	kinds
 )
 
@@ -51,7 +52,7 @@ const nextMask = 1<<28 - 1
 
 func (b *block) kind() uint32 { return b.head >> 28 }
 
-// equipment of a kindForeign.
+// equipment of a kindForeign or kindFormer.
 func (b *block) equipment() uint64 { return uint64(b.w[0]) | uint64(b.w[1]&0x7fff)<<32 }
 
 // NewSide returns an empty Side of at most most blocks; 0 = MaxSide.
@@ -145,6 +146,7 @@ type SideStats struct {
 	Calls   uint64 `json:"calls"`   // cards with calls or messages
 	Quota   uint64 `json:"quota"`   // cards with a monthly cap
 	Life    uint64 `json:"life"`    // cards that may not be used
+	Former  uint64 `json:"former"`  // cards that were swapped as planned
 	Bytes   uint64 `json:"bytes"`   // of memory
 	Full    uint64 `json:"full"`    // times that something was not kept
 }
@@ -153,7 +155,7 @@ type SideStats struct {
 func (s *Side) Stats() SideStats {
 	return SideStats{
 		Homes: s.kinds[kindHome], Cells: s.kinds[kindCells], Foreign: s.kinds[kindForeign], Calls: s.kinds[kindCalls],
-		Quota: s.kinds[kindQuota], Life: s.kinds[kindLife], Bytes: uint64(len(s.chunks)) * chunk * 16, Full: s.full,
+		Quota: s.kinds[kindQuota], Life: s.kinds[kindLife], Former: s.kinds[kindFormer], Bytes: uint64(len(s.chunks)) * chunk * 16, Full: s.full,
 	}
 }
 
