@@ -130,6 +130,9 @@ func (e *Engine) name(card uint64) (ringwall.SIMID, ringwall.OrgID) {
 	return e.derivedID(card), ""
 }
 
+// Name is the id of a card (cdr.CardKey) in alerts, and whose it is.
+func (e *Engine) Name(card uint64) (ringwall.SIMID, ringwall.OrgID) { return e.name(card) }
+
 // Partition returns which of n engines a card belongs to.
 func Partition(i ringwall.IMSI, n int) int { return PartitionOf(cdr.CardKey(i.Reveal()), n) }
 

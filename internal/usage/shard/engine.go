@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
 	"github.com/ringwall/ringwall/internal/usage"
+	"github.com/ringwall/ringwall/internal/usage/cross"
 	"github.com/ringwall/ringwall/internal/usage/rules"
 )
 
@@ -46,6 +48,9 @@ type ControlRange struct {
 
 // card is the card as the engine takes it.
 func (c *ControlCard) card() (usage.Card, error) {
+	if len(c.SIM)+len(c.Org) > maxNames {
+		return usage.Card{}, ringwall.Errorf(ringwall.Invalid, "ids of %d characters are no card's", len(c.SIM)+len(c.Org))
+	}
 	card := usage.Card{SIM: c.SIM, Org: c.Org, IMSI: ringwall.IMSI(c.IMSI), IMEI: ringwall.IMEI(c.IMEI), Settings: c.Settings, Since: c.Since}
 	var err error
 	if card.Services, err = usage.ParseServices(c.Services); err != nil {
@@ -63,21 +68,46 @@ func (c *ControlCard) card() (usage.Card, error) {
 	return card, ringwall.Errorf(ringwall.Invalid, "a card's life %.20q is not known", c.Life)
 }
 
-// Engine is the Machine that judges usage records: a usage.Engine, and the cards
-// that it was told of, which a snapshot of the engine alone leaves to whoever
-// declared them.
+// Engine is the Machine that judges usage records: a usage.Engine; the cards that
+// it was told of, which a snapshot of the engine alone leaves to whoever declared
+// them; and this shard's part of what many cards do together (package cross),
+// which goes by equipment, cells and peers and not by cards.
 type Engine struct {
 	e      *usage.Engine
-	keys   *cdr.Keys
-	cards  map[string]ControlCard
+	c      EngineConfig
+	cards  map[uint64]ControlCard
 	ranges []ControlRange
 	seg    Segments
+
+	table    *cross.Table
+	names    map[uint64]named // of cards that the table may speak of
+	observed []cross.Observation
 }
 
-// NewEngine returns a machine of an engine, which it owns from now on, and of the
-// keys that its events are made with.
-func NewEngine(e *usage.Engine, keys *cdr.Keys) *Engine {
-	return &Engine{e: e, keys: keys, cards: map[string]ControlCard{}}
+// EngineConfig says what an Engine is made of.
+type EngineConfig struct {
+	// Usage makes the engine. Its Key and Keys are needed, its Watch is replaced.
+	Usage usage.Config
+	Cross cross.Config
+	// Shard is which of so many Shards this is.
+	Shard, Shards int
+}
+
+// named is whose a card is.
+type named struct {
+	SIM ringwall.SIMID `json:"sim"`
+	Org ringwall.OrgID `json:"org"`
+}
+
+// NewEngine returns a machine that knows nothing yet.
+func NewEngine(c EngineConfig) *Engine {
+	m := &Engine{c: c, cards: map[uint64]ControlCard{}, table: cross.New(c.Cross), names: map[uint64]named{}}
+	c.Usage.Watched = cross.Watched
+	c.Usage.Watch = func(e *cdr.Event, l *rules.Line, f rules.Fired) {
+		m.observed = cross.Collect(m.observed, l.Settings(), e, f)
+	}
+	m.e = usage.New(c.Usage)
+	return m
 }
 
 // Usage is the engine inside. It belongs to the machine's goroutine.
@@ -97,6 +127,7 @@ func (m *Engine) Apply(e *Entry, after uint64, out *Output) error {
 				return err
 			}
 			m.e.Batch(b, func(a ringwall.Alert) { out.Alerts = append(out.Alerts, a) })
+			m.pass(out)
 		}
 	case Cards:
 		var c Control
@@ -105,7 +136,7 @@ func (m *Engine) Apply(e *Entry, after uint64, out *Output) error {
 		}
 		return m.control(c)
 	case Settings:
-		b, err := rules.ReadBook(bytes.NewReader(e.Payload), m.keys)
+		b, err := rules.ReadBook(bytes.NewReader(e.Payload), m.c.Usage.Keys)
 		if err != nil {
 			return err
 		}
@@ -114,7 +145,7 @@ func (m *Engine) Apply(e *Entry, after uint64, out *Output) error {
 		}
 		return m.e.SetBook(b)
 	case Seen:
-		return ringwall.Errorf(ringwall.Invalid, "nothing of kind %d concerns cards alone", e.Kind)
+		return m.seen(e.Payload, out)
 	}
 	return ringwall.Errorf(ringwall.Invalid, "an entry of kind %d is not known", e.Kind)
 }
@@ -144,62 +175,170 @@ func (m *Engine) control(c Control) (first error) {
 			note(err)
 			continue
 		}
-		m.cards[k.IMSI] = k
+		m.cards[cdr.CardKey(k.IMSI)] = k
 	}
 	for _, imsi := range c.Remove {
 		m.e.RemoveCard(ringwall.IMSI(imsi))
-		delete(m.cards, imsi)
+		delete(m.cards, cdr.CardKey(imsi))
 	}
 	return first
 }
 
-// A snapshot is "RWSHARD\x01", the length of what follows as 8 bytes, big endian,
-// position, cards and ranges as JSON, and the snapshot of the engine.
+// pass brings what was observed to the shards that it belongs to; what is this
+// shard's own is taken at once.
+func (m *Engine) pass(out *Output) {
+	for i := range m.observed {
+		o := &m.observed[i]
+		c := m.cards[o.Card]
+		to := o.Partition(m.c.Shards)
+		if to == m.c.Shard {
+			m.observe(*o, named{c.SIM, c.Org}, out)
+			continue
+		}
+		out.tell(to, appendObservation(nil, o, named{c.SIM, c.Org}))
+	}
+	m.observed = m.observed[:0]
+}
+
+// observe takes one observation and says what follows.
+func (m *Engine) observe(o cross.Observation, n named, out *Output) {
+	if n.SIM != "" {
+		m.names[o.Card] = n
+	}
+	f, ok := m.table.Observe(o)
+	if !ok {
+		return
+	}
+	out.Alerts = append(out.Alerts, f.Alerts(m.c.Usage.Key, func(card uint64) (ringwall.SIMID, ringwall.OrgID) {
+		if n, ok := m.names[card]; ok {
+			return n.SIM, n.Org
+		}
+		return m.e.NameOf(card)
+	})...)
+}
+
+// The payload of Seen is observations, each: how many bytes follow, key and card, 8
+// bytes each, when and settings, 4 bytes each, kind, length and bytes of the card's
+// id, and its organisation; big endian.
+const observationHead = 8 + 8 + 4 + 4 + 1 + 1
+
+func appendObservation(b []byte, o *cross.Observation, n named) []byte {
+	b = append(b, byte(observationHead+len(n.SIM)+len(n.Org)))
+	b = binary.BigEndian.AppendUint64(b, o.Key)
+	b = binary.BigEndian.AppendUint64(b, o.Card)
+	b = binary.BigEndian.AppendUint32(b, o.Sec)
+	b = binary.BigEndian.AppendUint32(b, o.Settings)
+	b = append(b, byte(o.Kind), byte(len(n.SIM)))
+	return append(append(b, n.SIM...), n.Org...)
+}
+
+// maxNames bounds the ids that a card is declared with.
+const maxNames = 200
+
+func (m *Engine) seen(b []byte, out *Output) error {
+	for len(b) > 0 {
+		size := 1 + int(b[0])
+		if size > len(b) || size < 1+observationHead {
+			return ringwall.Errorf(ringwall.Invalid, "an observation of %d bytes cannot be read", len(b))
+		}
+		o, rest := b[1:size], b[size:]
+		sim := int(o[observationHead-1])
+		if observationHead+sim > len(o) || o[24] > byte(cross.Peer) {
+			return ringwall.Errorf(ringwall.Invalid, "an observation of %d bytes cannot be read", len(o))
+		}
+		m.observe(cross.Observation{
+			Key: binary.BigEndian.Uint64(o), Card: binary.BigEndian.Uint64(o[8:]),
+			Sec: binary.BigEndian.Uint32(o[16:]), Settings: binary.BigEndian.Uint32(o[20:]), Kind: cross.Kind(o[24]),
+		}, named{ringwall.SIMID(o[observationHead : observationHead+sim]), ringwall.OrgID(o[observationHead+sim:])}, out)
+		b = rest
+	}
+	return nil
+}
+
+// A snapshot is "RWSHARD\x01"; the length of what follows as 8 bytes, big endian,
+// position, cards, ranges and names as JSON; the length of the table of what cards
+// do together, and the table; and the snapshot of the engine.
 const engineMagic = "RWSHARD\x01"
 
 type engineHead struct {
-	Position []byte         `json:"position"`
-	Cards    []ControlCard  `json:"cards"`
-	Ranges   []ControlRange `json:"ranges"`
+	Position []byte           `json:"position"`
+	Cards    []ControlCard    `json:"cards"`
+	Ranges   []ControlRange   `json:"ranges"`
+	Names    map[uint64]named `json:"names"`
 }
 
-const maxHead = 8 << 30
+// maxPart bounds what is believed of the length of a part that is read as a whole.
+const maxPart = 8 << 30
 
 // Snapshot implements Machine.
 func (m *Engine) Snapshot(w io.Writer, position []byte) error {
-	h := engineHead{Position: position, Ranges: m.ranges, Cards: make([]ControlCard, 0, len(m.cards))}
+	h := engineHead{Position: position, Ranges: m.ranges, Cards: make([]ControlCard, 0, len(m.cards)), Names: m.names}
 	for _, c := range m.cards {
 		h.Cards = append(h.Cards, c)
 	}
-	slices.SortFunc(h.Cards, func(a, b ControlCard) int { return bytes.Compare([]byte(a.IMSI), []byte(b.IMSI)) })
+	slices.SortFunc(h.Cards, func(a, b ControlCard) int { return strings.Compare(a.IMSI, b.IMSI) })
 	head, err := json.Marshal(h)
 	if err != nil {
 		return ringwall.Errorf(ringwall.Internal, "writing the cards of a shard: %w", err)
 	}
-	if _, err := w.Write(append(binary.BigEndian.AppendUint64([]byte(engineMagic), uint64(len(head))), head...)); err != nil {
+	var table bytes.Buffer
+	if err := m.table.Snapshot(&table); err != nil {
 		return err
 	}
+	b := append(binary.BigEndian.AppendUint64([]byte(engineMagic), uint64(len(head))), head...)
+	b = binary.BigEndian.AppendUint64(b, uint64(table.Len()))
+	for _, part := range [][]byte{b, table.Bytes()} {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+	}
 	return m.e.Snapshot(w, nil)
+}
+
+// part8 reads a part of a snapshot behind its length.
+func part8(in io.Reader) ([]byte, error) {
+	var length [8]byte
+	if _, err := io.ReadFull(in, length[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint64(length[:])
+	if n > maxPart {
+		return nil, ringwall.Errorf(ringwall.Invalid, "a part of a snapshot of %d bytes", n)
+	}
+	b, err := io.ReadAll(io.LimitReader(in, int64(n)))
+	if err == nil && uint64(len(b)) != n {
+		err = io.ErrUnexpectedEOF
+	}
+	return b, err
 }
 
 // Restore implements Machine.
 func (m *Engine) Restore(r io.Reader) ([]byte, error) {
 	in := bufio.NewReaderSize(r, 256<<10)
-	start := make([]byte, len(engineMagic)+8)
-	if _, err := io.ReadFull(in, start); err != nil {
+	magic := make([]byte, len(engineMagic))
+	if _, err := io.ReadFull(in, magic); err != nil {
 		return nil, err
 	}
-	n := binary.BigEndian.Uint64(start[len(engineMagic):])
-	if string(start[:len(engineMagic)]) != engineMagic || n > maxHead {
+	if string(magic) != engineMagic {
 		return nil, ringwall.Errorf(ringwall.Invalid, "what is read is no snapshot of a shard")
 	}
-	head, err := io.ReadAll(io.LimitReader(in, int64(n)))
+	head, err := part8(in)
 	if err != nil {
 		return nil, err
 	}
 	var h engineHead
 	if err := json.Unmarshal(head, &h); err != nil {
 		return nil, ringwall.Errorf(ringwall.Invalid, "the cards of a shard cannot be read")
+	}
+	table, err := part8(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.table.Restore(bytes.NewReader(table)); err != nil {
+		return nil, err
+	}
+	for card, n := range h.Names {
+		m.names[card] = n
 	}
 	if err := m.control(Control{Set: h.Cards, Ranges: h.Ranges}); err != nil {
 		return nil, err

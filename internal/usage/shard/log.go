@@ -98,8 +98,8 @@ type Log interface {
 	// Read hands the entries of a shard from a sequence on to f, in order and without
 	// end, until ctx ends (nil), f fails (its error) or the log cannot be read
 	// (Unavailable). idle is called when there is nothing to read for now, again and
-	// again. When what
-	// is asked for was trimmed away, code NotFound: the reader has missed entries.
+	// again. When what is asked for was trimmed away, code NotFound: the reader has
+	// missed entries.
 	Read(ctx context.Context, shard int, from uint64, f func(seq uint64, entry []byte) error, idle func() error) error
 	// Trim lets go of entries before a sequence.
 	Trim(ctx context.Context, shard int, before uint64) error
@@ -144,8 +144,17 @@ type Store interface {
 // Output is what a Machine said.
 type Output struct {
 	Alerts []ringwall.Alert
-	// Seen is for the shards that it names: payloads of Seen entries.
-	Seen map[int][][]byte
+	// Seen is for the shards that it names: what Seen entries hold. A machine puts
+	// more behind what is there; read again, in other pieces, it changes nothing.
+	Seen map[int][]byte
+}
+
+// tell puts something behind what another shard is told.
+func (o *Output) tell(shard int, b []byte) {
+	if o.Seen == nil {
+		o.Seen = map[int][]byte{}
+	}
+	o.Seen[shard] = append(o.Seen[shard], b...)
 }
 
 // Sink takes alerts. Alerts returns when they are durable; it is called again

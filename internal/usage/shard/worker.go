@@ -39,7 +39,11 @@ type worker struct {
 
 // flushAt is how much may wait to be said while entries keep coming; when none
 // come, nothing waits.
-const flushAt = 512
+// tellAt is how many bytes may wait to be told to other shards.
+const (
+	flushAt = 512
+	tellAt  = 256 << 10
+)
 
 // run owns the shard until ctx ends, which makes a last snapshot, or something
 // fails.
@@ -125,7 +129,7 @@ func (w *worker) take(ctx context.Context, seq uint64, b []byte) error {
 	if len(w.taken) > maxSources {
 		return ringwall.Errorf(ringwall.Internal, "shard %d has %d open sources, more than %d: sources have to be closed", w.lease.Shard, len(w.taken), maxSources)
 	}
-	if len(w.out.Alerts) >= flushAt || len(w.out.Seen) > 0 && w.waiting() >= flushAt {
+	if len(w.out.Alerts) >= flushAt || w.waiting() >= tellAt {
 		if err := w.flush(ctx, seq); err != nil {
 			return err
 		}
@@ -177,17 +181,28 @@ func (w *worker) flush(ctx context.Context, seq uint64) error {
 	}
 	slices.Sort(to)
 	for _, s := range to {
-		// They are sets: taken again, they change nothing, and so need no lines.
-		for _, p := range w.out.Seen[s] {
-			e := Entry{Kind: Seen, Payload: p}
-			if _, err := w.cfg.Log.Append(ctx, s, e.Append(nil)); err != nil {
-				return fmt.Errorf("telling shard %d what shard %d saw: %w", s, w.lease.Shard, err)
-			}
+		// What is told are sets: taken again, they change nothing, and so need no lines.
+		e := Entry{Kind: Seen, Payload: w.out.Seen[s]}
+		if err := w.insist(ctx, s, e.Append(nil)); err != nil {
+			return fmt.Errorf("telling shard %d what shard %d saw: %w", s, w.lease.Shard, err)
 		}
 		delete(w.out.Seen, s)
 	}
 	return nil
 }
+
+// insist appends, and again when it is not known whether it was: a shard that
+// began anew for each answer that was lost would get nowhere.
+func (w *worker) insist(ctx context.Context, s int, entry []byte) (err error) {
+	for range tries {
+		if _, err = w.cfg.Log.Append(ctx, s, entry); err == nil || ctx.Err() != nil || ringwall.CodeOf(err) != ringwall.Unavailable {
+			return err
+		}
+	}
+	return err
+}
+
+const tries = 5
 
 // snapshot writes down what is known, after what was said.
 func (w *worker) snapshot(ctx context.Context) error {

@@ -39,7 +39,9 @@ func Uses(pairs ...uint64) (b []byte) {
 func (m *Tally) Apply(e *shard.Entry, after uint64, out *shard.Output) error {
 	switch e.Kind {
 	case shard.Seen:
-		m.Told[binary.BigEndian.Uint64(e.Payload)] = true
+		for b := e.Payload; len(b) >= 8; b = b[8:] {
+			m.Told[binary.BigEndian.Uint64(b)] = true
+		}
 		return nil
 	case shard.Records:
 	default:
@@ -54,10 +56,10 @@ func (m *Tally) Apply(e *shard.Entry, after uint64, out *shard.Output) error {
 		if n := m.Cards[card]; n%10 == 0 {
 			out.Alerts = append(out.Alerts, ringwall.Alert{ID: ringwall.AlertID(fmt.Sprintf("alr_%d_%d", card, n))})
 			if out.Seen == nil {
-				out.Seen = map[int][][]byte{}
+				out.Seen = map[int][]byte{}
 			}
 			to := int(card*7) % m.shards
-			out.Seen[to] = append(out.Seen[to], Uses(card<<16|n))
+			out.Seen[to] = append(out.Seen[to], Uses(card<<16|n)...)
 		}
 	}
 	return nil
