@@ -22,6 +22,7 @@ type uplink struct {
 	agent *Agent
 	conn  atomic.Pointer[spine.Conn]
 	acked atomic.Pointer[api.BatchAck] // the last; nil before the first
+	batch []byte                       // room for a batch; only the uploader uses it
 
 	// What the platform of this connection was found not to understand: a platform of
 	// the protocol before ours.
@@ -211,6 +212,9 @@ func (u *uplink) protocol() int {
 	return api.Version
 }
 
+// keptBatch is the largest room for a batch that is kept for the next.
+const keptBatch = 256 << 10
+
 // report sends a batch: in binary form, and as the JSON of the protocol before
 // where the platform cannot read that. Such a platform says so with an answer that
 // names no epoch; one that can read a batch names the batch's, whatever it thinks
@@ -218,9 +222,12 @@ func (u *uplink) protocol() int {
 func (u *uplink) report(ctx context.Context, b api.Batch) (ack api.BatchAck, err error) {
 	subject := api.ReportSubject(u.agent.id.Org, u.agent.id.Gateway)
 	if !u.plain.Load() {
-		data, err := api.AppendBatch(nil, b)
+		data, err := api.AppendBatch(u.batch[:0], b)
 		if err != nil {
 			return ack, err
+		}
+		if u.batch = data; cap(data) > keptBatch {
+			u.batch = nil
 		}
 		if err := u.exchange(ctx, subject, data, &ack); err != nil || ack.Epoch != 0 || ack.Error == "" {
 			return ack, err
