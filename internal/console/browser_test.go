@@ -268,7 +268,7 @@ func TestBrowser_no_page_scrolls_sideways_on_a_phone(t *testing.T) {
 	pages := map[string]string{
 		"overview": "/", "devices": "/devices", "device": "/devices/" + string(b.w.BadCamera), "newcomer": "/devices/" + string(b.w.Newcomer),
 		"incidents": "/incidents", "incident": "/incidents/" + string(b.w.Attack), "gateways": "/gateways", "gateway": "/gateways/" + string(b.w.House),
-		"sims": "/sims", "sim": "/sims/" + string(b.w.MeterSIM), "audit": "/audit", "people": "/people",
+		"simfleet": "/sim-fleet", "usagerules": "/usage-rules", "warnings": "/warnings", "sims": "/sims", "sim": "/sims/" + string(b.w.MeterSIM), "audit": "/audit", "people": "/people",
 		"tasks": "/tasks", "assessing": "/assessing", "questionnaire": "/devices/" + string(b.w.BadCamera) + "/questionnaire",
 		"mud": "/devices/" + string(b.w.GoodCamera) + "/mud", "muds": "/mud", "tunnels": "/tunnels", "tunnel": "/tunnels?device=" + string(b.w.BadCamera),
 		"flows": "/flows", "flows-device": "/flows?device=" + string(b.w.BadCamera),
@@ -308,6 +308,10 @@ func TestBrowser_no_page_scrolls_sideways_on_a_phone(t *testing.T) {
 		b.shot("device-dark")
 		b.do("zh", chromedp.Click(chromedp.CSS(`button[value="zh-CN"]`)), chromedp.WaitVisible(chromedp.CSS(`html[lang="zh-CN"]`)))
 		b.shot("device-zh")
+		for name, path := range map[string]string{"sim": "/sims/" + string(b.w.MeterSIM), "simfleet": "/sim-fleet", "usagerules": "/usage-rules", "warnings": "/warnings"} {
+			b.do(name, chromedp.Navigate(b.url+path), chromedp.WaitVisible(chromedp.CSS(`#main h1`)))
+			b.shot(name + "-dark-zh")
+		}
 		b.do("policy", chromedp.Navigate(b.url+"/devices/"+string(b.w.GoodCamera)+"/policy"), chromedp.WaitVisible(chromedp.CSS(`#other`)),
 			chromedp.SendKeys(chromedp.CSS(`#other`), "198.51.100.0/24"), chromedp.Click(chromedp.CSS(`#owner ~ form > button`)), chromedp.WaitVisible(chromedp.CSS(`#would`)))
 		b.shot("policy-explained-zh")

@@ -74,7 +74,7 @@ func (s *site) pages() []string {
 		"/incidents", "/incidents?all=1", "/incidents/" + string(s.Attack), "/incidents/" + string(s.OldIncident),
 		"/gateways", "/gateways/" + string(s.House), "/gateways/" + string(s.Shed), "/gateways?flag=drift",
 		"/groups", "/groups/" + s.idOf(ringwall.PrefixGroup), "/rollouts", "/rollouts/" + s.idOf(ringwall.PrefixRollout), "/templates", "/devices/" + string(s.GoodCamera) + "/policy",
-		"/sims", "/sims/" + string(s.MeterSIM), "/audit", "/people",
+		"/sims", "/sims/" + string(s.MeterSIM), "/sims?list=separated", "/sims?customer=Water+works", "/sim-fleet", "/sim-fleet/devices", "/usage-rules", "/usage-rules?all=1", "/warnings", "/audit", "/people",
 		"/flows", "/flows?device=" + string(s.BadCamera), "/flows?verdict=refused&reason=default&remote=203.0.113.0/24&port=23&name=*.example", "/flows/" + s.flowID(),
 		"/mud", "/devices/" + string(s.GoodCamera) + "/mud", "/devices/" + string(s.BadCamera) + "/mud", "/devices/" + string(s.Meter) + "/mud", "/devices/" + string(s.Newcomer) + "/mud",
 		"/tunnels", "/tunnels?device=" + string(s.BadCamera),
@@ -352,6 +352,23 @@ func TestActs_without_script(t *testing.T) {
 		{name: "sim", path: "/sims", form: url.Values{"iccid": {"8986 0012 3456 7890 1234"}, "imsi": {"460011234567890"}, "services": {"data"}}, to: "/sims?done=sim"},
 		{name: "half a sim", path: "/sims", form: url.Values{"iccid": {"8986"}}, status: 422},
 		{name: "suspend", path: "/sims/" + string(s.MeterSIM) + "/suspend", to: "/sims/" + string(s.MeterSIM) + "?done=suspended"},
+		{name: "suspend for a time that is none", path: "/sims/" + string(s.MeterSIM) + "/suspend", form: url.Values{"hours": {"long"}}, status: 422},
+		{name: "whose card", path: "/sims/" + string(s.MeterSIM) + "/set", form: url.Values{"customer": {"Gas works"}}, to: "/sims/" + string(s.MeterSIM) + "?done=saved", check: func() string {
+			if c, _ := s.SIM(t.Context(), s.Owner, s.MeterSIM); c.Customer != "Gas works" {
+				return c.Customer
+			}
+			return ""
+		}},
+		{name: "restrict nothing", path: "/sims/" + string(s.MeterSIM) + "/restrict", form: url.Values{"rate": {"x"}}, status: 422},
+		{name: "judge an alert", path: "/sims/" + string(s.MeterSIM) + "/alerts/" + s.idOf(ringwall.PrefixAlert), form: url.Values{"disposition": {"benign"}, "days": {"3"}}, to: "/sims/" + string(s.MeterSIM) + "?done=disposition"},
+		{name: "judge by a word that is none", path: "/sims/" + string(s.MeterSIM) + "/alerts/" + s.idOf(ringwall.PrefixAlert), form: url.Values{"disposition": {"odd"}}, status: 422},
+		{name: "settings", path: "/usage-rules/save", form: url.Values{"settings": {`{"fixed":true}`}, "customer": {"Gas works"}}, to: "/usage-rules?done=saved"},
+		{name: "settings that are none", path: "/usage-rules/save", form: url.Values{"settings": {`{"fixd":true}`}}, status: 422},
+		{name: "settings undone", path: "/usage-rules/undo", form: url.Values{"customer": {"Gas works"}}, to: "/usage-rules?done=undo"},
+		{name: "a window", path: "/usage-rules/exceptions", form: url.Values{"hours": {"5"}, "reason": {"new firmware"}}, to: "/usage-rules?done=saved"},
+		{name: "a window without a reason", path: "/usage-rules/exceptions", form: url.Values{"hours": {"5"}}, status: 422},
+		{name: "an exception ended", path: "/usage-rules/exceptions/" + s.idOf(ringwall.PrefixException), to: "/usage-rules?done=saved"},
+		{name: "a test warning", path: "/warnings/" + s.idOf(ringwall.PrefixRoute), form: url.Values{"do": {"test"}}, to: "/warnings?done=asked"},
 		{name: "user", path: "/people/users", form: url.Values{"name": {"mei"}, "password": {"a long password"}, "parts": {"owner"}}, to: "/people?done=user"},
 		{name: "a short password", path: "/people/users", form: url.Values{"name": {"li"}, "password": {"short"}}, status: 422},
 		{name: "a device of nobody", path: "/devices/dev_0/mode", form: url.Values{"mode": {"learn"}}, status: 404},
@@ -482,5 +499,33 @@ func TestPolicy_is_explained_before_it_is_saved(t *testing.T) {
 		if rec := s.ask(t, "POST", path+"/explain", url.Values{"draft": {bad}}); rec.Code != 422 && rec.Code != 400 {
 			t.Errorf("the draft %q answers %d", bad, rec.Code)
 		}
+	}
+}
+
+// TestUsageRules_are_tried_before_they_are_saved, and a route's secret is shown
+// once.
+func TestUsageRules_are_tried_before_they_are_saved(t *testing.T) {
+	s := newSite(t)
+	before, err := s.AllUsageSettings(t.Context(), s.Owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := s.ask(t, "POST", "/usage-rules/try", url.Values{"settings": {`{"rules":{"separation":{"off":true}}}`}, "customer": {"Water works"}})
+	d := parse(t, rec.Body.Bytes())
+	d.wellMade(t)
+	if rec.Code != 200 || !strings.Contains(d.text(), "1 would not be said") {
+		t.Errorf("%d: %s", rec.Code, d.text())
+	}
+	if after, err := s.AllUsageSettings(t.Context(), s.Owner); err != nil || len(after) != len(before) || after[1].Version != before[1].Version {
+		t.Errorf("trying has saved: %+v, %v", after, err)
+	}
+	rec = s.ask(t, "POST", "/warnings", url.Values{"party": {"enterprise"}, "name": {"desk"}, "url": {"https://hooks.example/x"}, "customer": {"Water works"}, "severity": {"medium"}})
+	d = parse(t, rec.Body.Bytes())
+	d.wellMade(t)
+	if rec.Code != 200 || !strings.Contains(d.text(), "whsec_") {
+		t.Errorf("%d: %s", rec.Code, d.text())
+	}
+	if strings.Contains(s.ask(t, "GET", "/warnings", nil).Body.String(), "whsec_") || strings.Contains(s.log.String(), "whsec_") {
+		t.Error("the secret is shown again, or logged")
 	}
 }

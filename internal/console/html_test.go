@@ -276,7 +276,7 @@ func TestMessages_that_pages_name_are_there(t *testing.T) {
 	}
 	// And none is left over. Some are named by what they tell: words of a kind,
 	// what was done, errors by code.
-	byValue := regexp.MustCompile(`^(done|error|trustmeans|modemeans|ring|span|actor|policyrule|word|grade|trust|presence|restriction|stage|severity|report|standard|remedy|impact|profile|channel|depth|fleet|why|flag|noticekind|rolloutstate|rolloutstep|mudstate|mudsig|mudsigmeans|flagmeans|siteset|profilestate|flowwhy|flownow|flowunknown)\.`)
+	byValue := regexp.MustCompile(`^(done|error|trustmeans|modemeans|ring|span|actor|policyrule|word|grade|trust|presence|restriction|stage|severity|report|standard|remedy|impact|profile|channel|depth|fleet|why|flag|noticekind|rolloutstate|rolloutstep|mudstate|mudsig|mudsigmeans|flagmeans|siteset|profilestate|flowwhy|flownow|flowunknown|simask|trial)\.`)
 	en := c.Match("en")
 	for _, k := range en.Keys() {
 		kind, _, _ := strings.Cut(k, ".")

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/ringwall/ringwall"
@@ -32,8 +33,37 @@ func overview(q *request) (view, error) {
 	return p, nil
 }
 
+// What the demo's card puts first, and apart: the attack that shows all of it
+// within seconds, and what is no attack.
+const (
+	demoFirst  = "mirai-scan"
+	demoRepair = "repair"
+)
+
+// FirstAttack is the one to begin with; "" when the demo has it not.
+func (p *overviewPage) FirstAttack() string { return p.offered(demoFirst) }
+
+// Repairs is what undoes an attack at the device; "" when the demo has it not.
+func (p *overviewPage) Repairs() string { return p.offered(demoRepair) }
+
+func (p *overviewPage) offered(name string) string {
+	if p.Demo != nil && slices.Contains(p.Demo.Attacks, name) {
+		return name
+	}
+	return ""
+}
+
+// OtherAttacks are the rest.
+func (p *overviewPage) OtherAttacks() []string {
+	return slices.DeleteFunc(slices.Clone(p.Demo.Attacks), func(a string) bool { return a == demoFirst || a == demoRepair })
+}
+
 func startAttack(q *request) (string, error) {
-	return "attack", q.c.svc.DemoAttack(q.Context(), q.actor, q.PostFormValue("attack"), q.PostFormValue("on"))
+	name, done := q.PostFormValue("attack"), "attack"
+	if name == demoRepair {
+		done = "repair"
+	}
+	return done, q.c.svc.DemoAttack(q.Context(), q.actor, name, q.PostFormValue("on"))
 }
 
 // ring is a count of devices by one of the three rings' answers, drawn as a

@@ -336,11 +336,6 @@ func checkSIM(in api.SIMCreate) (operatorport.Card, error) {
 func (s *service) SIMAlerts(ctx context.Context, a audit.Actor, f httpapi.SIMAlertFilter, p httpapi.Paging) (page api.Page[api.SIMAlert], err error) {
 	page.Items = []api.SIMAlert{}
 	err = s.view(ctx, a, audit.SIMRead, on("sim", string(f.SIM)), func(tx *sqlstore.Tx, scope audit.Scope) error {
-		if f.SIM != "" {
-			if _, err := tx.SIM(scope, f.SIM); err != nil {
-				return err
-			}
-		}
 		if !sightOf(a).usage {
 			return ringwall.Errorf(ringwall.Forbidden, "what a card was used for is not shown to your parts")
 		}
@@ -352,18 +347,12 @@ func (s *service) SIMAlerts(ctx context.Context, a audit.Actor, f httpapi.SIMAle
 
 // DecideSIMAlert takes what somebody makes of an alert, and with it an exception.
 func (s *service) DecideSIMAlert(ctx context.Context, a audit.Actor, id ringwall.AlertID, in api.AlertDecision) (out api.SIMAlert, err error) {
-	if !slices.Contains([]string{"true", "benign", "false", "unknown"}, in.Disposition) {
-		return out, ringwall.Errorf(ringwall.Invalid, "disposition %.20q is none of true, benign, false, unknown", in.Disposition)
-	}
-	if len(in.Note) > 1000 {
-		return out, ringwall.Errorf(ringwall.Invalid, "the note has %d bytes, want at most 1000", len(in.Note))
-	}
-	if in.Except != nil && in.Disposition != "false" && in.Disposition != "benign" {
-		return out, ringwall.Errorf(ringwall.Invalid, "an exception goes with an alert that is false or benign")
-	}
 	err = s.change(ctx, a, audit.SIMWrite, on("alert", string(id)), func(t *turn, scope audit.Scope) error {
 		old, err := t.tx.SIMAlert(scope, id)
 		if err != nil {
+			return err
+		}
+		if err := checkDecision(in); err != nil {
 			return err
 		}
 		var exception ringwall.ExceptionID
@@ -402,4 +391,17 @@ func (s *service) DecideSIMAlert(ctx context.Context, a audit.Actor, id ringwall
 		return t.tell(scope, ringwall.EventSIM, simSubject(old.SIM), string(id), note{Key: "timeline.sim.alert", Ref: string(id), Params: map[string]string{"rule": old.Rule, "disposition": in.Disposition}})
 	})
 	return out, err
+}
+
+func checkDecision(in api.AlertDecision) error {
+	if !slices.Contains([]string{"true", "benign", "false", "unknown"}, in.Disposition) {
+		return ringwall.Errorf(ringwall.Invalid, "disposition %.20q is none of true, benign, false, unknown", in.Disposition)
+	}
+	if len(in.Note) > 1000 {
+		return ringwall.Errorf(ringwall.Invalid, "the note has %d bytes, want at most 1000", len(in.Note))
+	}
+	if in.Except != nil && in.Disposition != "false" && in.Disposition != "benign" {
+		return ringwall.Errorf(ringwall.Invalid, "an exception goes with an alert that is false or benign")
+	}
+	return nil
 }

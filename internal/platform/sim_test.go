@@ -295,7 +295,7 @@ func TestSettings_are_versioned_tried_and_undone(t *testing.T) {
 	w.wait("a loud alert", func() bool { a := w.card().Alerts; return len(a) == 3 && a[2].Muted == "" })
 	for name, bad := range map[string]api.UsageSettings{
 		"a rule that is none": {Rules: map[string]api.UsageRuleSetting{"x": {}}}, "a limit that is none": {Rules: map[string]api.UsageRuleSetting{"sim-volume": {Limits: map[string]float64{"x": 1}}}},
-		"a negative limit": {Rules: map[string]api.UsageRuleSetting{"sim-volume": {Limits: map[string]float64{"deviations": -1}}}},
+		"a negative limit":   {Rules: map[string]api.UsageRuleSetting{"sim-volume": {Limits: map[string]float64{"deviations": -1}}}},
 		"a tariff of nobody": {Tariff: "x"}, "a pool that is none": {Pools: []string{"x"}}, "a service that is none": {Services: []string{"fax"}}, "a slash": {Customer: "a/b"},
 	} {
 		if _, err := svc.PutUsageSettings(t.Context(), who, bad); ringwall.CodeOf(err) != ringwall.Invalid {
@@ -379,14 +379,16 @@ func TestOperator_what_is_not_known_is_unknown(t *testing.T) {
 	})
 	id := w.respond(api.ResponseCreate{Kind: incident.SIMSuspend, Reason: "test"}).ID
 	state("unknown", askSuspend)
-	if st := w.store.Cards()[0].State; st != operatorport.Suspended {
-		t.Fatalf("the operator has it %s", st)
-	}
+	w.wait("the operator to have done it", func() bool { return w.store.Cards()[0].State == operatorport.Suspended })
+	state("unknown", askSuspend) // still: nobody has said so
 	w.down.answer(nil)
 	w.becomes(id, incident.Done)
 	state("suspended", "")
 	// Down for long: restoring is asked again and again, and the card is not called active.
-	w.down.answer(func(rw http.ResponseWriter, _ *http.Request) bool { rw.WriteHeader(http.StatusServiceUnavailable); return true })
+	w.down.answer(func(rw http.ResponseWriter, _ *http.Request) bool {
+		rw.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
 	w.undo(id)
 	state("unknown", askRestore)
 	w.down.answer(nil)

@@ -108,9 +108,23 @@ func (r *running) settle(name string, n int) (ids []string, token string) {
 	way, err := svc.AskTunnel(t.Context(), who, dev.ID, api.TunnelAsk{Port: 80, Minutes: 5, Reason: "of " + name})
 	must(err)
 
+	exception, err := svc.CreateException(t.Context(), who, api.ExceptionCreate{Kind: api.ExceptWindow, SIM: sim.ID, Until: time.Now().Add(time.Hour), Reason: "of " + name})
+	must(err)
+	hook, err := svc.PutWarningRoute(t.Context(), who, "", api.WarningRoutePut{Party: ringwall.PartOperator, Name: "desk of " + name, URL: "https://hooks.example/" + name})
+	must(err)
+	misuse := ringwall.AlertID(ringwall.DeriveID(ringwall.PrefixAlert, name, "misuse"))
+	must(r.core.turn(t.Context(), org, func(t *turn) error {
+		scope, err := t.as(audit.SysUsage, audit.SystemUsage)
+		if err != nil {
+			return err
+		}
+		_, err = t.tx.PutSIMAlert(scope, api.SIMAlert{ID: misuse, SIM: sim.ID, Time: t.at, Rule: "sim-service", Nature: ringwall.NatureAttack, Severity: ringwall.High, Title: "of " + name})
+		return err
+	}))
+
 	// Everything that the organisation has by now, events included.
 	ids = []string{string(org), who.ID, string(spare.ID), string(enrol.ID), string(answer.Gateway), string(dev.ID), string(sim.ID), string(assessed.ID),
-		string(in.ID), string(alert.ID), string(hold.ID), string(asked.ID), string(way.ID), string(group.ID), string(template.ID), string(rollout.ID), string(reports.Items[0].ID)}
+		string(in.ID), string(alert.ID), string(hold.ID), string(asked.ID), string(way.ID), string(exception.ID), string(hook.ID), string(misuse), string(group.ID), string(template.ID), string(rollout.ID), string(reports.Items[0].ID)}
 	line, err := svc.Timeline(t.Context(), who, subject, time.Time{}, 100)
 	must(err)
 	for _, e := range line {
