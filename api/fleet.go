@@ -316,7 +316,7 @@ const (
 	FlagRefused    = "refused"      // it refused a document
 	FlagDNS        = "dns-down"     // its DNS guard or inspector does not run
 	FlagCert       = "certificate"  // its certificate ends within CertNear
-	FlagDisk       = "backlog"      // it holds more than MaxBacklog of reports that are not sent
+	FlagDisk       = "backlog"      // it holds more than MaxBacklog of reports that are not sent, or its log is full to MaxLogShare
 	FlagOld        = "document-old" // MaxAge is over
 	FlagFast       = "fast-path"    // it was given the fast path, and that is off: packets take the ordinary way
 )
@@ -326,6 +326,8 @@ const (
 	MaxClock   = 3 * time.Minute
 	CertNear   = 7 * 24 * time.Hour
 	MaxBacklog = 16 << 20
+	// MaxLogShare is how full a gateway's log may be, from 0 to 1: from there on it folds.
+	MaxLogShare = 0.5
 )
 
 // GatewayFlags lists all flags.

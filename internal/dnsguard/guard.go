@@ -30,7 +30,7 @@ type Binder interface {
 
 // Config says where the guard stands.
 type Config struct {
-	// PolicyFile is written by the agent with WritePolicy. While it does not
+	// PolicyFile is written by the agent by package rulefile. While it does not
 	// exist, nothing is answered.
 	PolicyFile string
 	// Names is the file in which is kept which device found which address by which

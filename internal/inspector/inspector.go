@@ -21,7 +21,7 @@ import (
 
 // Config says where the inspector stands.
 type Config struct {
-	// PolicyFile is written by the agent with WritePolicy. While it does not exist,
+	// PolicyFile is written by the agent by package rulefile. While it does not exist,
 	// everything is refused.
 	PolicyFile string
 	// Names is the file of the DNS guard (dnsguard.Config.Names): which device found

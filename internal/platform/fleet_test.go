@@ -109,7 +109,7 @@ func TestGateway_whose_clock_is_slow_comes_on_line(t *testing.T) {
 	t.Parallel()
 	r := start(t, t.TempDir())
 	b := r.enrol()
-	h := record(api.RecordHealth, api.Health{Version: "1.2.0", Clock: -10 * time.Minute, DNSRunning: true, Lost: 7})
+	h := record(api.RecordHealth, api.Health{Version: "1.2.0", Clock: -10 * time.Minute, DNSRunning: true, Lost: 7, LogShare: 0.7})
 	h.Time = h.Time.Add(-10 * time.Minute)
 	r.report(b, h)
 	var g api.Gateway
@@ -120,7 +120,7 @@ func TestGateway_whose_clock_is_slow_comes_on_line(t *testing.T) {
 		}
 		return g.Online
 	})
-	for _, flag := range []string{api.FlagClock, api.FlagLost} {
+	for _, flag := range []string{api.FlagClock, api.FlagLost, api.FlagDisk} {
 		if !slices.Contains(g.Flags, flag) {
 			t.Errorf("flags are %v, without %s", g.Flags, flag)
 		}

@@ -42,7 +42,7 @@ func flagsOf(g api.Gateway, newest string, behindTemplate bool, now time.Time) [
 	add(g.LastError != "", api.FlagRefused)
 	add(g.Health != nil && (!h.DNSRunning || h.Inspector == "stopped"), api.FlagDNS)
 	add(!g.CertExpiry.IsZero() && g.CertExpiry.Sub(now) < api.CertNear, api.FlagCert)
-	add(h.WALBytes > api.MaxBacklog, api.FlagDisk)
+	add(h.WALBytes > api.MaxBacklog || h.LogShare >= api.MaxLogShare, api.FlagDisk)
 	add(h.FailOpen+h.FailClosed > 0, api.FlagOld)
 	add(fastOff(h.Tier), api.FlagFast)
 	return out
