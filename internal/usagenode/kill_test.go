@@ -1,6 +1,7 @@
 package usagenode_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -8,8 +9,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,8 +30,11 @@ import (
 	"github.com/ringwall/ringwall/cdr"
 	"github.com/ringwall/ringwall/internal/broker"
 	"github.com/ringwall/ringwall/internal/spine/usagelog"
+	"github.com/ringwall/ringwall/internal/usage"
+	"github.com/ringwall/ringwall/internal/usage/cross"
+	"github.com/ringwall/ringwall/internal/usage/gen"
+	"github.com/ringwall/ringwall/internal/usage/rules"
 	"github.com/ringwall/ringwall/internal/usage/shard"
-	"github.com/ringwall/ringwall/internal/usage/shard/shardtest"
 	"github.com/ringwall/ringwall/internal/usagenode"
 )
 
@@ -41,15 +45,15 @@ type child struct {
 	Listen      string
 	Peers       []string
 	Certificate []byte
-	Key         []byte // PKCS #8
-	Records     int
+	Key         []byte        // PKCS #8
+	Go          string        // records come once this file is there
+	Part        int           // of the records
+	Pause       time.Duration // between two pieces; 0 = it brings none
 }
 
 const (
 	childEnv = "RINGWALL_TEST_USAGE_MACHINE"
 	shards   = 6
-	cards    = 211
-	blocks   = 10_000 // cards stand in blocks of their own, so that all shards have some
 )
 
 func TestMain(m *testing.M) {
@@ -63,67 +67,114 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// counted is a Tally of usage records.
-type counted struct {
-	*shardtest.Tally
-	seg shard.Segments
+// world is a small fleet with misuse in it, cut in three by cards.
+type world struct {
+	*gen.World
+	key   []byte
+	keys  *cdr.Keys
+	areas *rules.Areas
 }
 
-func newCounted(s int) shard.Machine {
-	return &counted{Tally: shardtest.NewTally(shards)(s).(*shardtest.Tally)}
-}
-
-func (m *counted) Apply(e *shard.Entry, after uint64, out *shard.Output) error {
-	if e.Kind != shard.Records {
-		return m.Tally.Apply(e, after, out)
+func newWorld() (*world, error) {
+	w := &world{key: []byte("a key that all machines share...")}
+	w.keys = usage.KeysOf(w.key)
+	var err error
+	if w.World, err = gen.New(gen.Config{Seed: 7, Cards: 600, Days: 5, Start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC), Plain: true, Keys: w.keys}); err != nil {
+		return nil, err
 	}
-	m.seg.Reset(e.Payload)
-	var uses []uint64
+	w.areas, err = rules.NewAreas(w.Places(), w.keys)
+	return w, err
+}
+
+func (w *world) machine(n, of int) *shard.Engine {
+	return shard.NewEngine(shard.EngineConfig{
+		Usage: usage.Config{Key: w.key, Keys: w.keys, Areas: w.areas, Duplicates: 1 << 14}, Cross: cross.Config{Firsts: 1 << 12}, Shard: n, Shards: of,
+	})
+}
+
+// said are the entries of every shard that say what the operator knows.
+func (w *world) said() (all []shard.Entry, err error) {
+	spec := w.Book()
+	spec.Version = 1
+	book, err := rules.NewBook(spec, w.keys)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := book.Encode(&b); err != nil {
+		return nil, err
+	}
+	var c shard.Control
+	for _, cu := range w.Customers() {
+		c.Ranges = append(c.Ranges, shard.ControlRange{First: strconv.FormatUint(w.FirstNumber(cu), 10)[1:], N: cu.Cards, Settings: cu.Settings()})
+	}
+	cards, err := json.Marshal(c)
+	return []shard.Entry{{Kind: shard.Settings, Payload: b.Bytes()}, {Kind: shard.Cards, Payload: cards}}, err
+}
+
+// slow is one third of the world's records, a few at a time.
+type slow struct {
+	all   []cdr.Event
+	recs  []cdr.Record
+	at    int
+	from  int
+	pause time.Duration
+}
+
+func newSlow(w *world, n int, pause time.Duration, position []byte) (*slow, error) {
+	s := &slow{pause: pause}
+	src := w.Source()
+	var b cdr.Batch
 	for {
-		b, err := m.seg.Next(after)
+		err := src.Next(context.Background(), &b)
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for i := range b.Events {
-			uses = append(uses, 1, b.Events[i].Card)
+			if int(b.Events[i].Card%3) != n {
+				continue
+			}
+			var r cdr.Record
+			if err := b.Record(i, &r); err != nil {
+				return nil, err
+			}
+			s.all, s.recs = append(s.all, b.Events[i]), append(s.recs, r)
 		}
 	}
-	return m.Tally.Apply(&shard.Entry{Kind: shard.Records, Payload: shardtest.Uses(uses...)}, 0, out)
+	if len(position) == 0 {
+		return s, nil
+	}
+	var err error
+	s.at, err = strconv.Atoi(string(position))
+	return s, err
 }
 
-// uses is a source of one machine: so many records, a batch now and then.
-type uses struct {
-	name string
-	n    int
-	at   int
-	keys *cdr.Keys
-}
-
-func card(name string, i int) uint64 {
-	return 1_460_000_000_000_000 + uint64((i*i+len(name)+int(name[len(name)-1])*i)%cards)*blocks
-}
-
-func (s *uses) Next(ctx context.Context, b *cdr.Batch) error {
+func (s *slow) Next(ctx context.Context, b *cdr.Batch) error {
 	b.Reset()
-	if s.at >= s.n {
+	if s.at >= len(s.all) {
 		return io.EOF
 	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(time.Millisecond):
+	case <-time.After(s.pause):
 	}
-	for end := min(s.n, s.at+20); s.at < end; s.at++ {
-		b.Events = append(b.Events, cdr.Event{Card: card(s.name, s.at), Sec: 1_780_000_000 + uint32(s.at), Use: cdr.NewUse(cdr.Data, 0, 1, 0)})
-		b.Lines = append(b.Lines, uint64(s.at)+1)
+	s.from = s.at
+	for end := min(len(s.all), s.at+pieces); s.at < end; s.at++ {
+		b.Events, b.Lines = append(b.Events, s.all[s.at]), append(b.Lines, uint64(s.at)+1)
 	}
+	b.Detail = s
 	return nil
 }
 
-func (s *uses) Position() []byte { return strconv.AppendInt(nil, int64(s.at), 10) }
+func (s *slow) Record(i int, r *cdr.Record) error { *r = s.recs[s.from+i]; return nil }
+func (s *slow) Position() []byte                  { return strconv.AppendInt(nil, int64(s.at), 10) }
+
+// pieces is how many records of a source come at once.
+const pieces = 20
 
 func (c child) tls() (*tls.Config, error) {
 	key, err := x509.ParsePKCS8PrivateKey(c.Key)
@@ -144,20 +195,21 @@ func (c child) config() (usagenode.Config, error) {
 	if err != nil {
 		return usagenode.Config{}, err
 	}
+	w, err := newWorld()
+	if err != nil {
+		return usagenode.Config{}, err
+	}
 	n := usagenode.Config{
 		Name: c.Name, Dir: c.Dir, Shards: shards, Replicas: 3, LogBytes: 64 << 20, Every: 300 * time.Millisecond,
 		Cluster: &broker.Cluster{Name: c.Name, Listen: c.Listen, Peers: c.Peers, TLS: conf},
-		Judge:   true, Machine: newCounted, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Judge:   true, Machine: func(n int) shard.Machine { return w.machine(n, shards) }, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
-	if c.Records > 0 {
+	if c.Pause > 0 {
 		n.Sources = []usagenode.Source{{Name: c.Name, Open: func(p []byte) (cdr.Source, error) {
-			s := &uses{name: c.Name, n: c.Records, keys: cdr.NewKeys([32]byte{1})}
-			if len(p) > 0 {
-				if s.at, err = strconv.Atoi(string(p)); err != nil {
-					return nil, err
-				}
+			if _, err := os.Stat(c.Go); err != nil {
+				return nil, err // the books come first
 			}
-			return s, nil
+			return newSlow(w, c.Part, c.Pause, p)
 		}}}
 	}
 	return n, nil
@@ -217,7 +269,7 @@ func ports(t *testing.T, n int) (all []string) {
 }
 
 // kills is how often a machine is killed; RINGWALL_KILLS sets it.
-const kills = 5
+const kills = 3
 
 // TestRun_killedMachinesLoseAndRepeatNothing runs three machines, each a process
 // that serves a third of the log, feeds it and judges, and kills one after the
@@ -232,14 +284,24 @@ func TestRun_killedMachinesLoseAndRepeatNothing(t *testing.T) {
 	} else if testing.Short() {
 		t.Skip("SKIPPED: kills of machines are not part of short runs")
 	}
-	records := 3_000 + n*150
+	w, err := newWorld()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := w.said()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, one, records := undisturbed(t, w, said)
+	defer one.Usage().Close()
+	// The records last as long as the kills.
+	pause := time.Duration(n+4) * 700 * time.Millisecond / time.Duration(records/3/pieces)
 	dir := t.TempDir()
 	cert, key := authority(t)
 	addrs := ports(t, 4)
 	files := make([]string, 3)
-	want := map[uint64]uint64{}
 	for i := range files {
-		c := child{Name: fmt.Sprint("m", i), Dir: filepath.Join(dir, fmt.Sprint("m", i)), Listen: addrs[i], Peers: addrs, Certificate: cert, Key: key, Records: records}
+		c := child{Name: fmt.Sprint("m", i), Dir: filepath.Join(dir, fmt.Sprint("m", i)), Listen: addrs[i], Peers: addrs, Certificate: cert, Key: key, Part: i, Pause: pause, Go: filepath.Join(dir, "go")}
 		b, err := json.Marshal(c)
 		if err != nil {
 			t.Fatal(err)
@@ -247,9 +309,6 @@ func TestRun_killedMachinesLoseAndRepeatNothing(t *testing.T) {
 		files[i] = filepath.Join(dir, c.Name+".json")
 		if err := os.WriteFile(files[i], b, 0o600); err != nil {
 			t.Fatal(err)
-		}
-		for r := range records {
-			want[card(c.Name, r)]++
 		}
 	}
 	procs := make([]*exec.Cmd, 3)
@@ -268,9 +327,6 @@ func TestRun_killedMachinesLoseAndRepeatNothing(t *testing.T) {
 		}
 		procs[i] = p
 	}
-	for i := range procs {
-		up(i)
-	}
 	defer func() {
 		for i, p := range procs {
 			_ = p.Process.Kill()
@@ -282,6 +338,9 @@ func TestRun_killedMachinesLoseAndRepeatNothing(t *testing.T) {
 		}
 	}()
 
+	for i := range procs {
+		up(i)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	onlooker := child{Name: "m3", Dir: filepath.Join(dir, "m3"), Listen: addrs[3], Peers: addrs, Certificate: cert, Key: key}
@@ -302,6 +361,16 @@ func TestRun_killedMachinesLoseAndRepeatNothing(t *testing.T) {
 		t.Fatal("the machines do not find each other")
 	}
 
+	for _, e := range said {
+		for s := range shards {
+			if _, err := log.Append(ctx, s, e.Append(nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := mrand.New(mrand.NewPCG(seed, 1))
@@ -320,117 +389,141 @@ func TestRun_killedMachinesLoseAndRepeatNothing(t *testing.T) {
 		up(i)
 	}
 
-	// All is taken when the snapshots say so; each machine writes them down.
-	deadline := time.Now().Add(90 * time.Second)
-	for {
-		got, told, err := known(ctx, log)
-		if err == nil && same(got, want) && heard(told, want) {
-			said, err := alerts(ctx, log, want)
-			if err != nil {
-				t.Fatal(err)
+	// All is judged when the sources are at their ends and snapshots cover the logs.
+	deadline := time.Now().Add(120 * time.Second)
+	for left := records; left > 0; time.Sleep(200 * time.Millisecond) {
+		if left, err = unread(ctx, log, w); err == nil && left == 0 {
+			if left, err = uncovered(ctx, log); err == nil && left == 0 {
+				break
 			}
-			for id, n := range said {
-				if n > 1 {
-					t.Errorf("alert %s was handed out %d times", id, n)
-				}
-			}
-			for c, uses := range want {
-				for u := uint64(10); u <= uses; u += 10 {
-					id := ringwall.AlertID(fmt.Sprintf("alr_%d_%d", c, u))
-					if said[id] == 0 {
-						t.Errorf("alert %s was never said", id)
-					}
-					delete(said, id)
-				}
-			}
-			if len(said) > 0 {
-				t.Errorf("%d alerts that follow from no record", len(said))
-			}
-			break
 		}
-		if time.Now().After(deadline) {
-			status, serr := log.Status(ctx)
+		if left = max(left, 1); time.Now().After(deadline) {
+			status, _ := log.Status(ctx)
 			for _, s := range status {
 				t.Logf("%+v", s)
 			}
-			t.Log(serr)
-			lost, again := 0, 0
-			for c, n := range want {
-				lost += int(max(n, got[c]) - got[c])
-				again += int(max(n, got[c]) - n)
-			}
-			t.Fatalf("after %d kills %d records are lost and %d taken twice; shards were told of %d things (%v)", n, lost, again, len(told), err)
+			t.Fatalf("after %d kills the machines do not come to an end: %d are left (%v)", n, left, err)
 		}
-		time.Sleep(200 * time.Millisecond)
 	}
+	told, err := alerts(ctx, log, len(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, a := range want {
+		g, ok := told[id]
+		if !ok {
+			t.Errorf("never said: %s of %s (%s)", a.Rule, a.Subject.ID, a.Time)
+		} else if a.Rule != rules.Box && (!g.Time.Equal(a.Time) || g.Subject != a.Subject || fmt.Sprint(g.Evidence.Facts) != fmt.Sprint(a.Evidence.Facts)) {
+			t.Errorf("undisturbed: %+v\nhere: %+v", a, g)
+		}
+		delete(told, id)
+	}
+	for _, a := range told {
+		t.Errorf("said of no record: %s of %s (%s)", a.Rule, a.Subject.ID, a.Time)
+	}
+	known := map[uint64]string{}
+	for s := range shards {
+		m := w.machine(s, shards)
+		if err := log.Get(ctx, s, func(_ uint64, r io.Reader) error { _, err := m.Restore(r); return err }); err != nil {
+			t.Fatal(err)
+		}
+		m.Usage().Sweep(func(l *rules.Line, _ *rules.Side) bool {
+			v, _ := m.Usage().View(l.Card)
+			known[l.Card] = fmt.Sprint(v)
+			return true
+		})
+		m.Usage().Close()
+	}
+	cards := 0
+	one.Usage().Sweep(func(l *rules.Line, _ *rules.Side) bool {
+		cards++
+		if v, _ := one.Usage().View(l.Card); fmt.Sprint(v) != known[l.Card] {
+			t.Errorf("of a card is known, undisturbed:\n%+v\nhere:\n%s", v, known[l.Card])
+		}
+		return !t.Failed()
+	})
+	t.Logf("%d records of %d cards, %d alerts, %d kills", records, cards, len(want), n)
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }
 
-func same(a, b map[uint64]uint64) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for k, v := range a {
-		if b[k] != v {
-			return false
+// undisturbed is what one engine says and knows that nobody kills.
+func undisturbed(t *testing.T, w *world, said []shard.Entry) (map[ringwall.AlertID]ringwall.Alert, *shard.Engine, int) {
+	t.Helper()
+	one := w.machine(0, 1)
+	var out shard.Output
+	for _, e := range said {
+		if err := one.Apply(&e, 0, &out); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return true
-}
-
-// heard reports whether shards were told of every tenth use.
-func heard(told map[uint64]bool, want map[uint64]uint64) bool {
-	for c, uses := range want {
-		for u := uint64(10); u <= uses; u += 10 {
-			if !told[c<<16|u] {
-				return false
+	cut, err := shard.NewCut(t.Context(), 5, 1, nil, func([]byte) (cdr.Source, error) { return w.Source(), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cut.Close()
+	records := 0
+	for {
+		pieces, err := cut.Next(t.Context())
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range pieces {
+			records = int(p.Last)
+			if err := one.Apply(&shard.Entry{Kind: shard.Records, Payload: p.Payload}, 0, &out); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}
-	return true
+	want := map[ringwall.AlertID]ringwall.Alert{}
+	for _, a := range out.Alerts {
+		want[a.ID] = a
+	}
+	return want, one, records
 }
 
-// known reads what the newest snapshots say.
-func known(ctx context.Context, log *usagelog.Cluster) (cards map[uint64]uint64, told map[uint64]bool, err error) {
-	cards, told = map[uint64]uint64{}, map[uint64]bool{}
-	for s := range shards {
-		m := shardtest.NewTally(shards)(s).(*shardtest.Tally)
-		err := log.Get(ctx, s, func(_ uint64, r io.Reader) error { _, err := m.Restore(r); return err })
-		if err != nil && ringwall.CodeOf(err) != ringwall.NotFound {
-			return cards, told, err
+// unread is how many records the sources have not put into the logs.
+func unread(ctx context.Context, log *usagelog.Cluster, w *world) (left int, err error) {
+	for i := range 3 {
+		s, err := newSlow(w, i, 0, nil)
+		if err != nil {
+			return 0, err
 		}
-		for c, n := range m.Cards {
-			cards[c] = n
+		place, err := log.Place(ctx, usagenode.SourceID(fmt.Sprint("m", i)))
+		if err != nil {
+			return 0, err
 		}
-		for c := range m.Told {
-			told[c] = true
-		}
+		n, _ := binary.Uvarint(place)
+		left += len(s.all) - int(n)
 	}
-	return cards, told, nil
+	return left, nil
 }
 
-// alerts consumes all that was said.
-func alerts(ctx context.Context, log *usagelog.Cluster, want map[uint64]uint64) (map[ringwall.AlertID]int, error) {
-	total := 0
-	for _, n := range want {
-		total += int(n / 10)
+// uncovered is how many entries no snapshot covers.
+func uncovered(ctx context.Context, log *usagelog.Cluster) (left int, err error) {
+	all, err := log.Status(ctx)
+	for _, s := range all {
+		left += int(s.Last - s.Covered)
 	}
-	said := map[ringwall.AlertID]int{}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	return left, err
+}
+
+// alerts consumes all that was said, each once.
+func alerts(ctx context.Context, log *usagelog.Cluster, total int) (map[ringwall.AlertID]ringwall.Alert, error) {
+	told := map[ringwall.AlertID]ringwall.Alert{}
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	err := log.Consume(ctx, "test", func(a ringwall.Alert) error {
-		said[a.ID]++
-		if len(said) >= total {
+		told[a.ID] = a
+		if len(told) >= total {
 			time.AfterFunc(300*time.Millisecond, cancel) // whatever comes after is too much
 		}
 		return nil
 	})
-	if errors.Is(err, context.Canceled) {
-		err = nil
-	}
-	return said, err
+	return told, err
 }
-

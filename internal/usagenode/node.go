@@ -222,7 +222,7 @@ func feed(ctx context.Context, cfg Config, log *usagelog.Cluster, s Source) erro
 }
 
 func feedOnce(ctx context.Context, cfg Config, log *usagelog.Cluster, s Source) error {
-	id := sourceID(s.Name)
+	id := SourceID(s.Name)
 	place, err := log.Place(ctx, id)
 	if err != nil {
 		return err
@@ -236,8 +236,8 @@ func feedOnce(ctx context.Context, cfg Config, log *usagelog.Cluster, s Source) 
 	return g.Run(ctx, cut)
 }
 
-// sourceID is FNV-1a of a name, never 0.
-func sourceID(name string) uint64 {
+// SourceID is what the log knows a source by: FNV-1a of its name, never 0.
+func SourceID(name string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(name))
 	return max(h.Sum64(), 1)

@@ -76,7 +76,6 @@ const (
 	defaultLogBytes = 4 << 30
 	alertAge        = 7 * 24 * time.Hour
 	alertBytes      = 1 << 30
-	alertDedupe     = 30 * time.Minute
 	callTime        = 5 * time.Second
 	askTime         = time.Second // of what is asked again at once
 	// readAhead is how many entries of a log may be on their way to a reader.
@@ -198,7 +197,7 @@ func (c *Cluster) prepare(ctx context.Context) (err error) {
 	}
 	if err := c.ensure(ctx, jetstream.StreamConfig{
 		Name: "RWU_" + c.cfg.Name + "_ALERTS", Subjects: []string{c.alertSubject()}, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
-		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxAge: alertAge, MaxBytes: alertBytes, Duplicates: alertDedupe,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxAge: alertAge, MaxBytes: alertBytes,
 	}); err != nil {
 		return err
 	}
@@ -440,8 +439,10 @@ func (c *Cluster) Trim(ctx context.Context, s int, before uint64) error {
 	return nil
 }
 
-// Alerts implements shard.Sink. The stream keeps an alert once as long as it knows
-// its id; consumers know it for longer.
+// Alerts implements shard.Sink. An alert that is said again is kept again: whoever
+// consumes tells by its id. The server could tell for a while, but a server that
+// falls over between taking an id and keeping its message would then refuse the
+// message that comes again.
 func (c *Cluster) Alerts(ctx context.Context, _ int, alerts []ringwall.Alert) error {
 	ctx, cancel := limited(ctx)
 	defer cancel()
@@ -451,7 +452,7 @@ func (c *Cluster) Alerts(ctx context.Context, _ int, alerts []ringwall.Alert) er
 		if err != nil {
 			return ringwall.Errorf(ringwall.Internal, "writing an alert: %w", err)
 		}
-		ack, err := c.js.PublishMsgAsync(&nats.Msg{Subject: c.alertSubject(), Data: data, Header: nats.Header{nats.MsgIdHdr: []string{string(alerts[i].ID)}}})
+		ack, err := c.js.PublishMsgAsync(&nats.Msg{Subject: c.alertSubject(), Data: data})
 		if err != nil {
 			return unavailable(err, "keeping alerts")
 		}
@@ -469,12 +470,32 @@ func (c *Cluster) Alerts(ctx context.Context, _ int, alerts []ringwall.Alert) er
 	return nil
 }
 
-// Consume hands every alert to f, in order, until ctx ends (nil). durable names
-// the consumer: it goes on where it was. When f fails, the alert comes again.
+// Consume hands every alert to f, in order, at least once, until ctx ends; then it
+// returns nil. durable names the consumer: it goes on where it was. When f fails,
+// the alert comes again.
 func (c *Cluster) Consume(ctx context.Context, durable string, f func(ringwall.Alert) error) error {
-	consumer, err := c.js.CreateOrUpdateConsumer(ctx, "RWU_"+c.cfg.Name+"_ALERTS", jetstream.ConsumerConfig{
+	for {
+		err := c.consume(ctx, durable, f)
+		if ctx.Err() != nil {
+			return nil
+		}
+		c.log.Warn("listening for alerts was interrupted", "err", err)
+		t := time.NewTimer(askTime)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+func (c *Cluster) consume(ctx context.Context, durable string, f func(ringwall.Alert) error) error {
+	call, cancel := limited(ctx)
+	consumer, err := c.js.CreateOrUpdateConsumer(call, "RWU_"+c.cfg.Name+"_ALERTS", jetstream.ConsumerConfig{
 		Durable: durable, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxAckPending: readAhead, MaxDeliver: -1, DeliverPolicy: jetstream.DeliverAllPolicy,
 	})
+	cancel()
 	if err != nil {
 		return c.ended(ctx, unavailable(err, "listening for alerts"))
 	}
