@@ -155,3 +155,22 @@ func (e *Engine) renumber(to func(uint32) uint32) {
 
 // Book is the Book in force, without what SetCard added.
 func (e *Engine) Book() *rules.Book { return e.book.base }
+
+// BookOf is a Book with what a list of cards says of single ones, and the number
+// of the settings of each card (cdr.CardKey): what an engine judges by after
+// SetCard. The error has code Invalid.
+func BookOf(base *rules.Book, cards []Card, keys *cdr.Keys) (*rules.Book, map[uint64]uint32, error) {
+	var b book
+	b.init(base, keys)
+	b.now = nil
+	numbers := make(map[uint64]uint32, len(cards))
+	for _, c := range cards {
+		n, err := b.settingsOf(c, keys)
+		if err != nil {
+			return nil, nil, err
+		}
+		numbers[cardOf(c.IMSI)] = n
+	}
+	now, err := b.current(keys)
+	return now, numbers, err
+}

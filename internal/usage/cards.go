@@ -6,10 +6,13 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/internal/usage/rules"
 )
 
 // Bounds of a list of cards.
@@ -18,13 +21,14 @@ const (
 	maxCardList = 10_000_000
 )
 
-var cardColumns = []string{"sim", "imsi", "imei", "services", "peers"}
+var cardColumns = []string{"sim", "imsi", "imei", "services", "peers", "settings", "life", "since"}
 
 // ReadCards reads a list of cards with their allowed uses: CSV whose first line
-// names the columns sim, imsi, imei, services and peers, in any order; only imsi
-// is required. Services and peers are separated by blanks or semicolons; an
-// empty list of services is unknown, of peers any. Without sim, a card's id is
-// derived from its IMSI and key. A line is a card: a quoted field holds no line
+// names the columns sim, imsi, imei, services, peers, settings, life and since, in
+// any order; only imsi is required. Services and peers are separated by blanks or
+// semicolons; an empty list of services is unknown, of peers any. Settings are a
+// number in the Book; life is stock, active, suspended or terminated, since a time
+// as RFC 3339 has it. Without sim, a card's id is derived from its IMSI and key. A line is a card: a quoted field holds no line
 // break. The error has code Invalid and names the line.
 func ReadCards(r io.Reader, key []byte) ([]Card, error) {
 	in := bufio.NewScanner(r)
@@ -123,12 +127,48 @@ func card(fields []string, at []int) (c Card, err error) {
 			c.Services, err = ParseServices(list(f))
 		case "peers":
 			c.Peers, err = ParsePeers(list(f))
+		case "settings":
+			c.Settings, err = settingsNumber(f)
+		case "life":
+			c.Life, err = life(f)
+		case "since":
+			c.Since, err = since(f)
 		}
 		if err != nil {
 			return c, err
 		}
 	}
 	return c, nil
+}
+
+func settingsNumber(s string) (uint32, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n >= rules.MaxSettings {
+		return 0, ringwall.Errorf(ringwall.Invalid, "settings %.40q are no number below %d", s, rules.MaxSettings)
+	}
+	return uint32(n), nil
+}
+
+func life(s string) (rules.Life, error) {
+	for l := rules.LifeUnknown; l <= rules.LifeTerminated; l++ {
+		if strings.ToLower(s) == l.String() {
+			return l, nil
+		}
+	}
+	return 0, ringwall.Errorf(ringwall.Invalid, "life %.40q is none of stock, active, suspended, terminated", s)
+}
+
+func since(s string) (t time.Time, err error) {
+	if s == "" {
+		return t, nil
+	}
+	if t, err = time.Parse(time.RFC3339, s); err != nil {
+		return t, ringwall.Errorf(ringwall.Invalid, "since %.40q is not a time such as 2026-11-21T14:00:00Z", s)
+	}
+	return t, nil
 }
 
 func list(s string) []string {

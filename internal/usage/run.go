@@ -56,6 +56,10 @@ func Run(ctx context.Context, c RunConfig) error {
 	return r.end(err)
 }
 
+// Tagger is a Source that says something of its last batch for Parcel.Tag, such
+// as the name of a file.
+type Tagger interface{ Tag() any }
+
 type run struct {
 	c        RunConfig
 	filled   chan *Parcel
@@ -81,6 +85,9 @@ func (r *run) read(ctx context.Context) error {
 			return err
 		}
 		p.Position = append(p.Position[:0], r.c.Source.Position()...)
+		if t, ok := r.c.Source.(Tagger); ok {
+			p.Tag = t.Tag()
+		}
 		select {
 		case r.filled <- p:
 		case <-ctx.Done():
