@@ -410,23 +410,64 @@ func (d *demo) run(name, on string) error {
 		if on == "" {
 			on = lab.BadCam
 		}
-		if err := d.live.Repair(d.ctx, on, repairPassword()); err == nil {
-			return nil
-		}
-		// The page is out of reach in quarantine: the owner goes to the device.
-		for _, service := range []string{"admin", "telnet"} {
-			if err := d.live.SetPassword(d.ctx, on, service, repairPassword()); err != nil {
-				return err
-			}
-		}
-		if err := d.live.Telnet(d.ctx, on, false); err != nil {
+		if err := d.repair(on); err != nil {
 			return err
 		}
-		return d.live.Clean(d.ctx, on)
+		d.tell(on, "timeline.demo.repaired", nil)
+		// What was repaired shows when it is looked at again; nobody reaches a device in
+		// quarantine, and taking that back is for a person.
+		dev, err := d.svc.Device(d.ctx, d.actor(), d.known(on))
+		if err != nil || len(dev.Holds) > 0 {
+			return err
+		}
+		_, err = d.svc.AssessDevice(d.ctx, d.actor(), dev.ID)
+		return err
 	}
+	victim := on
+	for _, a := range lab.Attacks() {
+		if victim == "" && a.Name == name {
+			victim = a.On
+		}
+	}
+	d.tell(victim, "timeline.demo.attack", map[string]string{"attack": name})
 	rep, err := d.live.Attack(d.ctx, name, lab.AttackOptions{On: on, NoCapture: true})
 	d.log.Info("demo: attack over", "attack", name, "seed", rep.Seed, "packets", rep.Packets, "arrived", rep.Reached())
 	return err
+}
+
+// tell writes on a device's timeline what the demo did to it. That it cannot is
+// logged: the range does what it does all the same.
+func (d *demo) tell(actor, key string, params map[string]string) {
+	id := d.known(actor)
+	if id == "" {
+		return
+	}
+	if err := d.svc.turn(d.ctx, d.org, func(t *turn) error {
+		scope, err := t.as(audit.SysDemo, audit.DeviceWrite)
+		if err != nil {
+			return err
+		}
+		return t.tell(scope, ringwall.EventDeviceMode, deviceSubject(id), "", note{Key: key, Params: params})
+	}); err != nil && d.ctx.Err() == nil {
+		d.log.Warn("demo: nothing is told", "device", actor, "cause", err)
+	}
+}
+
+// repair plays the owner of a device that was taken.
+func (d *demo) repair(on string) error {
+	if err := d.live.Repair(d.ctx, on, repairPassword()); err == nil {
+		return nil
+	}
+	// The page is out of reach in quarantine: the owner goes to the device.
+	for _, service := range []string{"admin", "telnet"} {
+		if err := d.live.SetPassword(d.ctx, on, service, repairPassword()); err != nil {
+			return err
+		}
+	}
+	if err := d.live.Telnet(d.ctx, on, false); err != nil {
+		return err
+	}
+	return d.live.Clean(d.ctx, on)
 }
 
 // close ends what runs, then the range.

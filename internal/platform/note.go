@@ -129,6 +129,7 @@ var messages = map[string]string{
 	"timeline.tunnel.down":          "the gateway has closed the way to its port {port}: {why}",
 	"timeline.tunnel.refused":       "the gateway does not open the way to its port {port}: {why}",
 	"timeline.demo.attack":          "the range started attack {attack}",
+	"timeline.demo.repaired":        "its owner has repaired it: another password, telnet off, a restart",
 }
 
 // Messages returns the English text of every timeline key, for translation;
