@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,13 @@ type benchUsageFlags struct {
 	misuse   int
 	seed     uint64
 	stories  int
+	json     bool
+	sizes    []int
+	rounds   int
+	only     []string
+	dir      string
+	soak     time.Duration
+	rate     int
 }
 
 func newBenchUsage(env Env) *cobra.Command {
@@ -27,27 +35,48 @@ func newBenchUsage(env Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "usage",
 		Short: "The usage engine: speed, memory, accuracy",
-		Long: `Measure the usage engine on records of a made-up fleet ("ringwall usage generate").
+		Long: `Measure the usage engine on one core: all rules over records of random cards, a
+sweep over all cards, memory a card, CSV and TS 32.298 records to verdicts, and
+snapshots. Rates are by the processor time of the measuring thread; the best round
+and the median are told. Records are of a made-up fleet ("ringwall usage generate").
 
 With --accuracy: how many alarms are false on honest cards, which misuse is found and
-by when, and what nobody could tell. Status 1 says that the bars are missed: one
-false alarm in a million card-days, all misuse found in time.`,
-		Example: "  ringwall bench usage --accuracy --cards 200000 --days 30",
+by when, and what nobody could tell. The bars are one false alarm in a million
+card-days, and all misuse found in time.
+
+With --soak: so long, so many cards live in one process, from files in a spool
+directory, at --rate records a second, with the time from record to alert.
+
+Status 1 says that a bar is missed. Peers stand beside it in "go run -C bench . usage".`,
+		Example: "  ringwall bench usage --sizes 10000000,50000000,100000000\n  ringwall bench usage --accuracy --cards 200000 --days 30\n  ringwall bench usage --soak 10m --cards 100000000",
 		Args:    exactArgs(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if f.accuracy {
-				return benchUsageAccuracy(c.Context(), env, f)
+			if f.rounds < 1 || f.rounds > 100 || len(f.sizes) == 0 || slices.Min(f.sizes) < 100_000 || slices.Max(f.sizes) > 200_000_000 {
+				return usagef("--rounds are 1 to 100, --sizes 100000 to 200000000")
 			}
-			return usagef("say what to measure: --accuracy")
+			switch {
+			case f.accuracy:
+				return benchUsageAccuracy(c.Context(), env, f)
+			case f.soak > 0:
+				return benchUsageSoak(c.Context(), env, f)
+			}
+			return benchUsageSpeed(c.Context(), env, f)
 		},
 	}
 	fl := c.Flags()
 	fl.BoolVar(&f.accuracy, "accuracy", false, "false alarms and recall")
-	fl.IntVar(&f.cards, "cards", 20_000, "cards")
+	fl.IntVar(&f.cards, "cards", 100_000, "cards of the fleet, of --accuracy and of --soak")
 	fl.IntVar(&f.days, "days", 30, "days of --accuracy")
 	fl.IntVar(&f.misuse, "misuse", 0, "cases of each kind of misuse of --accuracy (default: up to 20)")
 	fl.Uint64Var(&f.seed, "seed", 1, "what the fleet follows from")
 	fl.IntVar(&f.stories, "stories", 5, "false alarms of each rule that are told")
+	fl.BoolVar(&f.json, "json", false, "print JSON")
+	fl.IntSliceVar(&f.sizes, "sizes", []int{1_000_000, 10_000_000}, "numbers of cards for rules; the largest for sweep and snapshots. 64 bytes each")
+	fl.IntVar(&f.rounds, "rounds", 5, "rounds of each measurement, after a warm-up")
+	fl.StringSliceVar(&f.only, "only", nil, "only some of rules, sweep, memory, csv, ber, snapshot")
+	fl.StringVar(&f.dir, "dir", "", "directory for snapshots and the spool (default: a temporary one)")
+	fl.DurationVar(&f.soak, "soak", 0, "keep the engine busy for so long")
+	fl.IntVar(&f.rate, "rate", 1_000_000, "records a second of --soak")
 	return c
 }
 

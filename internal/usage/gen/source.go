@@ -218,6 +218,12 @@ func (s *Source) Cut(b *cdr.Batch, n uint64) {
 	}
 }
 
+// Len is how many records the last batch has.
+func (s *Source) Len() int { return len(s.rows) }
+
+// Keys are those that events are made with.
+func (s *Source) Keys() *cdr.Keys { return s.w.keys }
+
 // Record implements cdr.Detail for the last batch.
 func (s *Source) Record(i int, r *cdr.Record) error {
 	if i < 0 || i >= len(s.rows) {

@@ -28,7 +28,8 @@ func stream(w *World, h *habit, x uint64, r *row) bool {
 	if cu.Kind == Event {
 		v = w.clips(cu, r.card, hr, day, x)
 	}
-	r.up, r.down = uint64(v*swell), uint64(v*swell*0.02)+4000
+	v = min(v*swell, 0.95*float64(cu.Tariff.HourBytes)) // more its uplink does not give
+	r.up, r.down = uint64(v), uint64(v*0.02)+4000
 	return true
 }
 

@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/cdr/cdrfile"
+	"github.com/ringwall/ringwall/cdr/ts32298"
+	"github.com/ringwall/ringwall/internal/usage"
+	"github.com/ringwall/ringwall/internal/usage/gen"
+	"github.com/ringwall/ringwall/internal/usage/rules"
+)
+
+// streamChunk is how many records a round of a made-up fleet has.
+const streamChunk = 400_000
+
+// fleetEngine is a world with an engine that has its books.
+func (b *usageBench) fleetEngine(cards int) (*gen.World, *usage.Engine, error) {
+	key := []byte("ringwall bench usage")
+	w, err := gen.New(gen.Config{Seed: b.f.seed, Cards: cards, Days: 10, Keys: usage.KeysOf(key)})
+	if err != nil {
+		return nil, nil, err
+	}
+	book, err := rules.NewBook(w.Book(), w.Config().Keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	areas, err := rules.NewAreas(w.Places(), w.Config().Keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	e := usage.New(usage.Config{Key: key, Book: book, Areas: areas, NoTotals: true, Duplicates: 8 << 20})
+	for _, cu := range w.Customers() {
+		if err := e.Announce(usage.Range{First: ringwall.IMSI(cdr.IMSIOf(w.FirstNumber(cu))), N: cu.Cards, Settings: cu.Settings()}); err != nil {
+			return nil, nil, errors.Join(err, e.Close())
+		}
+	}
+	return w, e, nil
+}
+
+// memory: what an honest fleet takes beside its lines, after some days.
+func (b *usageBench) memory(ctx context.Context) error {
+	w, e, err := b.fleetEngine(b.f.cards)
+	if err != nil {
+		return err
+	}
+	defer e.Close() // it is thrown away
+	s := w.Source()
+	var batch cdr.Batch
+	for {
+		err := s.Next(ctx, &batch)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		e.Batch(&batch, nil)
+	}
+	m := e.Memory()
+	note := fmt.Sprintf("%d cards of a made-up fleet after %d days", m.Cards, w.Config().Days)
+	b.figures = append(b.figures,
+		usageFigure{Name: "line and what finds it", Best: m.PerCard, Median: m.PerCard, Unit: "B/card", Note: note + "; 64 is the line"},
+		usageFigure{Name: "side", Best: m.SidePerCard, Median: m.SidePerCard, Unit: "B/card", Bar: 16, AtMost: true,
+			Note: fmt.Sprintf("homes %d, cells %d, foreign %d, calls %d, quota %d, life %d blocks", m.Side.Homes, m.Side.Cells, m.Side.Foreign, m.Side.Calls, m.Side.Quota, m.Side.Life)},
+		usageFigure{Name: "ids of records remembered", Best: float64(m.Duplicates) / (1 << 20), Median: float64(m.Duplicates) / (1 << 20), Unit: "MiB", Note: "for all cards together"},
+	)
+	return nil
+}
+
+// csv: bytes of CSV to verdicts.
+func (b *usageBench) csv(ctx context.Context) error {
+	w, e, err := b.fleetEngine(b.f.cards)
+	if err != nil {
+		return err
+	}
+	defer e.Close() // it is thrown away
+	s := w.Source()
+	return b.stream(ctx, "CSV → verdict", 8, s, e, func(out []byte) ([]byte, error) {
+		if len(out) == 0 {
+			out = append(out, gen.Header...)
+		}
+		return s.AppendCSV(out), nil
+	})
+}
+
+// ber: bytes of TS 32.298 to verdicts.
+func (b *usageBench) ber(ctx context.Context) error {
+	w, e, err := b.fleetEngine(b.f.cards)
+	if err != nil {
+		return err
+	}
+	defer e.Close() // it is thrown away
+	s := w.Source()
+	var a ts32298.Appender
+	var r cdr.Record
+	return b.stream(ctx, "TS 32.298 BER → verdict", 3, s, e, func(out []byte) ([]byte, error) {
+		for i := range s.Len() {
+			if err := s.Record(i, &r); err != nil {
+				return nil, err
+			}
+			if out, err = a.Append(out, &r); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	})
+}
+
+// stream has the records of a fleet written down, chunk after chunk, and measures
+// reading and judging them.
+func (b *usageBench) stream(ctx context.Context, name string, bar float64, s *gen.Source, e *usage.Engine, write func([]byte) ([]byte, error)) error {
+	var values []float64
+	var batch cdr.Batch
+	size, records := 0, uint64(0)
+	for i := range b.f.rounds + 2 {
+		var data []byte
+		n := 0
+		for n < streamChunk {
+			err := s.Next(ctx, &batch)
+			if errors.Is(err, io.EOF) {
+				return ringwall.Errorf(ringwall.Invalid, "%d cards have too few records for %d rounds", b.f.cards, b.f.rounds)
+			}
+			if err != nil {
+				return err
+			}
+			n += len(batch.Events)
+			if data, err = write(data); err != nil {
+				return err
+			}
+		}
+		was := e.Stats()
+		from := threadTime()
+		f, err := cdrfile.New(bytes.NewReader(data), cdrfile.Config{Keys: s.Keys(), Name: "bench", Bad: func(cdr.Bad) {}})
+		if err != nil {
+			return err
+		}
+		var in cdr.Batch
+		for {
+			err := f.Next(ctx, &in)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			e.Batch(&in, nil)
+		}
+		took := threadTime() - from
+		now := e.Stats()
+		if now.Records-was.Records != uint64(n) || now.Unknown != 0 {
+			return ringwall.Errorf(ringwall.Internal, "of %d records written %d were judged, %d of unknown cards", n, now.Records-was.Records, now.Unknown)
+		}
+		if i > 1 { // the first warm up
+			values = append(values, float64(n)/took.Seconds()/1e6)
+			size, records = size+len(data), records+uint64(n)
+		}
+	}
+	fig := rounds(name, "M records/s/core", bar, values)
+	fig.Note = fmt.Sprintf("%d cards of a made-up fleet, %.0f bytes a record, ids remembered", b.f.cards, float64(size)/float64(records))
+	b.figures = append(b.figures, fig)
+	return nil
+}
