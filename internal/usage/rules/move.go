@@ -7,9 +7,8 @@ func move(l *Line, s *Settings, e *cdr.Event, env *Env, differs, place uint32) (
 	if differs&otherEquipment != 0 {
 		out = l.moveEquipment(s, e, env)
 	}
-	if differs&otherPlace != 0 {
+	if differs&otherPlace != 0 && l.movePlace(s, e, place, env) {
 		out |= Arrived
-		l.movePlace(s, e, place, env)
 	}
 	if differs&strangePlace != 0 {
 		l.strangeStay(s, env)

@@ -110,7 +110,10 @@ func (l *Line) still(sec, place uint32) {
 
 // moved asks whether a device that does not move is somewhere else.
 func (s *Settings) moved(l *Line, e *cdr.Event, place uint32, env *Env) uint32 {
-	env.home = env.Side.find(l, kindHome)
+	env.home = nil
+	if l.bound&(movedBit|strangeBit) != 0 {
+		env.home = env.Side.find(l, kindHome)
+	}
 	env.found.where = s.where(l, place, env)
 	if env.found.where != nearHome && env.Book.moves(l.Card, s, l.last, e.Sec) {
 		return 0
@@ -140,7 +143,7 @@ const (
 )
 
 // where says where the place of an event (env.here) is, seen from the home of a
-// fixed device (env.home, when it has had another place).
+// fixed device: env.home when it is away, else the line itself.
 func (s *Settings) where(l *Line, place uint32, env *Env) uint8 {
 	home, spot := l.place, l.spot
 	b := env.home
@@ -193,18 +196,24 @@ func (b *block) movesOf(sec uint32) int {
 	return int(b.w[2] >> 8 & 255)
 }
 
-// movePlace takes the place of an event in (env.here).
-func (l *Line) movePlace(s *Settings, e *cdr.Event, place uint32, env *Env) {
-	if s.flags&fixed != 0 && l.place != 0 && l.days() >= int(s.learnDays) {
-		l.moveHome(s, e, place, env)
-	}
+// movePlace takes the place of an event in (env.here). It reports whether the
+// card arrived somewhere; a device that does not move and is seen near home did
+// not.
+func (l *Line) movePlace(s *Settings, e *cdr.Event, place uint32, env *Env) bool {
 	if l.days() < int(s.roamDays) {
 		l.live(env.here.risk()) // where it comes in its first days it is at home
 	}
-	l.place, l.spot = place, env.here.point
-	l.bound = l.bound&^(3<<riskAt|7<<reachAt|staleBit) | uint64(env.here.risk())<<riskAt | uint64(env.here.reach())<<reachAt
+	near := s.flags&fixed != 0 && l.place != 0 && l.days() >= int(s.learnDays) && l.moveHome(s, e, place, env)
+	if !near {
+		l.place, l.spot = place, env.here.point
+		l.setReach(env.here.reach())
+	}
+	l.bound = l.bound&^(3<<riskAt|staleBit) | uint64(env.here.risk())<<riskAt
 	l.seen = uint8(e.Sec / seenUnit)
+	return !near
 }
+
+func (l *Line) setReach(r uint) { l.bound = l.bound&^(7<<reachAt) | uint64(r)<<reachAt }
 
 // live notes that a card lives in places of a risk.
 func (l *Line) live(r Risk) {
@@ -216,45 +225,56 @@ func (l *Line) live(r Risk) {
 // maxCells bounds the neighbour cells of a card: 3 in a block.
 const maxCells = 12
 
-// moveHome keeps home and neighbourhood of a device that does not move. l.place
-// is still the place before.
-func (l *Line) moveHome(s *Settings, e *cdr.Event, place uint32, env *Env) {
-	at := env.found.where
-	planned := at != nearHome && env.Book.moves(l.Card, s, l.last, e.Sec)
+// moveHome keeps home and neighbourhood of a device that does not move, and
+// reports whether it is there. Home stays in the line while it is: only of a
+// device that is away the Side has it.
+func (l *Line) moveHome(s *Settings, e *cdr.Event, place uint32, env *Env) bool {
 	b := env.home
-	if b == nil {
-		if planned || l.place == 0 {
-			return // the new place is home as long as there is no other
+	if env.found.where == nearHome {
+		if b != nil {
+			l.comeHome(s, b, env)
 		}
-		if b = env.Side.add(l, kindHome); b == nil {
-			return
+		if place>>16 != 0 && place>>16 == l.place>>16 || l.spot.Valid() && env.here.point.Valid() {
+			l.place = place // the point of home stays, so that it does not wander
 		}
-		b.w = [3]uint32{l.place, uint32(l.spot), uint32(l.reach()) << 24}
+		if !l.spot.Valid() {
+			l.spot = env.here.point
+			l.setReach(env.here.reach())
+		}
+		return true
 	}
-	if planned {
+	if env.Book.moves(l.Card, s, l.last, e.Sec) {
 		env.Side.drop(l, kindHome)
 		env.Side.drop(l, kindCells)
 		l.bound &^= movedBit | strangeBit
-		return
+		return false // the new place is home
 	}
-	switch at {
-	case nearHome:
-		if n := b.strange(); n > 0 && n < int(s.strange) && l.bound&movedBit == 0 {
-			// It was away for a few records and is back: the cell in between is a
-			// neighbour.
-			l.addCell(l.place, env)
+	if b == nil {
+		if b = env.Side.take(l, kindHome); b == nil {
+			return false
 		}
-		b.w[2] &^= 255
-		l.bound &^= movedBit | strangeBit
-	default:
-		strange, moves := b.strange()+1, b.movesOf(e.Sec)+1
-		b.w[2] = b.w[2]&^(1<<24-1) | uint32(min(strange, 255)) | uint32(min(moves, 255))<<8 | e.Sec/86400&255<<16
-		if at == farOff || strange >= int(s.strange) || moves > int(s.moves) {
-			l.bound |= movedBit
-		} else if l.bound&movedBit == 0 {
-			l.bound |= strangeBit
-		}
+		b.w = [3]uint32{l.place, uint32(l.spot), uint32(l.reach()) << 24}
 	}
+	strange, moves := b.strange()+1, b.movesOf(e.Sec)+1
+	b.w[2] = b.w[2]&^(1<<24-1) | uint32(min(strange, 255)) | uint32(min(moves, 255))<<8 | e.Sec/86400&255<<16
+	if env.found.where == farOff || strange >= int(s.strange) || moves > int(s.moves) {
+		l.bound = l.bound&^strangeBit | movedBit
+	} else if l.bound&movedBit == 0 {
+		l.bound |= strangeBit
+	}
+	return false
+}
+
+// comeHome ends that a device was away. If it was for a few records, the place in
+// between is of the neighbourhood.
+func (l *Line) comeHome(s *Settings, home *block, env *Env) {
+	if n := home.strange(); n > 0 && n < int(s.strange) && l.bound&movedBit == 0 {
+		l.addCell(l.place, env)
+	}
+	l.place, l.spot = home.w[0], Point(home.w[1])
+	l.setReach(uint(home.w[2] >> 24 & 7))
+	l.bound &^= movedBit | strangeBit
+	env.Side.drop(l, kindHome)
 }
 
 // strangeStay counts a record from the same strange place.
@@ -271,7 +291,7 @@ func (l *Line) strangeStay(s *Settings, env *Env) {
 	}
 }
 
-// addCell notes a neighbour cell; the oldest of too many goes.
+// addCell notes a neighbour cell, when there is room for it.
 func (l *Line) addCell(place uint32, env *Env) {
 	n := 0
 	for i := l.side; i != 0; {

@@ -140,7 +140,7 @@ func (s *Side) Drop(l *Line) {
 
 // SideStats tells how much a Side holds.
 type SideStats struct {
-	Homes   uint64 `json:"homes"`   // devices that do not move, seen in more than one cell
+	Homes   uint64 `json:"homes"`   // devices that do not move and are away
 	Cells   uint64 `json:"cells"`   // blocks of three neighbour cells
 	Foreign uint64 `json:"foreign"` // cards that were in other equipment
 	Calls   uint64 `json:"calls"`   // cards with calls or messages
