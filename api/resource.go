@@ -233,6 +233,8 @@ type SIM struct {
 	// Contradicted is since when the equipment is right and the device behind it is
 	// another than it was; zero when it is not.
 	Contradicted time.Time `json:"contradicted,omitzero"`
+	// StateSince is since when State is what it is, as far as the operator said so.
+	StateSince time.Time `json:"stateSince,omitzero"`
 	// Registered is when the platform came to know it; zero for cards older than that
 	// was noted.
 	Registered time.Time `json:"registered,omitzero"`

@@ -172,7 +172,7 @@ func (t *turn) simAnswered(r api.Response, undo bool, answer error) error {
 	if err := t.cardSettled(scope, id, func(s *api.SIM) error {
 		switch {
 		case r.Kind != incident.SIMRestrict:
-			s.State = state
+			s.State, s.StateSince = state, t.at
 		case undo:
 			s.Restriction = nil
 		default:

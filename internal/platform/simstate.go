@@ -163,7 +163,7 @@ func (c *core) askState(ctx context.Context, org ringwall.OrgID, id ringwall.SIM
 		told := false
 		if err := t.cardSettled(scope, id, func(s *api.SIM) error {
 			told = s.State == simUnknown
-			s.State = string(st.State)
+			s.State, s.StateSince = string(st.State), st.Since.UTC()
 			return nil
 		}); err != nil || !told {
 			return err

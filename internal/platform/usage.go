@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ringwall/ringwall"
@@ -20,9 +19,11 @@ import (
 	"github.com/ringwall/ringwall/internal/audit"
 	"github.com/ringwall/ringwall/internal/durable"
 	"github.com/ringwall/ringwall/internal/incident"
+	"github.com/ringwall/ringwall/internal/operatorport"
 	"github.com/ringwall/ringwall/internal/sqlstore"
 	"github.com/ringwall/ringwall/internal/usage"
 	"github.com/ringwall/ringwall/internal/usage/curve"
+	"github.com/ringwall/ringwall/internal/usage/rules"
 	"github.com/ringwall/ringwall/internal/usage/spool"
 )
 
@@ -44,7 +45,10 @@ type usageFollower struct {
 	org    ringwall.OrgID
 	file   UsageFile
 	state  string // path of the snapshot
+	key    []byte
+	keys   *cdr.Keys
 	engine *usage.Engine
+	specs  *specs // what the engine's Book has
 	cards  map[ringwall.SIMID]ringwall.IMSI
 	said   map[ringwall.SIMID]string // what each may be used for, as the engine was told
 	// touched holds what was seen of each card since the last write.
@@ -93,9 +97,16 @@ func usageKey(path string) ([]byte, error) {
 func followUsage(ctx context.Context, c *core, org ringwall.OrgID, file UsageFile, dir string, key []byte) error {
 	u := &usageFollower{
 		core: c, org: org, file: file, cards: map[ringwall.SIMID]ringwall.IMSI{}, said: map[ringwall.SIMID]string{}, touched: map[ringwall.SIMID]*touch{},
-		state:  filepath.Join(dir, ringwall.DeriveID("usage", string(org), file.Path)+".state"),
-		engine: usage.New(usage.Config{Key: key, Now: c.now}),
+		state: filepath.Join(dir, ringwall.DeriveID("usage", string(org), file.Path)+".state"), key: key, keys: usage.KeysOf(key), specs: newSpecs(),
 	}
+	if err := u.begin(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		if err := u.engine.Close(); err != nil {
+			c.log.Error("what is known of card usage is not let go", "cause", err)
+		}
+	}()
 	from, err := u.restore()
 	if err != nil {
 		return err
@@ -110,7 +121,24 @@ func followUsage(ctx context.Context, c *core, org ringwall.OrgID, file UsageFil
 	}, from, func(r *cdr.Record, cur spool.Cursor) error { return u.record(ctx, r, cur) })
 }
 
-// restore reads the last snapshot; without one it begins at the start.
+// begin makes an engine that knows where areas are. A table that is changed is
+// read when records are followed anew.
+func (u *usageFollower) begin(ctx context.Context) error {
+	scope, err := u.auditor.Authorise(ctx, audit.System(audit.SysUsage, u.org), audit.SystemUsage, audit.Target{Kind: "sim", Org: u.org})
+	if err != nil {
+		return err
+	}
+	var areas *rules.Areas
+	if err := u.store.View(ctx, func(tx *sqlstore.Tx) (err error) { areas, err = areasOf(tx, scope, u.keys); return err }); err != nil {
+		return err
+	}
+	u.engine = usage.New(usage.Config{Key: u.key, Keys: u.keys, Areas: areas, Now: u.now})
+	return nil
+}
+
+// restore reads the last snapshot; without one it begins at the start. One that
+// is torn, or of an older program, is put aside: the records are judged again,
+// and alerts that are there already are not said twice.
 func (u *usageFollower) restore() (from spool.Cursor, err error) {
 	b, err := os.ReadFile(u.state)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -120,10 +148,14 @@ func (u *usageFollower) restore() (from spool.Cursor, err error) {
 		return from, err
 	}
 	position, err := u.engine.Restore(bytes.NewReader(b))
-	if err != nil {
-		return from, fmt.Errorf("reading what is known of card usage: %w", err)
+	switch ringwall.CodeOf(err) {
+	case "":
+		return from, json.Unmarshal(position, &from)
+	case ringwall.Unverified, ringwall.Conflict:
+		u.log.Error("what is known of card usage cannot be read, and is put aside; records are judged from the start", "cause", err)
+		return from, os.Rename(u.state, u.state+".aside")
 	}
-	return from, json.Unmarshal(position, &from)
+	return from, fmt.Errorf("reading what is known of card usage: %w", err)
 }
 
 // refresh tells the engine of the organisation's cards.
@@ -137,7 +169,9 @@ func (u *usageFollower) refresh(ctx context.Context) error {
 	if !since.IsZero() {
 		since = since.Add(-changeOverlap)
 	}
-	return u.store.View(ctx, func(tx *sqlstore.Tx) error {
+	var changed []usage.Card
+	said := map[ringwall.SIMID]string{}
+	if err := u.store.View(ctx, func(tx *sqlstore.Tx) error {
 		if u.counted, err = u.countedTo(tx, scope); err != nil {
 			return err
 		}
@@ -147,15 +181,31 @@ func (u *usageFollower) refresh(ctx context.Context) error {
 				return err
 			}
 			for _, s := range page.Items {
-				if err := u.setCard(tx, scope, s); err != nil {
+				c, text, err := u.cardOf(tx, scope, s)
+				if err != nil {
 					return err
+				}
+				if c.SIM != "" {
+					changed, said[c.SIM] = append(changed, c), text
 				}
 			}
 			if p.Cursor = page.Next; p.Cursor == "" {
 				return nil
 			}
 		}
-	})
+	}); err != nil {
+		return err
+	}
+	if err := u.specs.put(u.engine, u.keys); err != nil {
+		return err
+	}
+	for _, c := range changed {
+		if err := u.engine.SetCard(c); err != nil {
+			return err
+		}
+		u.cards[c.SIM], u.said[c.SIM] = c.IMSI, said[c.SIM]
+	}
+	return nil
 }
 
 // changeOverlap covers what was changed while cards were being read.
@@ -189,38 +239,38 @@ func (u *usageFollower) countTo(cur spool.Cursor) []spool.Cursor {
 	return all[max(0, len(all)-maxCounted):]
 }
 
-func (u *usageFollower) setCard(tx *sqlstore.Tx, scope audit.Scope, s api.SIM) error {
+// cardOf is a card as the engine is told of it, and what was said in a text; an
+// empty one when the engine knows that already.
+func (u *usageFollower) cardOf(tx *sqlstore.Tx, scope audit.Scope, s api.SIM) (c usage.Card, said string, err error) {
 	set, err := settingsOf(tx, scope, s.Customer, s.Tariff)
 	if err != nil {
-		return err
+		return c, "", err
 	}
-	if len(s.Services) == 0 {
-		s.Services = set.Services
+	versions, err := tx.SIMProfiles(scope, s.ID)
+	if err != nil {
+		return c, "", err
 	}
-	if len(s.Peers) == 0 {
-		s.Peers = set.Peers
+	var profile *api.SIMProfile
+	if len(versions) > 0 {
+		profile = &versions[0]
 	}
-	said := strings.Join(s.Services, ",") + "\n" + strings.Join(s.Peers, ",") + "\n" + s.BoundIMEI
+	n, err := u.specs.add(specOf(s, set, profile))
+	if err != nil {
+		return c, "", err
+	}
+	life := rules.LifeActive
+	if s.State == string(operatorport.Suspended) && !s.StateSince.IsZero() {
+		life = rules.LifeSuspended
+	}
+	said = fmt.Sprint(n, s.BoundIMEI, life, s.StateSince.Unix())
 	if _, known := u.cards[s.ID]; known && u.said[s.ID] == said {
-		return nil // what it may be used for is as it was
+		return c, said, nil // what it may be used for is as it was
 	}
 	numbers, err := tx.Numbers(scope, s.ID)
 	if err != nil {
-		return err
+		return c, "", err
 	}
-	services, err := usage.ParseServices(s.Services)
-	if err != nil {
-		return err
-	}
-	peers, err := usage.ParsePeers(s.Peers)
-	if err != nil {
-		return err
-	}
-	if err := u.engine.SetCard(usage.Card{SIM: s.ID, Org: u.org, IMSI: numbers.IMSI, IMEI: numbers.BoundIMEI, Services: services, Peers: peers}); err != nil {
-		return err
-	}
-	u.cards[s.ID], u.said[s.ID] = numbers.IMSI, said
-	return nil
+	return usage.Card{SIM: s.ID, Org: u.org, IMSI: numbers.IMSI, IMEI: numbers.BoundIMEI, Settings: n, Life: life, Since: s.StateSince}, said, nil
 }
 
 // record judges one record. A card that nobody knows may have been registered

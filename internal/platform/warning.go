@@ -207,14 +207,19 @@ func (s *service) WarningRoutes(ctx context.Context, a audit.Actor) (all []api.W
 // PutWarningRoute makes a route (id "") or changes one. The secret of a new one
 // is in this answer and nowhere else.
 func (s *service) PutWarningRoute(ctx context.Context, a audit.Actor, id ringwall.RouteID, in api.WarningRoutePut) (out api.WarningRoute, err error) {
-	if err := s.checkRoute(in); err != nil {
-		return out, err
-	}
 	if in.Severity == 0 {
 		in.Severity = ringwall.Medium
 	}
 	err = s.change(ctx, a, audit.WarningWrite, on("route", string(id)), func(t *turn, scope audit.Scope) error {
 		var secret []byte
+		if id != "" { // what is another's is not found, whatever else is wrong
+			if _, err := t.tx.WarningRoute(scope, id); err != nil {
+				return err
+			}
+		}
+		if err := s.checkRoute(in); err != nil {
+			return err
+		}
 		out = api.WarningRoute{ID: id, Made: t.at, By: a.String()}
 		if id == "" {
 			all, err := t.tx.WarningRoutes(scope)

@@ -20,6 +20,9 @@ func (tx *Tx) PutSIMProfile(scope audit.Scope, id ringwall.SIMID, p api.SIMProfi
 	if err != nil {
 		return err
 	}
+	if _, err := tx.exec(`UPDATE sims SET changed = $1 WHERE org = $2 AND id = $3`, micros(tx.now()), org, string(id)); err != nil {
+		return err
+	}
 	// Only the newest is asked for: what came after it is what is wanted now.
 	if _, err := tx.exec(`UPDATE sim_profiles SET asked = 0 WHERE org = $1 AND sim = $2 AND version < $3`, org, string(id), int64(p.Version)); err != nil {
 		return err
