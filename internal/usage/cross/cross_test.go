@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/cdr"
 	"github.com/ringwall/ringwall/internal/usage/rules"
 )
@@ -288,6 +289,36 @@ func TestFinding_alerts(t *testing.T) {
 		if strings.Contains(text, "86900000000002") || strings.Contains(text, "46000123") || a.Rule != rules.Box || a.Title == "" || a.Attack == "" {
 			t.Errorf("alert %s", text)
 		}
+	}
+}
+
+// A rule that is off for a card, or kept back, says nothing of what it tips.
+func TestFinding_said(t *testing.T) {
+	x := rules.Exception{Kind: api.ExceptRule, Card: card(3), Rules: []string{rules.Box}, From: t0, Until: t0.Add(time.Hour)}
+	for _, tt := range []struct {
+		name string
+		spec rules.Spec
+		x    []rules.Exception
+		sec  time.Duration
+		want bool
+	}{
+		{"nothing set", rules.Spec{}, nil, 0, true},
+		{"off", rules.Spec{Rules: map[string]api.UsageRuleSetting{rules.Box: {Off: true}}}, nil, 0, false},
+		{"within an exception", rules.Spec{}, []rules.Exception{x}, 0, false},
+		{"after it", rules.Spec{}, []rules.Exception{x}, time.Hour, true},
+	} {
+		b, err := rules.NewBook(rules.BookSpec{Settings: []rules.Spec{tt.spec}, Exceptions: tt.x}, keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := Finding{Cards: []uint64{card(3)}, Sec: sec(tt.sec)}
+		if got := f.Said(b); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+	r, c := Rule(), Config{}.withDefaults()
+	if got := []float64{r.Limits[0].Default, r.Limits[1].Default, r.Limits[2].Default, r.Limits[3].Default, r.Limits[4].Default}; !slices.Equal(got, []float64{float64(c.Equipment), float64(c.Cell), float64(c.Peer), float64(c.Times), float64(c.LearnDays)}) {
+		t.Errorf("the rule tells other bounds than the table has: %v, %+v", got, c)
 	}
 }
 

@@ -140,6 +140,8 @@ type Finding struct {
 	Usual   int      // cards of a day that are usual
 	Cards   []uint64 // some of them, the one that tipped it first
 	Sec     uint32   // of what tipped it
+	// Settings are those of the card that tipped it.
+	Settings uint32
 }
 
 // Observe takes an observation. ok = it tipped something that was not yet said of
@@ -363,7 +365,7 @@ func (t *Table) judge(e *entry, o *Observation, day uint16) (f Finding, ok bool)
 	}
 	e.Variants |= 1 << variant
 	t.stats.Findings++
-	f = Finding{Kind: e.Kind, Key: e.Key, Variant: variant, Day: uint32(day), Count: n, Usual: int(e.Usual) / 16, Sec: o.Sec, Cards: []uint64{o.Card}}
+	f = Finding{Kind: e.Kind, Key: e.Key, Variant: variant, Day: uint32(day), Count: n, Usual: int(e.Usual) / 16, Sec: o.Sec, Settings: o.Settings, Cards: []uint64{o.Card}}
 	for i := range e.Cards[:e.N] {
 		if c := e.Cards[i]; c&nameless == 0 && c != o.Card && e.Seen[i]+week > day {
 			f.Cards = append(f.Cards, c)

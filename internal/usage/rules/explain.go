@@ -128,7 +128,10 @@ func (x *explainer) separation() {
 	}
 }
 
-func tacText(equipment uint64) string { return cdr.IMEIOf(equipment)[:8] }
+func tacText(equipment uint64) string {
+	s := cdr.IMEIOf(equipment)
+	return s[:min(8, len(s))]
+}
 
 // maskEquipment masks the serial number but for its last two digits.
 func maskEquipment(equipment uint64) string {

@@ -102,7 +102,9 @@ func (m month) with(e *cdr.Event) (month, bool) {
 	case cdr.SMS:
 		m.messages++
 	}
-	m.bytes += uint64(max(e.Volume, 0))
+	if e.Volume > 0 { // nor is it when it is no number
+		m.bytes = min(m.bytes+uint64(min(e.Volume, maxBytes)), maxBytes)
+	}
 	return m, true
 }
 

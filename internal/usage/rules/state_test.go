@@ -2,6 +2,7 @@ package rules
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -400,6 +401,50 @@ func TestSide_full(t *testing.T) {
 }
 
 func bytesOf(n uint64) func(*cdr.Record) { return func(r *cdr.Record) { r.Up, r.Down = n, 0 } }
+
+// Whatever an event holds, it is judged and explained.
+func FuzzStep(f *testing.F) {
+	w := newWorld(f, 5, 40)
+	var seed []byte
+	for i := range w.events {
+		seed = must(binary.Append(seed, binary.LittleEndian, &w.events[i]))
+	}
+	f.Add(seed)
+	f.Add(bytes.Repeat([]byte{0xff}, 192))
+	f.Add(bytes.Repeat([]byte{0x7f, 0xc0, 0, 1}, 48))
+	book := must(NewBook(w.book, keys))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		run := func() (state []byte) {
+			env := &Env{Book: book, Side: NewSide(8), Areas: w.areas, Horizon: w.horizon(), Usual: &Usual{}}
+			lines := [4]Line{}
+			for i := range lines {
+				lines[i].SetSettings(uint32(i))
+				lines[i].SetLife(Life(i), 1, env.Side)
+			}
+			for i := 0; i+64 <= len(b) && i < 64*64; i += 64 {
+				var e cdr.Event
+				if _, err := binary.Decode(b[i:], binary.LittleEndian, &e); err != nil {
+					t.Fatal(err)
+				}
+				l := &lines[e.Card%4]
+				s := book.Settings(l.Settings())
+				for st := range Step(l, s, &e, env).All() {
+					if x := Explain(st, s, &e, nil, env); x.Title == "" {
+						t.Fatalf("%v has no words", st)
+					}
+				}
+			}
+			for i := range lines {
+				state = lines[i].AppendState(state, env.Side)
+				lines[i].View(env.Side)
+			}
+			return state
+		}
+		if !bytes.Equal(run(), run()) {
+			t.Fatal("the same events made another state")
+		}
+	})
+}
 
 func FuzzReadAreas(f *testing.F) {
 	f.Add("plmn,area,cell,name,lat,lon,km,risk\n46000,100,,Beijing,39.9,116.4,5,risky\n")
