@@ -102,6 +102,7 @@ func benchUsageAccuracy(ctx context.Context, env Env, f benchUsageFlags) error {
 	if err := r.Print(env.Stdout, w, f.stories); err != nil {
 		return err
 	}
+	fmt.Fprintf(env.Stdout, "\ncards that act as one: %+v\n", j.Cross())
 	fmt.Fprintf(env.Stderr, "ringwall: %.1f CPU-s, %v\n", (after.cpu - before.cpu).Seconds(), time.Since(began).Round(100*time.Millisecond))
 	if !r.Good() {
 		return errFound

@@ -184,9 +184,13 @@ func benchUsageSpeed(ctx context.Context, env Env, f benchUsageFlags) error {
 			continue
 		}
 		ran++
-		fmt.Fprintf(env.Stderr, "ringwall: measuring %s\n", p.name)
+		had, was, began := len(b.figures), spent(), time.Now()
 		if err := p.do(ctx); err != nil {
 			return fmt.Errorf("measuring %s: %w", p.name, err)
+		}
+		fmt.Fprintf(env.Stderr, "ringwall: %s measured in %v, %.1f CPU-s\n", p.name, time.Since(began).Round(100*time.Millisecond), (spent().cpu - was.cpu).Seconds())
+		if err := printFigures(env.Stderr, b.figures[had:]); err != nil {
+			return err
 		}
 		runtime.GC()
 	}

@@ -39,7 +39,19 @@ const grace = 300
 
 func anybody(*Customer) bool { return true }
 
-func stays(cu *Customer) bool { return cu.Tariff.Fixed && cu.Kind != Monthly }
+// stays: what does not move, and whose contract does not say where it must be.
+func stays(cu *Customer) bool {
+	return cu.Tariff.Fixed && cu.Kind != Monthly && cu.Tariff.Areas == nil
+}
+
+// report is within how many seconds a device tells of itself, so long is an
+// announcement open: it may be switched off for some days.
+func (cu *Customer) report() int64 {
+	if cu.Kind == Monthly {
+		return 62 * 86400
+	}
+	return int64(cu.Tariff.Quiet) * 86400
+}
 
 // tellHonest gives honest cards their fates.
 func (w *World) tellHonest() {
@@ -63,12 +75,12 @@ func (w *World) tellHonest() {
 	each(swapsTold, 1, anybody, func(cu *Customer, card uint32, at int64, h uint64) {
 		s := &story{from: at, imei: newEquipment()}
 		w.tell(card, s)
-		w.notices = append(w.notices, Notice{Kind: "swap", Card: w.cardKey(cu, card), Equipment: s.imei + 1, From: at - 3600*int64(1+within(h, 48)), To: at + 3600*int64(48+within(mix(h), 48))})
+		w.notices = append(w.notices, Notice{Kind: "swap", Card: w.cardKey(cu, card), Equipment: s.imei + 1, From: at - 3600*int64(1+within(h, 48)), To: at + cu.report() + 3600*int64(48+within(mix(h), 48))})
 	})
 	each(repairsTold, 2, anybody, func(cu *Customer, card uint32, at int64, h uint64) {
 		s := &story{from: at, imei: sibling(cu, card, h)}
 		w.tell(card, s)
-		w.notices = append(w.notices, Notice{Kind: "swap", Card: w.cardKey(cu, card), Equipment: s.imei + 1, From: at - 7200, To: at + 86400})
+		w.notices = append(w.notices, Notice{Kind: "swap", Card: w.cardKey(cu, card), Equipment: s.imei + 1, From: at - 7200, To: at + cu.report() + 86400})
 	})
 	each(movesTold, 3, stays, func(cu *Customer, card uint32, at int64, h uint64) {
 		w.tell(card, &story{from: at - 86400, to: at, silent: true}, &story{from: at, cell: w.elsewhere(cu, card, h), moved: true})

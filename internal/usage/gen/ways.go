@@ -70,16 +70,12 @@ func (w *World) clips(cu *Customer, card uint32, hr float64, day int64, x uint64
 }
 
 // off reports whether a camera is switched off for the day: works on the mast,
-// a shop that is closed, a fuse. It lasts for up to eight days.
+// a shop that is closed, a fuse. It lasts for up to eight days, and does not come
+// twice in sixteen.
 func (w *World) off(cu *Customer, card uint32, day int64) bool {
-	for d := day; d > day-8; d-- {
-		if h := w.c.at(forSkip, uint64(card), uint64(d)); hit(h, 0.0008) {
-			if day-d < int64(1+within(mix(h), 8)) {
-				return true
-			}
-		}
-	}
-	return false
+	turn := day + int64(card%16)
+	h := w.c.at(forSkip, uint64(card), uint64(turn/16))
+	return hit(h, 0.013) && turn%16 < int64(1+within(mix(h), 8))
 }
 
 // report is what a meter or a lift tells of itself.
