@@ -18,8 +18,16 @@
 //
 // A Writer writes what a Reader reads, field for field.
 //
-// Nothing here is safe for concurrent use by several goroutines, but a Layout
-// is. The fields are named after 3GPP TS 32.298 section 5.1: servedIMSI,
+// The hot path takes Events: 64 bytes without a pointer, in Batches. Keys makes
+// them of records, with one secret for all machines; a Source gives batches (CSV of
+// lines, Records of memory; other formats stand in the packages below this one), a
+// position to go on from, and tells a function of Bad records; a Batch's Detail reads
+// the whole record behind an event when somebody has to see it. CSV and Decoder make
+// events of lines without making records, and say exactly what Layout.Decode and
+// Keys.Event say. AppendBatch and DecodeBatch carry batches through logs.
+//
+// Nothing here is safe for concurrent use by several goroutines, but Layout and Keys
+// are. The fields are named after 3GPP TS 32.298 section 5.1: servedIMSI,
 // servedIMEI, accessPointNameNI, dataVolumeGPRSUplink and -Downlink,
 // locationAreaCode, cellIdentifier, duration and localSequenceNumber.
 package cdr
