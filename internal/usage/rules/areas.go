@@ -46,6 +46,7 @@ type Areas struct {
 	anyAreas  table // by area, whatever the network
 	networks  table // by PLMN: risks only
 	countries [1000]Risk
+	riskyCell bool    // some cell has a risk of its own
 	list      []Named // for people: areas, by name
 	version   uint64
 }
@@ -64,6 +65,12 @@ func (a *Areas) Version() uint64 {
 		return 0
 	}
 	return a.version
+}
+
+// alike reports whether all cells of an area are as good as each other: there is
+// no map of cells, or it matters not where in the area the device is.
+func (a *Areas) alike(fixed bool) bool {
+	return a == nil || len(a.cells.keys) == 0 || fixed && !a.riskyCell
 }
 
 // List gives the areas that have a name or a point, in the order of their keys.

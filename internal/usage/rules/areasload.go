@@ -114,6 +114,7 @@ func (a *Areas) add(l *AreaLine, keys *cdr.Keys, cells, areas, networks map[uint
 	case l.Cell != "":
 		_, key := keys.PlaceKey(plmn, []byte(l.Area), []byte(l.Cell))
 		cells[key] = s
+		a.riskyCell = a.riskyCell || risk > 0
 	case l.Area != "":
 		key := keys.AreaKey([]byte(l.Area))
 		areas[areaKey(plmn, key)] = s

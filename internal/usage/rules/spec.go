@@ -315,7 +315,10 @@ func (s *Settings) limits(set map[string]api.UsageRuleSetting) error {
 			return ringwall.Errorf(ringwall.Invalid, "usage settings: rule %s has no limit %.40q", r.Name, name)
 		}
 	}
-	for name := range set {
+	for name, x := range set {
+		if name == Box && len(x.Limits) > 0 {
+			return ringwall.Errorf(ringwall.Invalid, "usage settings: the limits of rule %s are those of the whole platform", name)
+		}
 		if !known[name] {
 			return ringwall.Errorf(ringwall.Invalid, "usage settings: there is no rule %.40q", name)
 		}

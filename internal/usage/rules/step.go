@@ -56,6 +56,13 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 		out |= Unlisted
 	}
 	place := placeOf(e)
+	if place != l.place && place>>16 != 0 && place>>16 == l.place>>16 && l.bound&(movedBit|strangeBit) == 0 && env.Areas.alike(s.flags&fixed != 0) {
+		// Another cell of the same area, which tells nothing more.
+		l.place = place
+		if s.flags&fixed == 0 {
+			out |= Arrived
+		}
+	}
 	if place != l.place && place != 0 {
 		differs |= otherPlace
 		raw |= s.elsewhere(l, e, place, env)
