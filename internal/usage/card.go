@@ -72,6 +72,16 @@ func (s Services) names() (names []string) {
 	return names
 }
 
+// Names returns the names of the services in the set, as ParseServices takes them.
+func (s Services) Names() (names []string) {
+	for v := cdr.Data; v <= cdr.Voice; v++ {
+		if s.Has(v) {
+			names = append(names, v.String())
+		}
+	}
+	return names
+}
+
 // Has reports whether v is in the set.
 func (s Services) Has(v cdr.Service) bool { return s&(1<<v) != 0 }
 
@@ -107,6 +117,15 @@ const MaxPeers = rules.MaxPeers
 // points, telephone numbers. Each kind is judged only if the set names one of
 // it. It is not changed after ParsePeers and may be shared by cards.
 type Peers struct{ list []string }
+
+// List returns the peers as ParsePeers took them, sorted; nil = any. It is not to
+// be changed.
+func (p *Peers) List() []string {
+	if p == nil {
+		return nil
+	}
+	return p.list
+}
 
 // ParsePeers reads a list of peers. An empty list is nil: any peer. The error
 // has code Invalid.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/ringwall/ringwall/cdr"
@@ -39,20 +40,15 @@ func Run(ctx context.Context, c RunConfig) error {
 	if c.Every <= 0 {
 		c.Every = defaultEvery
 	}
-	r := run{c: c, filled: make(chan *Parcel), judged: make(chan struct{}), failed: make(chan error, 1)}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan struct{})
-	go func() { // ends with the source or ctx: see below
-		defer close(ended)
-		r.failed <- r.read(ctx)
+	r := run{c: c}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		r.keep(stop)
 	}()
-	err := r.judge()
-	stop()
-	if err == nil {
-		err = <-r.failed
-	}
-	<-ended
+	err := r.judge(ctx)
+	close(stop)
+	<-stopped
 	return r.end(err)
 }
 
@@ -61,20 +57,18 @@ func Run(ctx context.Context, c RunConfig) error {
 type Tagger interface{ Tag() any }
 
 type run struct {
-	c        RunConfig
-	filled   chan *Parcel
-	judged   chan struct{}
-	failed   chan error // why reading ended
+	c RunConfig
+
+	mu       sync.Mutex // held while a batch is judged, and while a snapshot begins or ends
 	position []byte
 	some     bool // something came since the last snapshot
 	saving   *Saving
 	lastErr  error // of the last snapshot
 }
 
-// read fills parcels, each when the one before was judged: a source may have its
-// details for one batch only.
-func (r *run) read(ctx context.Context) error {
-	defer close(r.filled)
+// judge reads and judges batch by batch: a source may have its details for one
+// batch only.
+func (r *run) judge(ctx context.Context) error {
 	for {
 		p, err := r.c.Set.Get(ctx)
 		if err != nil {
@@ -84,52 +78,46 @@ func (r *run) read(ctx context.Context) error {
 			r.c.Set.Drop(p)
 			return err
 		}
-		p.Position = append(p.Position[:0], r.c.Source.Position()...)
 		if t, ok := r.c.Source.(Tagger); ok {
 			p.Tag = t.Tag()
 		}
-		select {
-		case r.filled <- p:
-		case <-ctx.Done():
-			r.c.Set.Drop(p)
-			return ctx.Err()
+		r.mu.Lock()
+		r.position = append(r.position[:0], r.c.Source.Position()...)
+		p.Position = append(p.Position[:0], r.position...)
+		r.some = true
+		r.c.Set.Judge(p)
+		r.mu.Unlock()
+		if err := r.c.Set.Err(); err != nil {
+			return err
 		}
-		<-r.judged
 	}
 }
 
-// judge hands parcels over until there are no more.
-func (r *run) judge() error {
-	var tick <-chan time.Time
-	if r.c.Keep != nil {
-		t := time.NewTicker(r.c.Every)
-		defer t.Stop()
-		tick = t.C
+// keep takes snapshots until stop is closed; one that is under way stays.
+func (r *run) keep(stop <-chan struct{}) {
+	if r.c.Keep == nil {
+		return
 	}
+	tick := time.NewTicker(r.c.Every)
+	defer tick.Stop()
 	for {
 		var ready, done <-chan struct{}
 		if r.saving != nil {
-			ready, done = r.saving.Ready(), r.saving.Done()
-			if r.saving.finished {
+			if ready, done = r.saving.Ready(), r.saving.Done(); r.saving.finished {
 				ready = nil
 			}
 		}
 		select {
-		case p, ok := <-r.filled:
-			if !ok {
-				return nil
-			}
-			r.position = append(r.position[:0], p.Position...)
-			r.some = true
-			r.c.Set.Judge(p)
-			r.judged <- struct{}{}
-			if err := r.c.Set.Err(); err != nil {
-				return err
-			}
-		case <-tick:
+		case <-stop:
+			return
+		case <-tick.C:
+			r.mu.Lock()
 			r.begin()
+			r.mu.Unlock()
 		case <-ready:
+			r.mu.Lock()
 			r.finish()
+			r.mu.Unlock()
 		case <-done:
 			r.saved()
 		}

@@ -53,6 +53,7 @@ type Set struct {
 	free    chan *Parcel
 	order   chan *Parcel
 	sent    uint64 // parcels; of the goroutine that submits
+	behind  bool   // a parcel was submitted that may not be judged yet
 	wait    sync.WaitGroup
 	across  *across
 	stopped chan struct{} // closed after the first error of Emit
@@ -84,8 +85,11 @@ type found struct {
 	alert ringwall.Alert
 }
 
-// shardOf is an engine with its goroutine.
+// shardOf is an engine with its goroutine. Whoever has mu may use the engine:
+// that goroutine or, for the first engine, the one that calls Judge.
 type shardOf struct {
+	mu sync.Mutex
+
 	n     int
 	e     *Engine
 	work  chan task
@@ -170,33 +174,81 @@ func (s *Set) Drop(p *Parcel) { s.free <- p }
 
 // Submit hands a filled parcel over. It is not to be touched any more.
 func (s *Set) Submit(p *Parcel) {
-	n := len(s.shards)
-	for i := range p.parts {
-		p.parts[i] = p.parts[i][:0]
-	}
-	if n == 1 {
-		p.parts[0] = append(p.parts[0], s.shards[0].e.every[:min(len(p.Events), cdr.MaxBatch)]...)
-	} else {
-		for i := range p.Events[:min(len(p.Events), cdr.MaxBatch)] {
-			to := PartitionOf(p.Events[i].Card, n)
-			p.parts[to] = append(p.parts[to], uint16(i))
-		}
-	}
+	s.cut(p)
 	for i, part := range p.parts {
 		if len(part) > 0 {
 			p.wait.Add(1)
 			s.shards[i].work <- task{p: p}
 		}
 	}
+	s.behind = true
 	s.sent++
 	s.order <- p
 }
 
+// cut says which events are of which engine.
+func (s *Set) cut(p *Parcel) {
+	n := len(s.shards)
+	for i := range p.parts {
+		p.parts[i] = p.parts[i][:0]
+	}
+	if n == 1 {
+		p.parts[0] = append(p.parts[0], s.shards[0].e.every[:min(len(p.Events), cdr.MaxBatch)]...)
+		return
+	}
+	for i := range p.Events[:min(len(p.Events), cdr.MaxBatch)] {
+		to := PartitionOf(p.Events[i].Card, n)
+		p.parts[to] = append(p.parts[to], uint16(i))
+	}
+}
+
 // Judge hands a filled parcel over and returns when it was judged: what stands
-// behind its events is not needed any more.
+// behind its events is not needed any more. The caller's goroutine does the work
+// of one engine itself: waking another costs more than a batch.
 func (s *Set) Judge(p *Parcel) {
-	s.Submit(p)
+	if s.behind {
+		s.Submit(p)
+		p.wait.Wait()
+		return
+	}
+	s.cut(p)
+	for i, part := range p.parts[1:] {
+		if len(part) > 0 {
+			p.wait.Add(1)
+			s.shards[i+1].work <- task{p: p}
+		}
+	}
+	if len(p.parts[0]) > 0 {
+		s.shards[0].judge(p)
+	}
 	p.wait.Wait()
+	s.sent++
+	if p.silent() && s.skip() {
+		s.free <- p
+		return
+	}
+	s.order <- p
+}
+
+// silent reports whether there is nothing to deliver.
+func (p *Parcel) silent() bool {
+	for i := range p.alerts {
+		if len(p.alerts[i])+len(p.notes[i]) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// skip counts the newest parcel as delivered, when all before it are.
+func (s *Set) skip() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.delivered+1 != s.sent {
+		return false
+	}
+	s.delivered++
+	return true
 }
 
 // deliver gives alerts away, batch by batch.
@@ -256,37 +308,52 @@ func (s *Set) emit(p *Parcel) error {
 func (sh *shardOf) run() {
 	for {
 		var room chan []byte
+		sh.mu.Lock()
 		if sh.snap != nil && sh.snap.more() {
 			room = sh.snap.room
 		}
+		sh.mu.Unlock()
 		select {
 		case t, ok := <-sh.work:
-			if !ok {
+			switch {
+			case !ok:
 				return
+			case t.do != nil:
+				sh.mu.Lock()
+				t.do(sh.e)
+				sh.mu.Unlock()
+			default:
+				sh.judge(t.p)
+				t.p.wait.Done()
 			}
-			sh.take(t)
 		case b := <-room:
-			sh.snap.step(b)
+			sh.mu.Lock()
+			if sh.snap != nil {
+				sh.snap.step(b)
+			}
+			sh.mu.Unlock()
 		}
 	}
 }
 
-func (sh *shardOf) take(t task) {
-	if t.do != nil {
-		t.do(sh.e)
-		return
-	}
-	p, n := t.p, sh.n
+// judge judges the engine's part of a parcel.
+func (sh *shardOf) judge(p *Parcel) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	n := sh.n
 	if p.notes != nil {
 		sh.notes = &p.notes[n]
 	}
 	sh.e.part(&p.Batch, p.parts[n], func(at uint16, a ringwall.Alert) { p.alerts[n] = append(p.alerts[n], found{at, a}) })
-	p.wait.Done()
 }
 
 // Flush returns when all that was submitted has been judged and its alerts were
 // given to Emit. The error is that of Emit.
-func (s *Set) Flush() error { return s.flushed(s.sent) }
+func (s *Set) Flush() error {
+	err := s.flushed(s.sent)
+	s.behind = false
+	return err
+}
 
 // flushed returns when n parcels were delivered.
 func (s *Set) flushed(n uint64) error {
