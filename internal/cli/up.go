@@ -31,6 +31,8 @@ type upFlags struct {
 	operator, operatorToken       string
 	demo, plain, verbose          bool
 	noAssess, operatorPlain       bool
+	role                          string
+	machine                       usageRole
 }
 
 func newUp(env Env) *cobra.Command {
@@ -44,10 +46,21 @@ The first start makes the data directory and prints the administrator's password
 
 --demo adds the range: a home with a bad camera, a good camera, a meter with a SIM and a phone behind a real gateway,
 and an internet with a vendor, an attacker and a command server, each in namespaces of its own. It needs root on Linux;
-elsewhere recordings of it are played through the same code. Nothing on the host is touched.`,
+elsewhere recordings of it are played through the same code. Nothing on the host is touched.
+
+--role usage runs a machine that judges usage records (charging records) of SIM cards, alone or with others that share
+the shards: see docs/usage-cluster.md. Flags that begin with "usage:" are its own.`,
 		Example: "  ringwall up --demo\n  ringwall up --data /var/lib/ringwall-platform --listen 0.0.0.0:8080 --enrol-listen 0.0.0.0:8443 --spine-listen 0.0.0.0:4222 --name ringwall.example",
 		Args:    exactArgs(0),
-		RunE:    func(c *cobra.Command, _ []string) error { return runUp(c.Context(), env, f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			switch f.role {
+			case "platform":
+				return runUp(c.Context(), env, f)
+			case "usage":
+				return runUsageRole(c.Context(), env, f)
+			}
+			return usagef(`--role is "platform" or "usage", not %q`, f.role)
+		},
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.data, "data", "", "data directory (default: ringwall-data here; with --demo a temporary one)")
@@ -70,6 +83,8 @@ elsewhere recordings of it are played through the same code. Nothing on the host
 	fl.BoolVar(&f.plain, "plain", false, "speak plain HTTP beyond loopback: behind a proxy that does TLS")
 	fl.BoolVar(&f.noAssess, "no-assess", false, "do not probe devices from this machine")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
+	fl.StringVar(&f.role, "role", "platform", `what this machine is: "platform", or "usage", one that judges usage records`)
+	f.machine.flags(fl)
 	return c
 }
 
@@ -118,11 +133,7 @@ func shellHint(dir, addr string) string {
 const defaultData = "ringwall-data"
 
 func runUp(ctx context.Context, env Env, f upFlags) error {
-	level := slog.LevelInfo
-	if f.verbose {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: level}))
+	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: logLevel(f.verbose)}))
 	cfg := platform.Config{
 		DataDir: f.data, Listen: f.listen, Plain: f.plain, SpineListen: f.spine, MQTTListen: f.mqtt, EnrolListen: f.enrol, Names: f.names, Advertise: f.advertise,
 		MUDRoots: f.mudRoots, TunnelListen: f.tunnelListen, TunnelAdvertise: f.tunnelAdvertise,

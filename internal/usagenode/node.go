@@ -75,6 +75,10 @@ type Config struct {
 	Log   *slog.Logger // nil = silent
 	// Ready is called once the log is reached. It may be nil.
 	Ready func(*usagelog.Cluster)
+	// Tell, if not nil, is given every alert of all machines, in order, at least once;
+	// an error is tried again. Consumer names who is told: each goes on where it was.
+	Tell     func(ringwall.Alert) error
+	Consumer string
 }
 
 const (
@@ -196,6 +200,9 @@ func run(ctx context.Context, cfg Config, log *usagelog.Cluster) error {
 		}
 		begin("judging", func() error { return n.Run(ctx) })
 	}
+	if cfg.Tell != nil {
+		begin("alerts", func() error { return log.Consume(ctx, cfg.Consumer, cfg.Tell) })
+	}
 	for _, s := range cfg.Sources {
 		begin("source "+s.Name, func() error { return feed(ctx, cfg, log, s) })
 	}
@@ -232,7 +239,13 @@ func feedOnce(ctx context.Context, cfg Config, log *usagelog.Cluster, s Source) 
 		return err
 	}
 	defer cut.Close()
-	g := shard.Ingest{Log: log, Shards: cfg.Shards, Save: log.SavePlace, Now: cfg.Now, Logger: cfg.Log}
+	g := shard.Ingest{Log: log, Shards: cfg.Shards, Now: cfg.Now, Logger: cfg.Log, Save: func(ctx context.Context, source uint64, place []byte) error {
+		if err := log.SavePlace(ctx, source, place); err != nil {
+			return err
+		}
+		cut.Saved()
+		return nil
+	}}
 	return g.Run(ctx, cut)
 }
 

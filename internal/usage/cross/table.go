@@ -107,7 +107,7 @@ type Table struct {
 	c       Config
 	entries map[uint64]*entry
 	firsts  []first           // in sets of ways; a power of two
-	begun   uint16            // day of the first observation of a cell
+	begun   uint16            // day of the first observation
 	groups  map[uint32]uint16 // of settings, the day of their first observation of a peer
 	day     uint16            // newest
 	stats   Stats
@@ -153,7 +153,9 @@ func (t *Table) Observe(o Observation) (f Finding, ok bool) {
 		t.day = day
 		t.forget()
 	}
-	if o.Kind == Cell && (t.begun == 0 || day < t.begun) {
+	if t.begun == 0 || day < t.begun {
+		// Of any kind: a partition must not begin to learn later than the others
+		// because its first cell comes later.
 		t.begun = day
 	}
 	if o.Kind == Peer {

@@ -348,3 +348,45 @@ func (m *Engine) Restore(r io.Reader) ([]byte, error) {
 	}
 	return h.Position, nil
 }
+
+// cardsAtOnce is how many cards one entry declares.
+const cardsAtOnce = 5_000
+
+// Declare turns cards (usage.ReadCards) into what shards are told of them.
+func Declare(cards []usage.Card) (all []Control) {
+	for part := range slices.Chunk(cards, cardsAtOnce) {
+		var c Control
+		for _, k := range part {
+			c.Set = append(c.Set, ControlCard{
+				SIM: k.SIM, Org: k.Org, IMSI: k.IMSI.Reveal(), IMEI: k.IMEI.Reveal(), Settings: k.Settings,
+				Services: k.Services.Names(), Peers: k.Peers.List(), Life: k.Life.String(), Since: k.Since,
+			})
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// Own returns what of an entry concerns a shard, and whether anything does: of
+// Cards those whose numbers lead to it; ranges and settings concern all.
+func Own(e Entry, shard, shards int) (Entry, bool) {
+	if e.Kind != Cards {
+		return e, true
+	}
+	var c Control
+	if err := json.Unmarshal(e.Payload, &c); err != nil {
+		return e, true // the shard says what is wrong with it
+	}
+	mine := func(imsi string) bool { return usage.PartitionOf(cdr.CardKey(imsi), shards) == shard }
+	c.Set = slices.DeleteFunc(c.Set, func(k ControlCard) bool { return !mine(k.IMSI) })
+	c.Remove = slices.DeleteFunc(c.Remove, func(imsi string) bool { return !mine(imsi) })
+	if len(c.Set)+len(c.Remove)+len(c.Ranges) == 0 {
+		return e, false
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		return e, true
+	}
+	e.Payload = b
+	return e, true
+}

@@ -34,6 +34,7 @@ type Cut struct {
 	mu    sync.Mutex
 	ready chan struct{} // has one when there is something to hand out
 	room  chan struct{} // has one when something was handed out
+	saved []byte        // up to where the source may forget; nil = nothing new
 	next  turn          // being filled
 	out   turn          // handed out
 	free  turn
@@ -82,6 +83,7 @@ func NewCut(ctx context.Context, name uint64, shards int, from []byte, open func
 func (c *Cut) Close() {
 	c.cancel()
 	<-c.done
+	_ = c.commit() // a later life says it again
 	if f, ok := c.src.(io.Closer); ok {
 		_ = f.Close() // it was only read
 	}
@@ -93,6 +95,29 @@ func (c *Cut) Source() uint64 { return c.name }
 // Position implements Feed: it is behind what Next has handed out.
 func (c *Cut) Position() []byte {
 	return append(binary.AppendUvarint(nil, c.out.ordinal), c.out.place...)
+}
+
+// Committer is a source that may forget what was made durable elsewhere.
+type Committer interface{ Commit(position []byte) error }
+
+// Saved says that Position is durable: a source that is a Committer is told, by
+// the goroutine that reads it, before it is read on.
+func (c *Cut) Saved() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.saved = c.out.place
+}
+
+func (c *Cut) commit() error {
+	c.mu.Lock()
+	place := c.saved
+	c.saved = nil
+	c.mu.Unlock()
+	f, ok := c.src.(Committer)
+	if !ok || place == nil {
+		return nil
+	}
+	return f.Commit(place)
 }
 
 // Next implements Feed. It waits until there is something.
@@ -142,7 +167,10 @@ func (c *Cut) read(ctx context.Context) {
 	var b cdr.Batch
 	parts := make([]part, c.shards)
 	for {
-		err := c.src.Next(ctx, &b)
+		err := c.commit()
+		if err == nil {
+			err = c.src.Next(ctx, &b)
+		}
 		if err == nil {
 			err = c.add(ctx, &b, parts)
 		}
