@@ -91,15 +91,22 @@ func plain(b testing.TB) *Areas {
 // because the machine is shared.
 //
 // "hourly" has a record an hour of each card, so that every one closes an hour;
-// "minutes" has twelve an hour, as charging with five-minute records has.
+// "minutes" has twelve an hour, as charging with five-minute records has; "still"
+// is the same of cards that stay where they are and send data alone. The
+// yardstick beside them, touch, is what it costs to come by line, settings and
+// event, and is part of each.
 func BenchmarkStep(b *testing.B) {
 	for _, bb := range []struct {
-		name string
-		day  float64
-	}{{"hourly", 24}, {"minutes", 288}} {
+		name  string
+		day   float64
+		still bool
+	}{{"hourly", 24, false}, {"minutes", 288, false}, {"still", 288, true}} {
 		b.Run(bb.name, func(b *testing.B) {
 			lines, env, events, at := mix(b, 1<<12, 1<<17, bb.day)
 			for i := range events { // history
+				if e := &events[i]; bb.still {
+					e.Area, e.Cell, e.Use, e.Peer, e.APN = at[i]/20+1, uint64(at[i])+1, cdr.NewUse(cdr.Data, 0, 60, 0), cdr.AddressPeer(0xc6336414), keys.APNKey([]byte("iot.example"))
+				}
 				Step(&lines[at[i]], env.Book.Settings(lines[at[i]].Settings()), &events[i], env)
 			}
 			span := events[len(events)-1].Sec - events[0].Sec + 1

@@ -236,6 +236,18 @@ func TestTravel_recordsWithoutAPlace(t *testing.T) {
 	}
 }
 
+// Cells of one area are looked at no further only where they tell nothing more:
+// a risky cell of an area that is not is seen.
+func TestRoaming_riskyCell(t *testing.T) {
+	for _, spec := range []Spec{calm, {Rules: limits(Roaming, "passing", 0)}} {
+		c := newCard(t, spec)
+		c.env.Areas = must(NewAreas([]AreaLine{{PLMN: "46000", Area: "100", Cell: "70009", Risk: "risky"}, {PLMN: "46000", Area: "100", Cell: "70001"}}, keys))
+		c.settle(9)
+		c.want("another cell", c.feed(rec(0, at("100", "70001"))))
+		c.want("the risky cell", c.feed(rec(time.Hour, at("100", "70009"))), "sim-roaming/1 deviation medium")
+	}
+}
+
 // A card that lives in a risky place is at home there, in one of high risk it is
 // not.
 func TestRoaming_home(t *testing.T) {

@@ -242,12 +242,47 @@ func say(l *Line, s *Settings, e *cdr.Event, env *Env, raw uint32) (out Fired) {
 
 // advance closes the hour and the day of the newest record, when an event is of
 // a later one.
+//
+// An hour is learned as the logarithm of its bytes. Early hours weigh more, then
+// each a sixteenth. An hour far from what is usual moves it no further than four
+// deviations would: an attack does not become usual by lasting a night.
+//
+// Beside that the largest hours are kept, because many devices have two kinds of
+// hours: they rise by two octaves a day at most, and sink by a quarter of one on
+// each day with use that has none as large.
 func advance(l *Line, s *Settings, sec uint32, env *Env) (raw uint32) {
 	last := l.last
 	if last == 0 {
 		return 0
 	}
-	l.closeHour(s, sec, env)
+	switch {
+	case l.hour < 2:
+	case l.hours < 16:
+		l.learn(s, env)
+	default:
+		x, mean, dev := int32(lg(l.hour)), int32(l.mean), int32(l.dev)
+		d, far := x-mean, 4*dev+octave/2
+		if d > far && env.Book.window(l.Card, s, last, volHour) {
+			break // maintenance: not what is usual
+		}
+		d = min(max(d, -far), far)
+		mean += (d + 8) >> 4
+		dev += (max(d, -d) - dev + 8) >> 4
+		l.mean, l.dev = uint16(mean), uint16(min(max(dev, minDev), maxDev))
+		if p := uint32(x) >> 8; p > l.daily>>24 {
+			l.rise(s, p)
+		}
+		if l.hours < 255 {
+			l.hours++
+		}
+	}
+	// After a silence devices send what they kept: the deviation grows by a quarter
+	// of the octaves that the silence was longer than usual.
+	if gap := sec - last; gap >= quiet {
+		if c, usual := code8(gap), max(l.habit, quietCode); c > usual && l.hours > 0 {
+			l.dev = min(l.dev+uint16(c-usual)*(octave/4/octave8), maxDev)
+		}
+	}
 	l.hour = 0
 	day, then := sec/86400, last/86400
 	if day == then {
@@ -255,10 +290,9 @@ func advance(l *Line, s *Settings, sec uint32, env *Env) (raw uint32) {
 	}
 	raw = l.closeDay(s, env)
 	l.day = 0
+	l.before = 0
 	if day == then+1 {
 		l.before = l.said
-	} else {
-		l.before = 0
 	}
 	l.said = 0
 	return raw

@@ -2,46 +2,6 @@ package rules
 
 import "math/bits"
 
-// closeHour learns from the hour of the newest record, now that one of a later
-// hour is there.
-//
-// An hour is learned as the logarithm of its bytes. Early hours weigh more, then
-// each a sixteenth. An hour far from what is usual moves it no further than four
-// deviations would: an attack does not become usual by lasting a night.
-//
-// Beside that the largest hours are kept, because many devices have two kinds of
-// hours: they rise by two octaves a day at most, and sink by a quarter of one on
-// each day with use that has none as large.
-func (l *Line) closeHour(s *Settings, sec uint32, env *Env) {
-	if l.hour >= 2 {
-		if l.hours >= 16 {
-			x, mean, dev := int32(lg(l.hour)), int32(l.mean), int32(l.dev)
-			d, far := x-mean, 4*dev+octave/2
-			if d <= far || !env.Book.window(l.Card, s, l.last, volHour) { // else maintenance: not what is usual
-				d = min(max(d, -far), far)
-				mean += (d + 8) >> 4
-				dev += (max(d, -d) - dev + 8) >> 4
-				l.mean, l.dev = uint16(mean), uint16(min(max(dev, minDev), maxDev))
-				if p := uint32(x) >> 8; p > l.daily>>24 {
-					l.rise(s, p)
-				}
-				if l.hours < 255 {
-					l.hours++
-				}
-			}
-		} else {
-			l.learn(s, env)
-		}
-	}
-	// After a silence devices send what they kept: the deviation grows by a quarter
-	// of the octaves that the silence was longer than usual.
-	if gap := sec - l.last; gap >= quiet {
-		if c, usual := code8(gap), max(l.habit, quietCode); c > usual && l.hours > 0 {
-			l.dev = min(l.dev+uint16(c-usual)*(octave/4/octave8), maxDev)
-		}
-	}
-}
-
 const (
 	quiet     = 7200 // seconds; a silence of less is none
 	quietCode = 102  // code8(quiet)
