@@ -392,7 +392,8 @@ func mapOf(areas []api.AreaRisk) areaMap {
 	return m
 }
 
-// riskLevel is the class of a risk; no alert is no risk, and is drawn as such.
+// riskLevel is the class of a risk. Where nothing was said, nothing is known to
+// be wrong, and that is not drawn as good.
 func riskLevel(risk int) string {
 	switch {
 	case risk >= 60:
