@@ -57,14 +57,16 @@ func (k *Keys) cellKey(plmn, area uint32, cell []byte) uint64 {
 // CellNumber is the key of a cell of a number in a place whose area has the key
 // that is given.
 func (k *Keys) CellNumber(plmn, area uint32, cell uint64) uint64 {
-	switch {
-	case cell >= 1<<16 && cell < 1<<36:
-		return cellWide<<62 | network(plmn)<<36 | cell
-	case cell < 1<<16 && area < 1<<24:
-		return cellInArea<<62 | network(plmn)<<40 | uint64(area)<<16 | cell
+	if cell >= 1<<36 || area >= 1<<24 && cell < 1<<16 {
+		var b [20]byte
+		return k.hashCell(plmn, area, strconv.AppendUint(b[:0], cell, 10))
 	}
-	var b [20]byte
-	return k.hashCell(plmn, area, strconv.AppendUint(b[:0], cell, 10))
+	// Both are made and one is taken: which of them, no processor could guess.
+	key, in := cellWide<<62|network(plmn)<<36|cell, cellInArea<<62|network(plmn)<<40|uint64(area)<<16|cell
+	if cell < 1<<16 {
+		key = in
+	}
+	return key
 }
 
 func (k *Keys) hashCell(plmn, area uint32, cell []byte) uint64 {
