@@ -31,6 +31,7 @@ func mix(b testing.TB, cards, n int, day float64) (lines []Line, env *Env, event
 	for i := range lines {
 		lines[i].Card = 1_460_000_000_000_000 + uint64(i)
 		lines[i].SetSettings([]uint32{0, 0, 0, 0, 0, 0, 0, 1, 1, 2}[i%10])
+		lines[i].SetLife(LifeActive, 0, env.Side)
 		lines[i].Bind(uint64(35_000_000_000_000+i), env.Side)
 	}
 	r := rand.New(rand.NewPCG(1, 1))

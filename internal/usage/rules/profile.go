@@ -6,12 +6,13 @@ import (
 	"github.com/ringwall/ringwall/cdr"
 )
 
-// lifecycle asks whether the card may be used at all when the event began.
+// unused are the lives in which a card is not to be used, a bit each.
+const unused = 1<<LifeStock | 1<<LifeSuspended | 1<<LifeTerminated
+
+// lifecycle asks whether a card that is not to be used may have been when the
+// event began.
 func lifecycle(l *Line, s *Settings, e *cdr.Event, env *Env) uint32 {
 	life := l.life()
-	if life == LifeActive {
-		return 0
-	}
 	b := env.Side.find(l, kindLife)
 	switch {
 	case life == LifeStock:

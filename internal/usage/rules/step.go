@@ -86,7 +86,7 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 		differs |= called
 		raw |= calls(l, s, e, env)
 	}
-	if l.terms>>lifeAt&lifeMask > uint32(LifeUnknown) {
+	if unused>>(l.terms>>lifeAt&lifeMask)&1 != 0 {
 		raw |= lifecycle(l, s, e, env)
 	}
 	if s.flags&extra != 0 {
@@ -187,7 +187,7 @@ func static(l *Line, s *Settings, e *cdr.Event, env *Env) (raw uint32, out Fired
 	if (e.PLMN^s.home)&s.homeMask != 0 && s.abroad(e.PLMN) {
 		raw |= 1 << roamOff
 	}
-	if l.life() != LifeUnknown {
+	if unused>>l.life()&1 != 0 {
 		raw |= lifecycle(l, s, e, env)
 	}
 	if s.flags&extra != 0 {
