@@ -151,7 +151,7 @@ const introductions = 8
 
 // warmest is how long a contender may take to be ready. One that is not is
 // measured as it is, and that is said.
-const warmest = time.Minute
+const warmest = 3 * time.Minute
 
 // warm lets every pair send and be answered before anything is counted:
 // tracking knows the flows, as it does of cameras that have streamed for hours.
