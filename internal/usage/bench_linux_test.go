@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -253,4 +254,88 @@ func BenchmarkSnapshot(b *testing.B) {
 		b.ReportMetric(cpu.Seconds()/float64(n)/cards*900e6, "cpu-s/900Mcards")
 		b.ReportMetric(wall.Seconds()/float64(n)/cards*900e6, "s/900Mcards")
 	})
+}
+
+// BenchmarkSaving takes a snapshot while records are judged, and tells how long
+// a batch had to wait at most: from when it was handed over until its alerts
+// would have been told.
+func BenchmarkSaving(b *testing.B) {
+	x := newBench(b, "blocks", *benchCards, -1)
+	book := x.e.Book()
+	if err := x.e.Close(); err != nil {
+		b.Fatal(err)
+	}
+	s := NewSet(SetConfig{Engine: Config{Key: []byte("bench"), Book: book, Duplicates: -1, Adopt: true, MaxAdopted: *benchCards}, Workers: 1})
+	defer s.Close()
+	for i := 0; i < *benchCards; i += 10_000 {
+		if err := s.Announce(Range{First: ringwall.IMSI(cdr.IMSIOf(x.number(uint64(i)))), N: 10_000}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	at, ev := 0, 0
+	judge := func() time.Duration {
+		p, err := s.Get(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range cdr.MaxBatch {
+			if at < *benchCards { // each card once, then random ones
+				p.Events = append(p.Events, x.event(uint64(at), 1_800_000_000, 0))
+				at++
+				continue
+			}
+			e := x.events[ev%benchEvents]
+			e.Sec += uint32(ev / benchEvents * *benchStep)
+			p.Events = append(p.Events, e)
+			ev++
+		}
+		p.Lines = append(p.Lines, x.b.Lines...)
+		from := time.Now()
+		s.Judge(p)
+		return time.Since(from)
+	}
+	for at < *benchCards {
+		judge()
+	}
+	dir := *benchDir
+	if dir == "" {
+		dir = b.TempDir()
+	}
+	keep, err := OpenKeep(filepath.Join(dir, "keep"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer os.RemoveAll(filepath.Join(dir, "keep"))
+	var waits []time.Duration
+	var pause time.Duration
+	var size int64
+	for b.Loop() {
+		v, err := keep.Begin(s)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ready := v.Ready()
+		for saved := false; !saved; {
+			select {
+			case <-ready:
+				from := time.Now()
+				v.Finish([]byte("position"), nil)
+				waits = append(waits, time.Since(from))
+				ready = nil
+			case <-v.Done():
+				saved = true
+			default:
+				waits = append(waits, judge())
+			}
+		}
+		if v.Err() != nil {
+			b.Fatal(v.Err())
+		}
+		pause, size = max(pause, v.Pause()), v.Bytes()
+	}
+	slices.Sort(waits)
+	b.SetBytes(size)
+	b.ReportMetric(float64(pause.Microseconds())/1000, "ms-pause")
+	b.ReportMetric(float64(waits[len(waits)*99/100].Microseconds())/1000, "ms-p99")
+	b.ReportMetric(float64(waits[len(waits)-1].Microseconds())/1000, "ms-longest")
 }
