@@ -181,6 +181,7 @@ func TestNoMethodReachesAnotherOrganisation(t *testing.T) {
 		reflect.TypeFor[ringwall.TokenID](): string(b.enrol), reflect.TypeFor[ringwall.ResponseID](): string(b.response),
 		reflect.TypeFor[ringwall.AssessID](): string(b.assess), reflect.TypeFor[ringwall.ExamID](): string(b.exam), reflect.TypeFor[ringwall.RemedialID](): string(b.remedial),
 		reflect.TypeFor[ringwall.GroupID](): string(b.group), reflect.TypeFor[ringwall.RolloutID](): string(b.rollout), reflect.TypeFor[ringwall.TemplateID](): string(b.template),
+		reflect.TypeFor[ringwall.ExceptionID](): string(b.except), reflect.TypeFor[ringwall.RouteID](): string(b.route),
 		reflect.TypeFor[ringwall.IMSI](): testIMSI,
 	}
 	before := w.dump(b.org)

@@ -121,6 +121,8 @@ type things struct {
 	group    ringwall.GroupID
 	rollout  ringwall.RolloutID
 	template ringwall.TemplateID
+	except   ringwall.ExceptionID
+	route    ringwall.RouteID
 }
 
 const (
@@ -148,7 +150,7 @@ func (w *world) fill(org ringwall.OrgID) things {
 		alert: ringwall.AlertID("alt_" + tail), incident: ringwall.IncidentID("inc_" + tail), hold: ringwall.HoldID("hld_" + tail),
 		event: ringwall.EventID("evt_" + tail), user: ringwall.UserID("usr_" + tail), response: ringwall.ResponseID("rsp_" + tail), assess: ringwall.AssessID("asm_" + tail),
 		exam: ringwall.ExamID("exm_" + tail), remedial: ringwall.RemedialID("rem_" + tail),
-		group: ringwall.GroupID("grp_" + tail), rollout: ringwall.RolloutID("rol_" + tail), template: ringwall.TemplateID("tpl_" + tail),
+		group: ringwall.GroupID("grp_" + tail), rollout: ringwall.RolloutID("rol_" + tail), template: ringwall.TemplateID("tpl_" + tail), except: ringwall.ExceptionID("exc_" + tail), route: ringwall.RouteID("rte_" + tail),
 	}
 	mark := "of " + string(org)
 	boot, project, policy := w.system(audit.SysBootstrap, org), w.system(audit.SysProject, org), w.system(audit.SysPolicy, org)
@@ -204,6 +206,15 @@ func (w *world) fill(org ringwall.OrgID) things {
 		must(tx.PutDesired(policy, th.gateway, 1, "digest "+mark, api.Signed{KeyID: "key " + mark, Payload: []byte("x"), Sig: []byte("y")}))
 		must(tx.CreateGroup(groupWrite, api.Group{ID: th.group, Org: org, Name: "group " + mark, Members: []ringwall.DeviceID{th.device}}))
 		must(tx.CreateRollout(groupWrite, api.Rollout{ID: th.rollout, Org: org, Name: "rollout " + mark, Status: api.RolloutRunning, Made: clock()}))
+		must(tx.PutException(w.person(audit.SIMWrite, org), api.UsageException{ID: th.except, Kind: api.ExceptSwap, SIM: th.sim, Until: clock().Add(time.Hour), Made: clock(), Reason: "of " + mark}, "490154203237518"))
+		_, err = tx.PutSIMAlert(w.person(audit.SIMWrite, org), api.SIMAlert{ID: th.alert, SIM: th.sim, Time: clock(), Rule: "separation", Severity: ringwall.High, Title: "of " + mark, Area: "area " + mark})
+		must(err)
+		must(tx.PutUsageSettings(w.person(audit.SIMWrite, org), api.UsageSettings{Version: 1, Customer: "customer " + mark, Made: clock()}))
+		_, err = tx.PutIMEIPool(w.person(audit.SIMWrite, org), api.IMEIPool{Name: "pool " + mark, IMEIs: []string{"490154203237518"}})
+		must(err)
+		must(tx.PutUsageAreas(w.person(audit.SIMWrite, org), []api.UsageArea{{Area: "area " + mark}}, true, 10))
+		must(tx.PutWarningRoute(w.person(audit.WarningWrite, org), api.WarningRoute{ID: th.route, Name: "route " + mark, Party: ringwall.PartOperator}, []byte("a secret of sixteen")))
+		must(tx.QueueWarning(w.person(audit.WarningWrite, org), api.Delivery{ID: "wrn_" + tail, Route: th.route, Made: clock(), Next: clock(), State: "waiting"}, "{}"))
 		must(tx.PutTemplate(templateWrite, api.Template{ID: th.template, Org: org, Name: "template " + mark, Version: 1}))
 		must(tx.PutEnrolLines(enrol, th.enrol, true, []sqlstore.EnrolLine{{Name: "line " + mark, Serial: "AP-01"}}))
 		must(tx.PutSIMProfile(simWrite, th.sim, api.SIMProfile{Version: 1, By: "profile " + mark, Made: clock()}))
