@@ -39,7 +39,7 @@ type contender struct {
 	run  func(ctx context.Context, dir, out string) (cost, error)
 }
 
-var errMissing = errors.New("not installed")
+var errMissing = errors.New("not compared")
 
 // usageBench has the same records judged by our engine and by databases: the same
 // answers, or it fails.

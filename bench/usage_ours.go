@@ -57,6 +57,11 @@ func judge(dir, out string) error {
 	}
 	e := usage.New(usage.Config{Key: []byte("a key of sixteen"), Keys: keys, Book: bk, Areas: areas, NoTotals: true})
 	defer e.Close()
+	for _, cu := range w.Customers() {
+		if err := e.Announce(usage.Range{First: ringwall.IMSI(cdr.IMSIOf(w.FirstNumber(cu))), N: cu.Cards, Settings: cu.Settings()}); err != nil {
+			return err
+		}
+	}
 	if err := readCards(filepath.Join(dir, "cards.csv"), e); err != nil {
 		return err
 	}
