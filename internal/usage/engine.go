@@ -23,7 +23,7 @@ type Engine struct {
 
 	entries map[uint64]entry // cards that SetCard named
 	totals  map[uint64]*total
-	ranges  []span
+	ranges  spans
 	adopted int
 	pending int // cards of a snapshot that are not set yet
 
@@ -229,11 +229,6 @@ type Range struct {
 	Dense bool
 }
 
-type span struct {
-	first, n uint64
-	settings uint32
-}
-
 // Announce registers the cards of a range, without touching their lines: each
 // takes memory when its first record comes, or that of a card near it. Announce
 // again after Restore. The error has code Invalid or Unavailable.
@@ -253,7 +248,7 @@ func (e *Engine) announce(s span, dense bool) error {
 		err = e.table.Announce(s.first, int(s.n))
 	}
 	if err == nil {
-		e.ranges = append(e.ranges, s)
+		e.ranges = e.ranges.put(s)
 	}
 	return err
 }
@@ -264,12 +259,8 @@ func (e *Engine) admit(card uint64) (at uint32, ok bool) {
 	if at = e.table.Get(card); at != store.None {
 		return at, e.line(at).Own()&ownPending == 0
 	}
-	settings, adopted := uint32(0), true
-	for _, r := range e.ranges {
-		if card-r.first < r.n {
-			settings, adopted = r.settings, false
-		}
-	}
+	settings, announced := e.ranges.find(card)
+	adopted := !announced
 	if adopted && (!e.c.Adopt || e.adopted >= e.c.MaxAdopted) || card == 0 {
 		return at, false
 	}

@@ -458,7 +458,7 @@ func (s *Set) Announce(r Range) error {
 	}
 	errs := make([]error, len(s.shards))
 	s.Each(func(i int, e *Engine) {
-		e.ranges = append(e.ranges, span{first, n, r.Settings})
+		e.ranges = e.ranges.put(span{first, n, r.Settings})
 		for at := first; at < first+n; {
 			end := min((at/blockCards+1)*blockCards, first+n)
 			if PartitionOf(at, len(s.shards)) == i && errs[i] == nil {
