@@ -48,22 +48,29 @@ const (
 	Partial
 )
 
+// Places of the parts of a use.
+const (
+	useService   = 24
+	useDirection = 27
+	useFlags     = 29
+)
+
 // NewUse packs. Durations over 16,777,215 s (194 days) are cut to that.
 func NewUse(s Service, d Direction, seconds uint64, flags uint32) Use {
-	return Use(uint32(min(seconds, 1<<24-1)) | uint32(s&7)<<24 | uint32(d&3)<<27 | (flags&7)<<29)
+	return Use(uint32(min(seconds, 1<<24-1)) | uint32(s&7)<<useService | uint32(d&3)<<useDirection | (flags&7)<<useFlags)
 }
 
 // Service is what was used.
-func (u Use) Service() Service { return Service(u >> 24 & 7) }
+func (u Use) Service() Service { return Service(u >> useService & 7) }
 
 // Direction says who began.
-func (u Use) Direction() Direction { return Direction(u >> 27 & 3) }
+func (u Use) Direction() Direction { return Direction(u >> useDirection & 3) }
 
 // Seconds is how long it lasted.
 func (u Use) Seconds() uint32 { return uint32(u) & (1<<24 - 1) }
 
 // Flags are Estimated and Partial.
-func (u Use) Flags() uint32 { return uint32(u) >> 29 }
+func (u Use) Flags() uint32 { return uint32(u) >> useFlags }
 
 // Kinds of a peer, as the two highest bits of its key tell.
 const (

@@ -152,32 +152,31 @@ func (d *Decoder) skip(b []byte, i int) int {
 // bytes follow, into e. It returns where the next one begins, or -1: the line is
 // not for it, and e is not to be used.
 func (d *Decoder) quick(b []byte, i int, e *Event) int {
+	// What is read goes straight into e: there are more values than registers.
+	*e = Event{}
 	var (
-		sec                  int64
-		card, imei, peer     uint64
-		up, down, long       uint64
-		plmn, area, apn      uint32
-		service, direction   uint8
-		flags                uint32
-		id0, id1, cell0      int // where the texts stand
-		cell1                int
-		cell                 uint64
-		hasCell, cellNumeric bool
+		bytes                  uint64
+		use                    uint32
+		id0, id1, cell0, cell1 int // where the texts stand
+		cell                   uint64
+		hasCell, cellNumeric   bool
 	)
+	last := len(d.fields) - 1
 	for f, c := range d.fields {
 		switch c {
 		case colTime:
-			var n int
-			if sec, n = d.clock.read(b, i); n < 0 {
+			sec, n := d.clock.read(b, i)
+			if n < 0 {
 				return -1
 			}
+			e.Sec = uint32(sec)
 			i += n
 		case colIMSI:
 			v, n := number(b, i)
 			if n < 6 || n > 15 {
 				return -1
 			}
-			card = tens[n] + v
+			e.Card = tens[n] + v
 			i += n
 		case colIMEI:
 			hi, n := lead(load(b, i))
@@ -189,30 +188,25 @@ func (d *Decoder) quick(b []byte, i int, e *Event) int {
 			if n != 8 || m < 6 {
 				return -1
 			}
-			imei = hi*1e6 + value((w^0x30*ones)<<16) + 1
+			e.IMEI = hi*1e6 + value((w^0x30*ones)<<16) + 1
 			i += 8 + m
 		case colUp, colDown:
 			v, n := number(b, i)
 			if n > d.most {
 				return -1
 			}
-			v *= d.unit
-			if c == colUp {
-				up = v
-			} else {
-				down = v
-			}
+			bytes += v * d.unit
 			i += n
 		case colDuration:
 			v, n := lead(load(b, i))
-			if v > maxSeconds || n == 8 {
+			if v >= 1<<24 || n == 8 {
 				return -1
 			}
-			long = v
+			use |= uint32(v)
 			i += n
 			if n > 0 && b[i] == '.' {
 				_, m := lead(load(b, i+1))
-				if m == 0 || m > 6 || v == maxSeconds {
+				if m == 0 || m > 6 {
 					return -1
 				}
 				i += 1 + m
@@ -235,14 +229,14 @@ func (d *Decoder) quick(b []byte, i int, e *Event) int {
 				return -1
 			}
 			if c == colService {
-				service = means
+				use |= uint32(means) << useService
 			} else {
-				direction = means
+				use |= uint32(means) << useDirection
 			}
 			i += n
 		case colPeer:
 			if v, n := address(b, i); n > 0 && (b[i+n] == d.comma || b[i+n] == '\n') {
-				peer = AddressPeer(v)
+				e.Peer = AddressPeer(v)
 				i += n
 				break
 			}
@@ -250,14 +244,14 @@ func (d *Decoder) quick(b []byte, i int, e *Event) int {
 			if j-i > maxField {
 				return -1
 			}
-			peer = d.keys.PeerKey(b[i:j])
+			e.Peer = d.keys.PeerKey(b[i:j])
 			i = j
 		case colAPN:
 			j := d.text(b, i)
 			if j-i > maxField {
 				return -1
 			}
-			apn = d.keys.APNKey(b[i:j])
+			e.APN = d.keys.APNKey(b[i:j])
 			i = j
 		case colID:
 			id0, id1 = i, d.text(b, i)
@@ -267,7 +261,7 @@ func (d *Decoder) quick(b []byte, i int, e *Event) int {
 			i = id1
 		case colArea:
 			if v, n := lead(load(b, i)); n > 0 && n < 8 && v > 0 && v < 1<<24 && b[i] != '0' && (b[i+n] == d.comma || b[i+n] == '\n') {
-				area = uint32(v)
+				e.Area = uint32(v)
 				i += n
 				break
 			}
@@ -275,7 +269,7 @@ func (d *Decoder) quick(b []byte, i int, e *Event) int {
 			if j-i > maxField {
 				return -1
 			}
-			area = d.keys.AreaKey(b[i:j])
+			e.Area = d.keys.AreaKey(b[i:j])
 			i = j
 		case colCell:
 			v, n := number(b, i)
@@ -294,9 +288,9 @@ func (d *Decoder) quick(b []byte, i int, e *Event) int {
 			switch n {
 			case 0:
 			case 5:
-				plmn = PLMN(uint32(v/100), uint32(v%100), 2)
+				e.PLMN = PLMN(uint32(v/100), uint32(v%100), 2)
 			case 6:
-				plmn = PLMN(uint32(v/1000), uint32(v%1000), 3)
+				e.PLMN = PLMN(uint32(v/1000), uint32(v%1000), 3)
 			default:
 				return -1
 			}
@@ -306,9 +300,9 @@ func (d *Decoder) quick(b []byte, i int, e *Event) int {
 			switch string(b[i:j]) {
 			case "":
 			case flagPartial:
-				flags = Partial
+				use |= Partial << useFlags
 			case flagEstimated:
-				flags = Estimated
+				use |= Estimated << useFlags
 			default:
 				return -1
 			}
@@ -326,7 +320,7 @@ func (d *Decoder) quick(b []byte, i int, e *Event) int {
 			}
 			i = j
 		}
-		if f < len(d.fields)-1 {
+		if f < last {
 			if b[i] != d.comma {
 				return -1
 			}
@@ -336,21 +330,18 @@ func (d *Decoder) quick(b []byte, i int, e *Event) int {
 	if b[i] == '\r' {
 		i++
 	}
-	if b[i] != '\n' || card == 0 || service == 0 || sec == 0 {
+	if b[i] != '\n' || e.Card == 0 || e.Sec == 0 || use>>useService&7 == 0 {
 		return -1
 	}
-	*e = Event{
-		Card: card, IMEI: imei, Peer: peer, Sec: uint32(sec), Area: area, PLMN: plmn, APN: apn,
-		Volume: float32(int64(up + down)), Use: NewUse(Service(service), Direction(direction), long, flags),
-	}
+	e.Volume, e.Use = float32(int64(bytes)), Use(use)
 	switch {
 	case cellNumeric:
-		e.Cell = d.keys.CellNumber(plmn, area, cell)
+		e.Cell = d.keys.CellNumber(e.PLMN, e.Area, cell)
 	case hasCell:
-		e.Cell = d.keys.cellKey(plmn, area, b[cell0:cell1])
+		e.Cell = d.keys.cellKey(e.PLMN, e.Area, b[cell0:cell1])
 	}
 	if id1 > id0 {
-		e.ID = d.keys.IDKey(card, b[id0:id1])
+		e.ID = d.keys.IDKey(e.Card, b[id0:id1])
 	}
 	return i + 1
 }
