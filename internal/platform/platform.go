@@ -317,6 +317,7 @@ func (p *Platform) assemble(ctx context.Context) error {
 	p.proj = &projector{core: p.core, segments: p.segments, scope: project, where: func(c segment.Cursor) { p.meters.projected.Store(c.Frame) }}
 	p.pub = &publisher{store: p.store, scope: outbox, wake: make(chan struct{}, 1), log: p.core.log, publish: p.conn.PublishEvent}
 	p.wakeOutbox = func() { nudge(p.pub.wake) }
+	p.past = pastOf(p.org, p.dir, p.cfg.Usage)
 	if p.cfg.Operator != nil {
 		p.sims.Store(&p.cfg.Operator)
 	}

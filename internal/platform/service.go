@@ -31,6 +31,7 @@ type service struct {
 	// custodian proves the way of cards; nil where there is no ledger.
 	custodian custodian
 	hooks     *webhook.Sender
+	past      pastRecords
 }
 
 var _ httpapi.Service = (*service)(nil)

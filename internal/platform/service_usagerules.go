@@ -352,7 +352,8 @@ func (s *service) DropIMEIPool(ctx context.Context, a audit.Actor, name string) 
 }
 
 // TryUsageSettings tells what settings would have changed over the last days: by
-// what rules did say then, muted or not.
+// the records, where they are still there, else by what rules did say then, muted
+// or not.
 func (s *service) TryUsageSettings(ctx context.Context, a audit.Actor, in api.UsageTry) (out api.UsageTrial, err error) {
 	if err := checkUsageSettings(in.Settings); err != nil {
 		return out, err
@@ -365,10 +366,16 @@ func (s *service) TryUsageSettings(ctx context.Context, a audit.Actor, in api.Us
 	}
 	now := s.now().UTC()
 	out = api.UsageTrial{From: now.AddDate(0, 0, -in.Days), To: now, Gone: []api.SIMAlert{}, Fresh: []api.SIMAlert{}}
+	err = s.view(ctx, a, audit.SIMRead, on("usage settings", settingsName(in.Settings)), func(*sqlstore.Tx, audit.Scope) error {
+		return mayJudge(a)
+	})
+	if err != nil {
+		return out, err
+	}
+	if ok, err := s.tryRecords(ctx, a, in.Settings, &out); ok || err != nil {
+		return out, err
+	}
 	err = s.view(ctx, a, audit.SIMRead, on("usage settings", settingsName(in.Settings)), func(tx *sqlstore.Tx, scope audit.Scope) error {
-		if err := mayJudge(a); err != nil {
-			return err
-		}
 		return s.trySettings(tx, scope, in.Settings, &out)
 	})
 	return out, err

@@ -276,8 +276,23 @@ func TestSettings_are_versioned_tried_and_undone(t *testing.T) {
 	w.wait("an alert", func() bool { return len(w.card().Alerts) == 1 })
 	off := api.UsageSettings{Customer: "Water works", Rules: map[string]api.UsageRuleSetting{"sim-service": {Off: true}}}
 	trial, err := svc.TryUsageSettings(t.Context(), who, api.UsageTry{Settings: off})
-	if err != nil || trial.GoneAll != 1 || trial.Gone[0].Rule != "sim-service" {
+	if err != nil || trial.GoneAll != 1 || trial.Gone[0].Rule != "sim-service" || trial.Gone[0].SIM != w.sim.ID || !trial.Records || trial.Looked != 1 {
 		t.Errorf("the trial says %+v, %v", trial, err)
+	}
+	// What a list would say that nobody has: the records tell it.
+	peers := api.UsageSettings{Customer: "Water works", Peers: []string{"10086"}}
+	if trial, err = svc.TryUsageSettings(t.Context(), who, api.UsageTry{Settings: peers}); err != nil || trial.NewAll != 1 || trial.Fresh[0].Rule != "sim-peer" || trial.Same != 1 {
+		t.Errorf("of another list the trial says %+v, %v", trial, err)
+	}
+	// Without the records, what was said is looked at, and the rest is not known.
+	if err := os.Rename(w.file, w.file+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if trial, err = svc.TryUsageSettings(t.Context(), who, api.UsageTry{Settings: peers}); err != nil || trial.Records || trial.NewAll != 0 || len(trial.Unknown) == 0 {
+		t.Errorf("without records the trial says %+v, %v", trial, err)
+	}
+	if err := os.Rename(w.file+".away", w.file); err != nil {
+		t.Fatal(err)
 	}
 	if all, err := svc.UsageSettings(t.Context(), who, "Water works", ""); err != nil || len(all) != 0 {
 		t.Errorf("a trial has saved %+v, %v", all, err)

@@ -71,7 +71,7 @@ func specOf(s api.SIM, set api.UsageSettings, profile *api.SIMProfile) rules.Spe
 		spec.Peers = set.Peers
 	}
 	for name, r := range set.Rules {
-		if len(r.Limits) > 0 && name != rules.Box {
+		if len(r.Limits) > 0 && isEngineRule(name) {
 			if spec.Rules == nil {
 				spec.Rules = map[string]api.UsageRuleSetting{}
 			}
