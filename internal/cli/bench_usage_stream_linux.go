@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
@@ -62,12 +63,21 @@ func (b *usageBench) memory(ctx context.Context) error {
 		}
 		e.Batch(&batch, nil)
 	}
+	// Lines by themselves: of blocks that are full, as those of the fleet are not.
+	full, err := newSpeed(slices.Max(b.f.sizes), true, -1)
+	if err != nil {
+		return err
+	}
+	lines := full.engine.Memory()
+	if err := full.engine.Close(); err != nil {
+		return err
+	}
 	m := e.Memory()
 	note := fmt.Sprintf("%d cards of a made-up fleet after %d days", m.Cards, w.Config().Days)
 	b.figures = append(b.figures,
-		usageFigure{Name: "line and what finds it", Best: m.PerCard, Median: m.PerCard, Unit: "B/card", Note: note + "; 64 is the line"},
+		usageFigure{Name: "line and what finds it, " + millions(lines.Cards) + " cards", Best: lines.PerCard, Median: lines.PerCard, Unit: "B/card", Note: "64 is the line, in full blocks"},
 		usageFigure{Name: "side", Best: m.SidePerCard, Median: m.SidePerCard, Unit: "B/card", Bar: 16, AtMost: true,
-			Note: fmt.Sprintf("homes %d, cells %d, foreign %d, calls %d, quota %d, life %d blocks", m.Side.Homes, m.Side.Cells, m.Side.Foreign, m.Side.Calls, m.Side.Quota, m.Side.Life)},
+			Note: note + fmt.Sprintf(": homes %d, cells %d, foreign %d, calls %d, quota %d, life %d blocks", m.Side.Homes, m.Side.Cells, m.Side.Foreign, m.Side.Calls, m.Side.Quota, m.Side.Life)},
 		usageFigure{Name: "ids of records remembered", Best: float64(m.Duplicates) / (1 << 20), Median: float64(m.Duplicates) / (1 << 20), Unit: "MiB", Note: "for all cards together"},
 	)
 	return nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/cdr/ts32298"
 	"github.com/ringwall/ringwall/internal/usage/gen"
 )
 
@@ -22,6 +23,7 @@ type usageGenerateFlags struct {
 	world   gen.Config
 	start   string
 	out     string
+	format  string
 	perFile uint64
 	records uint64
 }
@@ -35,7 +37,7 @@ func newUsageGenerate(env Env) *cobra.Command {
 terminals and lifts, and writes the usage records that they leave, in the order in
 which they would be delivered:
 
-  records-000001.csv ...  the records
+  records-000001.csv ...  the records; with --format ber, records of 3GPP TS 32.298
   book.json               tariffs, maintenance windows, planned swaps, pools
   cards.csv               the cards with their equipment and allowed uses
   places.csv              cells and areas, and which are risky
@@ -56,6 +58,7 @@ standard output.`,
 	fl.BoolVar(&f.world.Honest, "honest", false, "no misuse, and nothing that looks like it")
 	fl.StringVar(&f.start, "start", "", "first day, such as 2026-10-01 (local time of the cards: UTC+8)")
 	fl.StringVar(&f.out, "out", "", "directory to write to, which must be empty or not there; - = records to standard output")
+	fl.StringVar(&f.format, "format", "csv", "csv or ber")
 	fl.Uint64Var(&f.perFile, "per-file", 10_000_000, "records in a file")
 	fl.Uint64Var(&f.records, "records", 0, "stop after so many records")
 	return c
@@ -67,6 +70,9 @@ func usageGenerate(ctx context.Context, env Env, f usageGenerateFlags) error {
 	}
 	if f.perFile == 0 {
 		return usagef("--per-file 0 makes no files")
+	}
+	if f.format != "csv" && f.format != "ber" {
+		return usagef("--format %q is neither csv nor ber", f.format)
 	}
 	if f.start != "" {
 		day, err := time.Parse(time.DateOnly, f.start)
@@ -150,10 +156,11 @@ type generator struct {
 	written uint64
 	files   int
 	buf     []byte
+	ber     ts32298.Appender
 }
 
 func (g *generator) run(ctx context.Context) error {
-	if g.f.out == "-" {
+	if g.f.out == "-" && g.f.format == "csv" {
 		if _, err := g.out.WriteString(gen.Header); err != nil {
 			return ringwall.Errorf(ringwall.Unavailable, "writing records: %w", err)
 		}
@@ -175,12 +182,32 @@ func (g *generator) run(ctx context.Context) error {
 				return err
 			}
 		}
-		g.buf = g.source.AppendCSV(g.buf[:0])
+		if err := g.encode(); err != nil {
+			return err
+		}
 		if _, err := g.out.Write(g.buf); err != nil {
 			return ringwall.Errorf(ringwall.Unavailable, "writing records: %w", err)
 		}
 		g.inFile += uint64(len(b.Events))
 		g.written += uint64(len(b.Events))
+	}
+	return nil
+}
+
+// encode puts the last batch into buf.
+func (g *generator) encode() (err error) {
+	if g.buf = g.buf[:0]; g.f.format == "csv" {
+		g.buf = g.source.AppendCSV(g.buf)
+		return nil
+	}
+	var r cdr.Record
+	for i := range g.source.Len() {
+		if err := g.source.Record(i, &r); err != nil {
+			return err
+		}
+		if g.buf, err = g.ber.Append(g.buf, &r); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -191,14 +218,15 @@ func (g *generator) next() error {
 		return err
 	}
 	g.files++
-	name := filepath.Join(g.f.out, fmt.Sprintf("records-%06d.csv", g.files))
+	name := filepath.Join(g.f.out, fmt.Sprintf("records-%06d.%s", g.files, g.f.format))
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return ringwall.Errorf(ringwall.Unavailable, "making %q: %w", name, err)
 	}
 	g.file, g.inFile = f, 0
-	g.out = bufio.NewWriterSize(f, 1<<20)
-	_, err = g.out.WriteString(gen.Header)
+	if g.out = bufio.NewWriterSize(f, 1<<20); g.f.format == "csv" {
+		_, err = g.out.WriteString(gen.Header)
+	}
 	return err
 }
 
