@@ -54,18 +54,38 @@ func (s *Seen) Len() int { return s.young.n + s.old.n }
 // Bytes is how much memory they take.
 func (s *Seen) Bytes() uint64 { return uint64(len(s.young.slots)+len(s.old.slots)) * 8 }
 
-// AppendKeys appends the keys of the old or the young generation.
+// AppendKeys appends the keys of the old or the young generation. They are spread
+// in no order: a set that is filled in the order of its slots while it grows
+// would have them all in one heap, and need the square of the time.
 func (s *Seen) AppendKeys(dst []uint64, old bool) []uint64 {
 	k := &s.young
 	if old {
 		k = &s.old
 	}
-	for _, v := range k.slots {
-		if v != 0 {
+	n := uint64(len(k.slots))
+	if n == 0 {
+		return dst
+	}
+	step := n*5/8 | 1
+	for gcd(step, n) != 1 {
+		step += 2
+	}
+	for i, at := uint64(0), uint64(0); i < n; i++ {
+		if v := k.slots[at]; v != 0 {
 			dst = append(dst, v)
+		}
+		if at += step; at >= n {
+			at -= n
 		}
 	}
 	return dst
+}
+
+func gcd(a, b uint64) uint64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 // Load adds a key of a generation; those beyond n are left out.
