@@ -22,7 +22,7 @@ func request() radius.Request {
 		ID: 7, Status: radius.Start, Session: "5f0a-1", Event: time.Unix(1_790_000_000, 0).UTC(), Delay: 2 * time.Second,
 		NAS: netip.MustParseAddr("192.0.2.1"), NASName: "pgw-1", APN: "meters.example", Address: netip.MustParseAddr("10.64.0.9"),
 		Address6: netip.MustParseAddr("2001:db8::9"), Prefix6: netip.MustParsePrefix("2001:db8:9::/48"),
-		IMSI: "460001234567890", IMEISV: "3520990017614823", Radio: 6, Up: 7<<32 + 9, Down: 1<<32, Duration: 93 * time.Second,
+		IMSI: "460001234567890", IMEISV: "3520990017614823", Radio: 6, Up: 7<<32 + 9, Down: 1 << 32, Duration: 93 * time.Second,
 		Location: radius.Location{Kind: "tai+ecgi", PLMN: "46000", Area: 0x1234, Cell: 0x0ABCDEF},
 	}
 }

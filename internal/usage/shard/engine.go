@@ -206,7 +206,7 @@ func (m *Engine) observe(o cross.Observation, n named, out *Output) {
 		m.names[o.Card] = n
 	}
 	f, ok := m.table.Observe(o)
-	if !ok {
+	if !ok || !f.Said(m.e.Book()) {
 		return
 	}
 	out.Alerts = append(out.Alerts, f.Alerts(m.c.Usage.Key, func(card uint64) (ringwall.SIMID, ringwall.OrgID) {
