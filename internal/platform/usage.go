@@ -49,8 +49,10 @@ type usageFollower struct {
 	keys   *cdr.Keys
 	engine *usage.Engine
 	specs  *specs // what the engine's Book has
-	cards  map[ringwall.SIMID]ringwall.IMSI
-	said   map[ringwall.SIMID]string // what each may be used for, as the engine was told
+	// settings are those that were read in this look at cards.
+	settings map[[2]string]api.UsageSettings
+	cards    map[ringwall.SIMID]ringwall.IMSI
+	said     map[ringwall.SIMID]string // what each may be used for, as the engine was told
 	// touched holds what was seen of each card since the last write.
 	touched map[ringwall.SIMID]*touch
 	looked  time.Time // when cards were last read
@@ -169,6 +171,7 @@ func (u *usageFollower) refresh(ctx context.Context) error {
 	if !since.IsZero() {
 		since = since.Add(-changeOverlap)
 	}
+	u.settings = map[[2]string]api.UsageSettings{} // as they are now; many cards have the same
 	var changed []usage.Card
 	said := map[ringwall.SIMID]string{}
 	if err := u.store.View(ctx, func(tx *sqlstore.Tx) error {
@@ -242,9 +245,13 @@ func (u *usageFollower) countTo(cur spool.Cursor) []spool.Cursor {
 // cardOf is a card as the engine is told of it, and what was said in a text; an
 // empty one when the engine knows that already.
 func (u *usageFollower) cardOf(tx *sqlstore.Tx, scope audit.Scope, s api.SIM) (c usage.Card, said string, err error) {
-	set, err := settingsOf(tx, scope, s.Customer, s.Tariff)
-	if err != nil {
-		return c, "", err
+	key := [2]string{s.Customer, s.Tariff}
+	set, ok := u.settings[key]
+	if !ok {
+		if set, err = settingsOf(tx, scope, s.Customer, s.Tariff); err != nil {
+			return c, "", err
+		}
+		u.settings[key] = set
 	}
 	versions, err := tx.SIMProfiles(scope, s.ID)
 	if err != nil {
@@ -331,6 +338,10 @@ func (t *turn) simAlert(a ringwall.Alert, r *cdr.Record) error {
 		return err
 	}
 	s, err := t.tx.SIM(scope, ringwall.SIMID(a.Subject.ID))
+	if isCode(err, ringwall.NotFound) {
+		t.log.Error("an alert is about no card of ours, and is passed over", "rule", a.Rule, "alert", a.ID)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
