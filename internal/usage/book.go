@@ -50,6 +50,9 @@ func (o *ownSpec) key() string {
 
 // settingsOf gives the number of the settings that say what a card may do.
 func (b *book) settingsOf(c Card, keys *cdr.Keys) (uint32, error) {
+	if uint64(c.Settings) >= uint64(b.base.Count()) {
+		return 0, ringwall.Errorf(ringwall.Invalid, "card %q is to be judged by settings %d, and the Book has %d", c.SIM, c.Settings, b.base.Count())
+	}
 	if c.Services == 0 && c.Peers == nil {
 		return c.Settings, nil
 	}

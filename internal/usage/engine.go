@@ -222,7 +222,8 @@ func (e *Engine) remove(card uint64) {
 type Range struct {
 	First ringwall.IMSI
 	N     int
-	// Settings are the number of those in the Book that the cards are judged by.
+	// Settings are the number of those in the Book that the cards are judged by, from
+	// their first record on; 0 while the Book has none of that number.
 	Settings uint32
 	// Dense says that the range is the engine's only one, and large: its cards are
 	// found faster still. It must come first, and not to a Set of several engines.
@@ -261,6 +262,9 @@ func (e *Engine) admit(card uint64) (at uint32, ok bool) {
 	}
 	settings, announced := e.ranges.find(card)
 	adopted := !announced
+	if uint64(settings) >= uint64(e.book.base.Count()) {
+		settings = 0 // a Book that has them may come
+	}
 	if adopted && (!e.c.Adopt || e.adopted >= e.c.MaxAdopted) || card == 0 {
 		return at, false
 	}

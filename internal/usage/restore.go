@@ -222,12 +222,15 @@ func (e *Engine) settle(was int, to func(uint32) uint32) {
 			return true
 		})
 	}
-	shift := uint32(e.book.base.Count() - was)
+	is := uint32(e.book.base.Count())
 	for card, n := range e.entries {
-		if n.settings >= uint32(was) {
-			n.settings += shift
-			e.entries[card] = n
+		switch {
+		case n.settings >= uint32(was): // of its own
+			n.settings += is - uint32(was)
+		case n.settings >= is:
+			n.settings = 0
 		}
+		e.entries[card] = n
 		if e.put(card, n) != nil {
 			delete(e.entries, card) // no room: as if it had not been set
 		}
