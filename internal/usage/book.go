@@ -48,20 +48,30 @@ func (o *ownSpec) key() string {
 	return k
 }
 
-// settingsOf gives the number of the settings that say what a card may do.
-func (b *book) settingsOf(c Card, keys *cdr.Keys) (uint32, error) {
-	if uint64(c.Settings) >= uint64(b.base.Count()) {
-		return 0, ringwall.Errorf(ringwall.Invalid, "card %q is to be judged by settings %d, and the Book has %d", c.SIM, c.Settings, b.base.Count())
-	}
+// settingsOf says which settings a card is judged by: those of the Book (own is
+// -1), or own ones.
+func (b *book) settingsOf(c Card, keys *cdr.Keys) (own int32, err error) {
 	if c.Services == 0 && c.Peers == nil {
-		return c.Settings, nil
+		return -1, nil
 	}
 	o := ownSpec{Base: c.Settings, Services: c.Services.names()}
 	if c.Peers != nil {
 		o.Peers = c.Peers.list
 	}
 	i, err := b.add(o, keys)
-	return uint32(b.base.Count()) + i, err
+	return int32(i), err
+}
+
+// number is the number of a card's settings in the whole Book: settings 0 while
+// the Book has none of that number.
+func (b *book) number(settings uint32, own int32) uint32 {
+	switch n := uint32(b.base.Count()); {
+	case own >= 0:
+		return n + uint32(own)
+	case settings < n:
+		return settings
+	}
+	return 0
 }
 
 // add gives the number of settings among the own ones.
@@ -135,7 +145,8 @@ func (e *Engine) SetBook(b *rules.Book) error {
 	return nil
 }
 
-// renumber changes the numbers of settings of all cards.
+// renumber changes the numbers of settings of all cards: to what SetCard and
+// Announce said of them, else as to says.
 func (e *Engine) renumber(to func(uint32) uint32) {
 	e.table.Sweep(func(first uint32, lines []lineOf) bool {
 		for i := range lines {
@@ -143,17 +154,19 @@ func (e *Engine) renumber(to func(uint32) uint32) {
 				continue
 			}
 			l := asRules(&lines[i])
-			if n := l.Settings(); to(n) != n {
-				l.SetSettings(to(n))
+			n := to(l.Settings())
+			if c, ok := e.entries[l.Card]; ok {
+				n = e.book.number(c.settings, c.own)
+			} else if want, ok := e.ranges.find(l.Card); ok {
+				n = e.book.number(want, -1)
+			}
+			if n != l.Settings() {
+				l.SetSettings(n)
 				e.table.Touch(first + uint32(i))
 			}
 		}
 		return true
 	})
-	for card, n := range e.entries {
-		n.settings = to(n.settings)
-		e.entries[card] = n
-	}
 }
 
 // Book is the Book in force, without what SetCard added.
@@ -168,11 +181,11 @@ func BookOf(base *rules.Book, cards []Card, keys *cdr.Keys) (*rules.Book, map[ui
 	b.now = nil
 	numbers := make(map[uint64]uint32, len(cards))
 	for _, c := range cards {
-		n, err := b.settingsOf(c, keys)
+		own, err := b.settingsOf(c, keys)
 		if err != nil {
 			return nil, nil, err
 		}
-		numbers[cardOf(c.IMSI)] = n
+		numbers[cardOf(c.IMSI)] = b.number(c.Settings, own)
 	}
 	now, err := b.current(keys)
 	return now, numbers, err

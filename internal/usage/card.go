@@ -18,8 +18,9 @@ type Card struct {
 	IMSI ringwall.IMSI
 	// IMEI is the equipment it is bound to; "" = the first it is seen in.
 	IMEI ringwall.IMEI
-	// Settings are the number of those in the Book that it is judged by. Services
-	// and Peers, when they are there, count instead of theirs.
+	// Settings are the number of those in the Book that it is judged by; 0 while the
+	// Book has none of that number. Services and Peers, when they are there, count
+	// instead of theirs.
 	Settings uint32
 	// Services it is meant for; the zero value is unknown, and not judged.
 	Services Services

@@ -45,7 +45,8 @@ type entry struct {
 	sim      ringwall.SIMID
 	org      ringwall.OrgID
 	bound    uint64
-	settings uint32
+	settings uint32 // of the Book
+	own      int32  // or of its own; -1 = none
 	life     rules.Life
 	since    uint32
 }
@@ -160,11 +161,11 @@ func (e *Engine) SetCard(c Card) error {
 	if c.IMEI != "" && bound == 0 {
 		return ringwall.Errorf(ringwall.Invalid, "card %q is bound to an IMEI of %d characters, want 14 to 16 digits", c.SIM, len(c.IMEI))
 	}
-	settings, err := e.book.settingsOf(c, e.keys)
+	own, err := e.book.settingsOf(c, e.keys)
 	if err != nil {
 		return err
 	}
-	n := entry{sim: c.SIM, org: c.Org, bound: uint64(bound), settings: settings, life: c.Life}
+	n := entry{sim: c.SIM, org: c.Org, bound: uint64(bound), settings: c.Settings, own: own, life: c.Life}
 	if !c.Since.IsZero() {
 		n.since = uint32(min(max(c.Since.Unix(), 0), 1<<32-1))
 	}
@@ -190,7 +191,7 @@ func (e *Engine) put(card uint64, n entry) error {
 		e.pending--
 	}
 	l.SetOwn(own&^(ownAdopted|ownPending) | ownNamed)
-	l.SetSettings(n.settings)
+	l.SetSettings(e.book.number(n.settings, n.own))
 	l.Bind(n.bound, e.env.Side)
 	l.SetLife(n.life, n.since, e.env.Side)
 	e.table.Touch(at)
@@ -222,8 +223,8 @@ func (e *Engine) remove(card uint64) {
 type Range struct {
 	First ringwall.IMSI
 	N     int
-	// Settings are the number of those in the Book that the cards are judged by, from
-	// their first record on; 0 while the Book has none of that number.
+	// Settings are the number of those in the Book that the cards are judged by; 0
+	// while the Book has none of that number.
 	Settings uint32
 	// Dense says that the range is the engine's only one, and large: its cards are
 	// found faster still. It must come first, and not to a Set of several engines.
@@ -262,9 +263,6 @@ func (e *Engine) admit(card uint64) (at uint32, ok bool) {
 	}
 	settings, announced := e.ranges.find(card)
 	adopted := !announced
-	if uint64(settings) >= uint64(e.book.base.Count()) {
-		settings = 0 // a Book that has them may come
-	}
 	if adopted && (!e.c.Adopt || e.adopted >= e.c.MaxAdopted) || card == 0 {
 		return at, false
 	}
@@ -273,7 +271,7 @@ func (e *Engine) admit(card uint64) (at uint32, ok bool) {
 		return at, false // no room: it is counted as unknown
 	}
 	l := e.line(at)
-	l.SetSettings(settings)
+	l.SetSettings(e.book.number(settings, -1))
 	if adopted {
 		l.SetOwn(ownAdopted)
 		e.adopted++

@@ -28,7 +28,7 @@ func (e *Engine) Restore(r io.Reader) (position []byte, err error) {
 	if err != nil {
 		return nil, joinClose(err, l.table)
 	}
-	old, was := e.table, e.book.base.Count()
+	old := e.table
 	e.table, e.env.Side, e.seen, e.book = l.table, l.side, l.seen, book
 	e.stats, e.adopted = l.about.Stats, l.about.Adopted
 	e.stats.Said = make([]uint64, len(rules.Statements()))
@@ -36,7 +36,7 @@ func (e *Engine) Restore(r io.Reader) (position []byte, err error) {
 	if e.totals != nil {
 		e.totals = l.totals
 	}
-	e.settle(was, to)
+	e.settle(to)
 	return l.about.Position, old.Close()
 }
 
@@ -208,9 +208,8 @@ func (l *loading) book() (b book, to func(uint32) uint32, err error) {
 	}, nil
 }
 
-// settle makes one of the lines of a snapshot and of what SetCard said. was is
-// how many settings the Book had.
-func (e *Engine) settle(was int, to func(uint32) uint32) {
+// settle makes one of the lines of a snapshot and of what SetCard said.
+func (e *Engine) settle(to func(uint32) uint32) {
 	e.pending = 0
 	if to != nil {
 		e.table.Sweep(func(_ uint32, lines []store.Line) bool {
@@ -222,15 +221,7 @@ func (e *Engine) settle(was int, to func(uint32) uint32) {
 			return true
 		})
 	}
-	is := uint32(e.book.base.Count())
 	for card, n := range e.entries {
-		switch {
-		case n.settings >= uint32(was): // of its own
-			n.settings += is - uint32(was)
-		case n.settings >= is:
-			n.settings = 0
-		}
-		e.entries[card] = n
 		if e.put(card, n) != nil {
 			delete(e.entries, card) // no room: as if it had not been set
 		}
