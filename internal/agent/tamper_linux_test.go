@@ -204,12 +204,14 @@ func TestAgent_forgedMarks(t *testing.T) {
 	}
 	// Control: the marks are there. A table of another's that drops them cuts the camera.
 	const forged = 1 << 31
-	must(t, r.gw.Do(func() error {
-		if _, err := writeMark("p-cam", forged); err != nil {
+	var writes io.Closer // a program that nobody holds is taken away by the garbage collector
+	must(t, r.gw.Do(func() (err error) {
+		if writes, err = writeMark("p-cam", forged); err != nil {
 			return err
 		}
 		return dropMark(forged)
 	}))
+	defer func() { must(t, writes.Close()) }()
 	eventually(t, p, "control: a packet with the forged mark comes in", 5*time.Second, func() bool {
 		at := cloud.n.Load()
 		time.Sleep(50 * time.Millisecond)

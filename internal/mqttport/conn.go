@@ -101,8 +101,8 @@ func (d *doorway) accept() (net.Conn, error) {
 		}
 		if d.strangers.Add(1) > int64(d.port.cfg.MaxStrangers) {
 			d.strangers.Add(-1)
-			_ = raw.Close()
 			d.port.refused.Add(1)
+			_ = raw.Close()
 			continue
 		}
 		_ = raw.SetDeadline(time.Now().Add(greeting))
