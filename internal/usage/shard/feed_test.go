@@ -67,7 +67,7 @@ func TestCut_livesOverlapAndEachEventIsTakenOnce(t *testing.T) {
 	var saved []byte
 	overlaps := 0
 	for life, done := 0, false; !done; life++ {
-		src := &odd{all: all, keys: keys, rng: rng}
+		src := &odd{all: all, keys: keys, rng: rand.New(rand.NewPCG(rng.Uint64(), 2))}
 		c, err := shard.NewCut(t.Context(), 7, shards, saved, func(p []byte) (cdr.Source, error) {
 			if len(p) > 0 {
 				if _, err := fmt.Sscan(string(p), &src.at); err != nil {
