@@ -257,6 +257,9 @@ func (r *reader) slots(most uint64) []Slot {
 		r.bad = true
 		return nil
 	}
+	if n == 0 {
+		return nil // as an empty curve has it
+	}
 	all := make([]Slot, 0, n)
 	last := int64(0)
 	for i := range n {
