@@ -90,8 +90,11 @@ func (s *service) cardUse(tx *sqlstore.Tx, scope audit.Scope, out *api.SIMCard, 
 		out.Places = append(out.Places, api.SIMPlace{Area: p.Area, Cell: p.Cell, PLMN: p.PLMN, First: time.Unix(p.First, 0).UTC(), Last: time.Unix(p.Last, 0).UTC(), Count: p.Count})
 	}
 	alerts, err := tx.SIMAlerts(scope, sqlstore.SIMAlertFilter{SIM: out.SIM.ID}, sqlstore.Paging{Limit: cardAlerts})
+	if err != nil {
+		return err
+	}
 	out.Alerts = alerts.Items
-	return err
+	return tx.Unwatch(scope, out.Alerts)
 }
 
 // cardStory fills in incidents and responses, for those who may see any.
@@ -340,7 +343,10 @@ func (s *service) SIMAlerts(ctx context.Context, a audit.Actor, f httpapi.SIMAle
 			return ringwall.Errorf(ringwall.Forbidden, "what a card was used for is not shown to your parts")
 		}
 		page, err = tx.SIMAlerts(scope, sqlstore.SIMAlertFilter{SIM: f.SIM, Customer: f.Customer, Rule: f.Rule, Area: f.Area, Loud: f.Loud}, paging(p))
-		return err
+		if err != nil {
+			return err
+		}
+		return tx.Unwatch(scope, page.Items)
 	})
 	return page, err
 }
@@ -388,6 +394,11 @@ func (s *service) DecideSIMAlert(ctx context.Context, a audit.Actor, id ringwall
 				return err
 			}
 		}
+		one := []api.SIMAlert{out}
+		if err := t.tx.Unwatch(scope, one); err != nil {
+			return err
+		}
+		out = one[0]
 		return t.tell(scope, ringwall.EventSIM, simSubject(old.SIM), string(id), note{Key: "timeline.sim.alert", Ref: string(id), Params: map[string]string{"rule": old.Rule, "disposition": in.Disposition}})
 	})
 	return out, err

@@ -109,6 +109,31 @@ func (tx *Tx) SIMAlerts(scope audit.Scope, f SIMAlertFilter, p Paging) (api.Page
 		` ORDER BY time DESC, id DESC LIMIT `+placeholder(len(args)+1), args...)
 }
 
+// Unwatch takes the names of incidents that are only watched out of alerts that
+// are shown: nobody could look at them. What is kept names them, since they may
+// open later.
+func (tx *Tx) Unwatch(scope audit.Scope, all []api.SIMAlert) error {
+	org, err := need(scope, audit.SIMRead)
+	if err != nil {
+		return err
+	}
+	shown := map[ringwall.IncidentID]bool{"": false}
+	for i := range all {
+		id := all[i].Incident
+		if _, known := shown[id]; !known {
+			var n int64
+			if err := tx.row("incident", string(id), `SELECT COUNT(*) FROM incidents WHERE org = $1 AND id = $2 AND open <> $3`, []any{org, string(id), int64(stageWatching)}, &n); err != nil {
+				return err
+			}
+			shown[id] = n > 0
+		}
+		if !shown[id] {
+			all[i].Incident = ""
+		}
+	}
+	return nil
+}
+
 // severityPoints is how grave an alert is, for sums in SQL; the scale is that of
 // package incident's weights.
 const severityPoints = `CASE WHEN severity >= 5 THEN 20 WHEN severity = 4 THEN 12 WHEN severity = 3 THEN 5 WHEN severity = 2 THEN 2 ELSE 1 END`
