@@ -213,7 +213,7 @@ func TestCross_card_offline_camera_online(t *testing.T) {
 	check()
 	c.quiet("while no records come at all", silent, busy, suspended, wired)
 
-	c.change(func(t *turn, scope audit.Scope) error {
+	c.change(func(t *turn, _ audit.Scope) error {
 		scope, err := t.as(audit.SysUsage, audit.SystemUsage)
 		if err != nil {
 			return err
