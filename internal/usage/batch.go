@@ -68,8 +68,12 @@ func (e *Engine) gather(g *group, which []uint16) (rest []uint16) {
 	}
 	events := e.batch.Events
 	for i, w := range g.which {
-		ev := &events[w]
-		g.cards[i&(store.Width-1)], g.ids[i&(store.Width-1)] = ev.Card, ev.ID
+		g.cards[i&(store.Width-1)] = events[w].Card
+	}
+	if e.c.Duplicates > 0 {
+		for i, w := range g.which {
+			g.ids[i&(store.Width-1)] = events[w].ID
+		}
 	}
 	e.table.Find(&g.cards, n, &g.at)
 	return rest
@@ -87,7 +91,8 @@ func (e *Engine) fetch(g *group, i int) {
 // fetched, a few at a time.
 func (e *Engine) judge(g, next *group, emit func(uint16, ringwall.Alert)) {
 	e.stats.Records += uint64(len(g.which))
-	events, copying := e.batch.Events, e.table.Copying()
+	events, copying, counting := e.batch.Events, e.table.Copying(), e.totals != nil && len(e.entries) > 0
+	book := e.env.Book
 	for i, w := range g.which {
 		if i%store.Few == 0 && i < len(next.which) {
 			e.fetch(next, i)
@@ -113,11 +118,11 @@ func (e *Engine) judge(g, next *group, emit func(uint16, ringwall.Alert)) {
 			e.table.Touch(at)
 		}
 		e.at = int(w)
-		s := e.env.Book.Settings(l.Settings())
+		s := book.Settings(l.Settings())
 		if f := rules.Step(l, s, ev, &e.env); f&e.loud != 0 {
 			e.told(l, s, ev, f, emit)
 		}
-		if e.totals != nil && len(e.entries) > 0 {
+		if counting {
 			e.count(ev.Card, uint64(ev.Volume), 0)
 		}
 	}

@@ -55,17 +55,23 @@ func FromSettings(u api.UsageSettings) Spec {
 // Settings are a Spec made ready to judge by. They are not changed after Compile
 // and may be shared.
 type Settings struct {
-	uses  uint32 // a bit for each service and direction that is allowed
-	on    uint32 // the statements that are on
-	flags uint32
-	home  uint32 // the first home network or country
+	uses uint32 // a bit for each service and direction that is allowed
+	// unasked is a bit for each of which a rule has something to ask: what is not
+	// allowed, calls and messages; all of them when there is more to ask of each
+	// event.
+	unasked uint32
+	on      uint32 // the statements that are on
+	flags   uint32
+	home    uint32 // the first home network or country
 	// homeMask is of home what is to be compared: all, the country, or nothing.
 	homeMask uint32
 	name     uint32    // the first access point
 	nameMask uint32    // nothing of it is compared when none is named
 	first    [2]uint64 // the first two peers: most cards have no more
+	peerMask uint64    // nothing of them is compared when none is named
 	peers    *Peers    // nil = any
 
+	volumeQuick float32 // bytes of an hour below which none is judged
 	volumeLeast float32
 	volumeMost  float32
 	volumeTimes uint16 // least-times as lg
@@ -213,6 +219,16 @@ func Compile(spec Spec, keys *cdr.Keys) (*Settings, error) {
 	if err := s.limits(spec.Rules); err != nil {
 		return nil, err
 	}
+	s.volumeQuick = s.volumeLeast
+	if s.volumeMost != 0 {
+		s.volumeQuick = 0
+	}
+	s.unasked = ^s.uses
+	for use := range uint32(32) {
+		if use>>1&1 != 0 || s.flags&extra != 0 { // cdr.SMS or cdr.Voice
+			s.unasked |= 1 << use
+		}
+	}
 	return s, nil
 }
 
@@ -263,6 +279,9 @@ func (s *Settings) services(spec Spec) error {
 func (s *Settings) firsts() {
 	if s.peers == nil {
 		return
+	}
+	if s.peers.addrs || s.peers.numbers {
+		s.peerMask = 1<<64 - 1
 	}
 	n := 0
 	for _, k := range s.peers.keys {

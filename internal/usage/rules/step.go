@@ -26,15 +26,54 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 	if sec > env.Horizon && env.Horizon != 0 {
 		return future(l, s, e, env)
 	}
-	var out Fired
 	var raw uint32
-	same := sec/3600 == last/3600
-	if !same {
-		raw = advance(l, s, sec, env)
+	if last < sec/3600*3600 {
 		if last == 0 {
-			out = First
+			return other(l, s, e, env, First, 0)
+		}
+		raw = advance(l, s, sec, env)
+	}
+
+	// Most records are as the one before, and as the settings say first: no rule has
+	// anything to ask of them. What may differ is compared at once.
+	use := uint32(e.Use)
+	lasted := use & (1<<24 - 1)
+	place := placeOf(e)
+	differs := l.bound&(equipmentMask|awayBit|staleBit|3<<riskAt|movedBit|strangeBit) ^ e.IMEI |
+		uint64((place^l.place)>>16|(e.PLMN^s.home)&s.homeMask|(e.APN^s.name)&s.nameMask|(s.unasked>>(use>>24&31)|unused>>(l.terms>>lifeAt&lifeMask))&1|raw)
+	if differs != 0 || (e.Peer^s.first[0])&s.peerMask != 0 && e.Peer != s.first[1] ||
+		!(l.hour+e.Volume < s.volumeQuick) || sec-last > s.silence || lasted > 3600 || place == 0 {
+		return other(l, s, e, env, 0, raw)
+	}
+	var out Fired
+	if place != l.place {
+		if place>>16 == 0 || !env.Areas.alike(s.flags&fixed != 0) {
+			return other(l, s, e, env, 0, raw)
+		}
+		// Another cell of the same area, which tells nothing more.
+		l.place = place
+		if s.flags&fixed == 0 {
+			out = Arrived
 		}
 	}
+	l.hour += e.Volume
+	l.day += e.Volume
+	l.seen = uint8(sec / seenUnit)
+	if gap := sec - last; gap >= quiet {
+		l.gap(gap, last)
+	}
+	l.lasted = uint8(min(lasted/seenUnit, 255))
+	l.last = sec
+	if s.flags&open != 0 && env.Usual != nil && !env.Usual.has(l.Settings(), e) {
+		out |= Unlisted
+	}
+	return out
+}
+
+// other judges an event by all rules, one after the other: one that is not late
+// nor from the future. out and raw are what is known of it by now.
+func other(l *Line, s *Settings, e *cdr.Event, env *Env, out Fired, raw uint32) Fired {
+	sec, last := e.Sec, l.last
 
 	// Rules. What is as last time costs a comparison.
 	use := uint32(e.Use)
@@ -284,14 +323,14 @@ func advance(l *Line, s *Settings, sec uint32, env *Env) (raw uint32) {
 		}
 	}
 	l.hour = 0
-	day, then := sec/86400, last/86400
-	if day == then {
+	today := sec / 86400 * 86400
+	if last >= today {
 		return 0
 	}
 	raw = l.closeDay(s, env)
 	l.day = 0
 	l.before = 0
-	if day == then+1 {
+	if last+86400 >= today {
 		l.before = l.said
 	}
 	l.said = 0
