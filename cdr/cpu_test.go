@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpu is the processor time that this process has used: on a machine that is
+// spent is the processor time that this process has used: on a machine that is
 // shared it says more than a clock.
-func cpu() time.Duration {
+func spent() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
 		panic(err)

@@ -25,7 +25,7 @@ type CSV struct {
 	c      CSVConfig
 	r      io.Reader
 	decode *Decoder
-	buf    []byte // data stands in buf[at:fill]; pad bytes follow fill
+	buf    []byte // data stands in buf[at:fill], with a margin on both sides
 	at     int
 	fill   int
 	whole  int    // behind the last line break in the data
@@ -33,30 +33,36 @@ type CSV struct {
 	line   uint64 // lines before it
 	eof    bool
 	err    error
+	marks  marks
 	spans  [MaxBatch][2]int32
 	skip   bool // inside a line that is too long
 	head   string
 	begin  [2]uint64 // where that one begins, and the lines before it
 }
 
-const csvBuffer = 256 << 10
+const (
+	csvBuffer = 256 << 10
+	csvEnd    = margin + csvBuffer
+)
 
 // NewCSV reads the header. It returns *LineError when that is wrong, io.EOF when
 // the input is empty, an error with code Invalid when the position is none of a
 // CSV source. With a position the rest is sought when r is an io.Seeker, else
 // read and thrown away.
 func NewCSV(r io.Reader, k *Keys, c CSVConfig) (*CSV, error) {
-	s := &CSV{c: c, r: r, buf: make([]byte, csvBuffer+pad)}
-	for s.whole == 0 && s.err == nil && s.fill < csvBuffer {
+	s := &CSV{c: c, r: r, buf: make([]byte, csvEnd+margin)}
+	s.empty()
+	for s.whole == margin && s.err == nil && s.fill < csvEnd {
 		s.more()
 	}
 	if s.err != nil && s.err != io.EOF {
 		return nil, s.err
 	}
-	if s.fill == 0 {
+	if s.fill == margin {
 		return nil, io.EOF
 	}
-	head := s.buf[:max(0, bytes.IndexByte(s.buf[:s.fill], '\n')+1)]
+	head := s.buf[margin:s.fill]
+	head = head[:bytes.IndexByte(head, '\n')+1]
 	if len(head) == 0 || len(head) > MaxLine {
 		return nil, &LineError{Line: 1, Err: ringwall.Errorf(ringwall.Invalid, "longer than %d bytes", MaxLine)}
 	}
@@ -65,7 +71,8 @@ func NewCSV(r io.Reader, k *Keys, c CSVConfig) (*CSV, error) {
 		return nil, &LineError{Line: 1, Err: err}
 	}
 	s.decode, s.head = NewDecoder(layout, k), string(head)
-	s.at, s.offset, s.line = len(head), int64(len(head)), 1
+	s.at, s.offset, s.line = margin+len(head), int64(len(head)), 1
+	s.marks.reset(s.at)
 	if c.From != nil {
 		if err := s.seek(c.From); err != nil {
 			return nil, err
@@ -85,26 +92,32 @@ func (s *CSV) seek(from []byte) error {
 		if _, err := sk.Seek(skip-int64(s.fill-s.at), io.SeekCurrent); err != nil {
 			return err
 		}
-		s.at, s.fill, s.whole, s.eof, s.err = 0, 0, 0, false, nil
+		s.eof, s.err = false, nil
+		s.empty()
 	} else {
 		if _, err := io.CopyN(io.Discard, s.r, skip-int64(s.fill-s.at)); err != nil && err != io.EOF {
 			return err
 		}
-		s.at, s.fill, s.whole = 0, 0, 0
+		s.empty()
 	}
 	s.offset, s.line = to, line
+	s.marks.reset(s.at)
 	return nil
 }
 
+// empty forgets what is in the buffer.
+func (s *CSV) empty() { s.at, s.fill, s.whole = margin, margin, margin }
+
 // more makes room and reads on.
 func (s *CSV) more() {
-	if s.at > 0 {
-		s.whole = max(0, s.whole-s.at)
-		s.fill = copy(s.buf, s.buf[s.at:s.fill])
-		s.at = 0
+	if s.at > margin {
+		s.whole = max(margin, s.whole-s.at+margin)
+		s.fill = margin + copy(s.buf[margin:], s.buf[s.at:s.fill])
+		s.at = margin
 	}
+	s.marks.reset(s.at)
 	for range 100 { // readers may give nothing without an error for a while
-		n, err := s.r.Read(s.buf[s.fill:csvBuffer])
+		n, err := s.r.Read(s.buf[s.fill:csvEnd])
 		if n > 0 {
 			if i := bytes.LastIndexByte(s.buf[s.fill:s.fill+n], '\n'); i >= 0 {
 				s.whole = s.fill + i + 1
@@ -113,7 +126,7 @@ func (s *CSV) more() {
 		}
 		if err == io.EOF && s.fill > s.whole {
 			// A last line without a line break counts. There is room: the buffer
-			// ends pad bytes later.
+			// ends a margin later.
 			s.buf[s.fill] = '\n'
 			s.fill++
 			s.whole, s.eof = s.fill, true
@@ -141,7 +154,7 @@ func (s *CSV) Next(ctx context.Context, b *Batch) error {
 		if s.err != nil {
 			return s.err
 		}
-		if s.at == 0 && s.fill == csvBuffer {
+		if s.at == margin && s.fill == csvEnd {
 			s.long()
 		}
 		s.more()
@@ -153,20 +166,22 @@ func (s *CSV) Next(ctx context.Context, b *Batch) error {
 
 // take makes events of the whole lines that are there, as many as fit.
 func (s *CSV) take(b *Batch) {
-	events, lines := b.Events[:MaxBatch], b.Lines[:MaxBatch]
+	events, lines, m := b.Events[:MaxBatch], b.Lines[:MaxBatch], &s.marks
 	n, at := 0, s.at
 	for at < s.whole && n < MaxBatch {
 		s.line++
-		next := -1
-		if s.decode.fast && !s.skip {
-			next = s.decode.quick(s.buf, at, &events[n])
-		}
-		if next < 0 || next-at > MaxLine {
+		next, quick := 0, false
+		if s.decode.fast && (m.line < m.lines || m.fill(s.buf, at, s.whole, s.decode.comma)) {
+			next = int(m.pos[m.ends[m.line]]) + 1
+			quick = !s.skip && next-at <= MaxLine && s.decode.quick(s.buf, m, &events[n])
+			m.first, m.line = int(m.ends[m.line])+1, m.line+1
+		} else {
 			next = at + bytes.IndexByte(s.buf[at:s.whole], '\n') + 1
-			if !s.slow(at, next, &events[n]) {
-				at = next
-				continue
-			}
+			m.reset(next)
+		}
+		if !quick && !s.slow(at, next, &events[n]) {
+			at = next
+			continue
 		}
 		lines[n] = s.line
 		s.spans[n] = [2]int32{int32(at), int32(next)}
@@ -217,11 +232,11 @@ func (s *CSV) long() {
 	if !s.skip {
 		s.begin = [2]uint64{uint64(s.offset), s.line}
 		s.line++
-		s.bad(0, s.buf[:s.fill], ringwall.Errorf(ringwall.Invalid, "longer than %d bytes", MaxLine))
+		s.bad(s.at, s.buf[s.at:s.fill], ringwall.Errorf(ringwall.Invalid, "longer than %d bytes", MaxLine))
 	}
 	s.skip = true
-	s.offset += int64(s.fill)
-	s.at, s.fill, s.whole = 0, 0, 0
+	s.offset += int64(s.fill - s.at)
+	s.empty()
 }
 
 // Record implements Detail for the last batch.

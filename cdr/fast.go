@@ -1,24 +1,33 @@
 package cdr
 
+import (
+	"bytes"
+	"slices"
+)
+
 // Decoder makes events of lines, as Layout.Decode and Keys.Event do together but
 // without making records: it gives the same events and refuses the same lines
-// with the same errors. Most lines are read in one pass, eight bytes at a time;
-// a line with anything out of the ordinary (quotes, other writings of numbers,
-// letters beyond ASCII, mistakes) is handed to Layout.Decode. It belongs to one
-// goroutine.
+// with the same errors. Most lines are read by the places of their separators,
+// without a jump that depends on what they say; a line with anything out of the
+// ordinary (quotes, other writings of numbers, letters beyond ASCII in what is
+// read, mistakes) is handed to Layout.Decode. It belongs to one goroutine.
 type Decoder struct {
 	layout *Layout
 	keys   *Keys
-	fields []int8
+	at     [len(columns)]int16 // of our columns, the fields in which they stand; -1 = none
 	fast   bool
 	comma  byte
-	commas uint64 // eight of it
 	unit   uint64
 	most   int // digits of a volume that is read quickly
 	clock  clock
 	words  [2]words // of services and directions
-	rec    Record
-	room   []byte
+	plmn   struct { // that was read last
+		text uint64
+		key  uint32
+	}
+	rec   Record
+	room  []byte
+	marks *marks // of room
 }
 
 // word is a text of at most eight bytes and what it means.
@@ -30,7 +39,10 @@ type word struct {
 
 // NewDecoder makes a decoder of lines of a layout.
 func NewDecoder(l *Layout, k *Keys) *Decoder {
-	d := &Decoder{layout: l, keys: k, fields: l.field, comma: l.comma, commas: uint64(l.comma) * ones, clock: newClock(l)}
+	d := &Decoder{layout: l, keys: k, comma: l.comma, clock: newClock(l)}
+	for c := range d.at {
+		d.at[c] = int16(slices.Index(l.field, int8(c)))
+	}
 	// So that neither the product nor the sum of two of them passes 63 bits.
 	d.unit, d.most = max(1, l.m.Unit), 15
 	for d.most > 0 && d.unit > (1<<62)/tens[d.most] {
@@ -106,12 +118,19 @@ func packWord(s string) (w uint64) {
 // Event reads one line, with or without its line break, into e. The error has
 // code Invalid.
 func (d *Decoder) Event(line []byte, e *Event) error {
-	d.room = append(append(d.room[:0], line...), "\n................................"[:1+pad]...)
-	if d.fast {
-		// The line had its own line break, or has the one that was added.
-		if n := d.quick(d.room, 0, e); n >= 0 && n >= len(line) {
-			return nil
-		}
+	if !d.fast || len(line) > marksPart-1 {
+		return d.slow(line, e)
+	}
+	if d.marks == nil {
+		d.marks, d.room = &marks{}, make([]byte, margin+marksPart+margin)
+	}
+	n := margin + copy(d.room[margin:], line)
+	d.room[n] = '\n'
+	m := d.marks
+	m.reset(margin)
+	// The line had its own line break, or has the one that was added.
+	if m.fill(d.room, margin, n+1, d.comma) && int(m.pos[m.ends[0]]) >= n-1 && d.quick(d.room, m, e) {
+		return nil
 	}
 	return d.slow(line, e)
 }
@@ -125,234 +144,231 @@ func (d *Decoder) slow(line []byte, e *Event) error {
 	return err
 }
 
-// end returns where a text ends that begins at i: at a separator, a line break,
-// a quote or a byte that is not ASCII.
-func (d *Decoder) end(b []byte, i int) int {
-	for {
-		w := load(b, i)
-		if m := has(w, d.commas) | has(w, '"'*ones) | has(w, '\n'*ones) | w&highs; m != 0 {
-			return i + first(m)
-		}
-		i += 8
+// quick reads the line of b that is next in m into e, and reports false when the
+// line is not for it; e is then not to be used.
+func (d *Decoder) quick(b []byte, m *marks, e *Event) bool {
+	end := int(m.ends[m.line])
+	if end-m.first+1 != d.layout.width {
+		return false
 	}
+	p, last := (*places)(m.pos[m.first-1:]), m.pos[end]
+	ok := true
+	for b[m.pos[end]-1] == '\r' && m.pos[end]-1 > p[0] { // it is no part of the last field
+		m.pos[end]--
+	}
+	if m.odd {
+		ok = d.plain(b, p)
+	}
+	ok = ok && d.fields(b, p, e)
+	m.pos[end] = last
+	return ok
 }
 
-// skip returns where a field ends that is not read.
-func (d *Decoder) skip(b []byte, i int) int {
-	for {
-		w := load(b, i)
-		if m := has(w, d.commas) | has(w, '"'*ones) | has(w, '\n'*ones); m != 0 {
-			return i + first(m)
-		}
-		i += 8
+// places are where the fields of a line begin and end: field i stands behind
+// places[i] and in front of places[i+1].
+type places [MaxColumns + 2]uint32
+
+// plain reports whether a line has no quotes, and its columns nothing beyond
+// ASCII. It is asked only of lines that have such a thing in their
+// neighbourhood.
+func (d *Decoder) plain(b []byte, p *places) bool {
+	if bytes.IndexByte(b[p[0]+1:p[d.layout.width]], '"') >= 0 {
+		return false
 	}
+	for _, f := range d.at {
+		if f < 0 {
+			continue
+		}
+		for _, c := range b[p[f]+1 : p[f+1]] {
+			if c >= 0x80 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
-// quick reads the line that begins at i, which ends in a line break that pad
-// bytes follow, into e. It returns where the next one begins, or -1: the line is
-// not for it, and e is not to be used.
-func (d *Decoder) quick(b []byte, i int, e *Event) int {
-	// What is read goes straight into e: there are more values than registers.
+// of is where the field of a column begins and ends.
+func (p *places) of(f int16) (from, to int) { return int(p[uint8(f)]) + 1, int(p[int(uint8(f))+1]) }
+
+// fields makes an event of the fields of a line. What is wrong is gathered in one
+// word, which is looked at once: a jump for each would be guessed wrong too often.
+func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 	*e = Event{}
-	var (
-		bytes                  uint64
-		use                    uint32
-		id0, id1, cell0, cell1 int // where the texts stand
-		cell                   uint64
-		hasCell, cellNumeric   bool
-	)
-	last := len(d.fields) - 1
-	for f, c := range d.fields {
-		switch c {
-		case colTime:
-			sec, n := d.clock.read(b, i)
-			if n < 0 {
-				return -1
+	var volume, wrong uint64
+	var use uint32
+	if f := d.at[colTime]; f >= 0 {
+		from, to := p.of(f)
+		if d.clock.form == formDefault && to-from == 10 {
+			lo, hi := text16(b, to, 10)
+			w := noDigits(lo, hi)
+			v := value(hi)*1e8 + value(lo)
+			wrong |= w | (v-minTime)>>63 | (maxTime-1-v)>>63
+			e.Sec = uint32(v)
+			if w != 0 {
+				return false
+			}
+		} else {
+			sec, n := d.clock.read(b, from)
+			if n != to-from {
+				return false
 			}
 			e.Sec = uint32(sec)
-			i += n
-		case colIMSI:
-			v, n := number(b, i)
-			if n < 6 || n > 15 {
-				return -1
-			}
-			e.Card = tens[n] + v
-			i += n
-		case colIMEI:
-			hi, n := lead(load(b, i))
-			if n == 0 {
-				break
-			}
-			w := load(b, i+8)
-			m := digitsAt(w)
-			if n != 8 || m < 6 {
-				return -1
-			}
-			e.IMEI = hi*1e6 + value((w^0x30*ones)<<16) + 1
-			i += 8 + m
-		case colUp, colDown:
-			v, n := number(b, i)
-			if n > d.most {
-				return -1
-			}
-			bytes += v * d.unit
-			i += n
-		case colDuration:
-			v, n := lead(load(b, i))
-			if v >= 1<<24 || n == 8 {
-				return -1
-			}
-			use |= uint32(v)
-			i += n
-			if n > 0 && b[i] == '.' {
-				_, m := lead(load(b, i+1))
-				if m == 0 || m > 6 {
-					return -1
-				}
-				i += 1 + m
-			}
-		case colService, colDirection:
-			j := d.end(b, i)
-			n := j - i
-			if n > 8 {
-				return -1
-			}
-			if b[j] == '\n' && n > 0 && b[j-1] == '\r' {
-				n--
-			}
-			if n == 0 {
-				break
-			}
-			w := load(b, i) & (^uint64(0) >> uint(64-8*n))
-			means := d.words[c-colService].find(w, n)
+		}
+	}
+	if f := d.at[colIMSI]; f >= 0 {
+		from, to := p.of(f)
+		n := to - from
+		lo, hi := text16(b, to, n)
+		wrong |= noDigits(lo, hi) | uint64((n-6)|(15-n))>>63
+		e.Card = tens[n&15] + value(hi)*1e8 + value(lo)
+	}
+	if f := d.at[colIMEI]; f >= 0 {
+		if from, to := p.of(f); to > from {
+			n := to - from - 14
+			lo, hi := text16(b, from+14, 14)
+			rest := (load(b, from+14) ^ 0x30*ones) & keep[uint(n)&7].low
+			wrong |= noDigits(lo, hi) | noDigits(rest, 0) | uint64(n|(2-n))>>63
+			e.IMEI = value(hi)*1e8 + value(lo) + 1
+		}
+	}
+	if f := d.at[colService]; f >= 0 {
+		from, to := p.of(f)
+		means := d.words[0].find(load(b, from)&keep[uint(to-from)&15].low, to-from)
+		use |= uint32(means) << useService
+	}
+	if f := d.at[colDirection]; f >= 0 {
+		if from, to := p.of(f); to > from {
+			means := d.words[1].find(load(b, from)&keep[uint(to-from)&15].low, to-from)
 			if means == 0 {
-				return -1
+				return false
 			}
-			if c == colService {
-				use |= uint32(means) << useService
-			} else {
-				use |= uint32(means) << useDirection
+			use |= uint32(means) << useDirection
+		}
+	}
+	if f := d.at[colUp]; f >= 0 {
+		from, to := p.of(f)
+		lo, hi := text16(b, to, to-from)
+		wrong |= noDigits(lo, hi) | uint64(d.most-(to-from))>>63
+		volume = (value(hi)*1e8 + value(lo)) * d.unit
+	}
+	if f := d.at[colDown]; f >= 0 {
+		from, to := p.of(f)
+		lo, hi := text16(b, to, to-from)
+		wrong |= noDigits(lo, hi) | uint64(d.most-(to-from))>>63
+		volume += (value(hi)*1e8 + value(lo)) * d.unit
+	}
+	e.Volume = float32(int64(volume))
+	if f := d.at[colDuration]; f >= 0 {
+		from, to := p.of(f)
+		n := to - from
+		t := text8(b, to, n)
+		v := value(t)
+		if noDigits(t, 0) != 0 || n > 7 {
+			var ok bool
+			if v, ok = fraction(b, from, to); !ok {
+				return false
 			}
-			i += n
-		case colPeer:
-			if v, n := address(b, i); n > 0 && (b[i+n] == d.comma || b[i+n] == '\n') {
-				e.Peer = AddressPeer(v)
-				i += n
-				break
+		}
+		wrong |= (1<<24 - 1 - v) >> 63
+		use |= uint32(v) & (1<<24 - 1)
+	}
+	if f := d.at[colPLMN]; f >= 0 {
+		if from, to := p.of(f); to > from {
+			n := to - from
+			wrong |= uint64((n-5)|(6-n)) >> 63
+			t := text8(b, to, n)
+			if t|uint64(n) != d.plmn.text {
+				w := noDigits(t, 0)
+				if w != 0 || n != 5 && n != 6 {
+					return false
+				}
+				d.plmn.text, d.plmn.key = t|uint64(n), ParsePLMN(b[from:to])
 			}
-			j := d.text(b, i)
-			if j-i > maxField {
-				return -1
-			}
-			e.Peer = d.keys.PeerKey(b[i:j])
-			i = j
-		case colAPN:
-			j := d.text(b, i)
-			if j-i > maxField {
-				return -1
-			}
-			e.APN = d.keys.APNKey(b[i:j])
-			i = j
-		case colID:
-			id0, id1 = i, d.text(b, i)
-			if id1-id0 > maxField {
-				return -1
-			}
-			i = id1
-		case colArea:
-			if v, n := lead(load(b, i)); n > 0 && n < 8 && v > 0 && v < 1<<24 && b[i] != '0' && (b[i+n] == d.comma || b[i+n] == '\n') {
+			e.PLMN = d.plmn.key
+		}
+	}
+	if f := d.at[colArea]; f >= 0 {
+		if from, to := p.of(f); to > from {
+			n := to - from
+			t := text8(b, to, n)
+			v := value(t)
+			if noDigits(t, 0) == 0 && n < 8 && b[from] != '0' && v < 1<<24 {
 				e.Area = uint32(v)
-				i += n
-				break
+			} else if n > maxField {
+				return false
+			} else {
+				e.Area = d.keys.AreaKey(b[from:to])
 			}
-			j := d.text(b, i)
-			if j-i > maxField {
-				return -1
+		}
+	}
+	if f := d.at[colCell]; f >= 0 {
+		if from, to := p.of(f); to > from {
+			n := to - from
+			lo, hi := text16(b, to, n)
+			v := value(hi)*1e8 + value(lo)
+			if noDigits(lo, hi) == 0 && n <= 11 && (b[from] != '0' || n == 1) && v < 1<<36 {
+				e.Cell = d.keys.CellNumber(e.PLMN, e.Area, v)
+			} else if n > maxField {
+				return false
+			} else {
+				e.Cell = d.keys.cellKey(e.PLMN, e.Area, b[from:to])
 			}
-			e.Area = d.keys.AreaKey(b[i:j])
-			i = j
-		case colCell:
-			v, n := number(b, i)
-			if hasCell = n > 0; n > 0 && n <= 11 && (b[i] != '0' || n == 1) && v < 1<<36 && (b[i+n] == d.comma || b[i+n] == '\n') {
-				cell, cellNumeric = v, true
-				i += n
-				break
+		}
+	}
+	if f := d.at[colPeer]; f >= 0 {
+		if from, to := p.of(f); to > from {
+			if v, ok := address(b, from, to-from); ok {
+				e.Peer = AddressPeer(v)
+			} else if to-from > maxField {
+				return false
+			} else {
+				e.Peer = d.keys.PeerKey(b[from:to])
 			}
-			cell0, cell1 = i, d.text(b, i)
-			if hasCell = cell1 > cell0; cell1-cell0 > maxField {
-				return -1
-			}
-			i = cell1
-		case colPLMN:
-			v, n := lead(load(b, i))
-			switch n {
-			case 0:
-			case 5:
-				e.PLMN = PLMN(uint32(v/100), uint32(v%100), 2)
-			case 6:
-				e.PLMN = PLMN(uint32(v/1000), uint32(v%1000), 3)
-			default:
-				return -1
-			}
-			i += n
-		case colFlags:
-			j := d.text(b, i)
-			switch string(b[i:j]) {
-			case "":
+		}
+	}
+	if f := d.at[colAPN]; f >= 0 {
+		from, to := p.of(f)
+		if to-from > maxField {
+			return false
+		}
+		e.APN = d.keys.APNKey(b[from:to])
+	}
+	if f := d.at[colID]; f >= 0 {
+		from, to := p.of(f)
+		if to-from > maxField {
+			return false
+		}
+		e.ID = d.keys.IDKey(e.Card, b[from:to])
+	}
+	if f := d.at[colFlags]; f >= 0 {
+		if from, to := p.of(f); to > from {
+			switch string(b[from:to]) {
 			case flagPartial:
 				use |= Partial << useFlags
 			case flagEstimated:
 				use |= Estimated << useFlags
 			default:
-				return -1
+				return false
 			}
-			i = j
-		case colAddress:
-			j := d.text(b, i)
-			if j-i > maxField {
-				return -1
-			}
-			i = j
-		default:
-			j := d.skip(b, i)
-			if b[j] == '\n' && j > i && b[j-1] == '\r' {
-				j--
-			}
-			i = j
-		}
-		if f < last {
-			if b[i] != d.comma {
-				return -1
-			}
-			i++
 		}
 	}
-	if b[i] == '\r' {
-		i++
+	if f := d.at[colAddress]; f >= 0 {
+		if from, to := p.of(f); to-from > maxField {
+			return false
+		}
 	}
-	if b[i] != '\n' || e.Card == 0 || e.Sec == 0 || use>>useService&7 == 0 {
-		return -1
-	}
-	e.Volume, e.Use = float32(int64(bytes)), Use(use)
-	switch {
-	case cellNumeric:
-		e.Cell = d.keys.CellNumber(e.PLMN, e.Area, cell)
-	case hasCell:
-		e.Cell = d.keys.cellKey(e.PLMN, e.Area, b[cell0:cell1])
-	}
-	if id1 > id0 {
-		e.ID = d.keys.IDKey(e.Card, b[id0:id1])
-	}
-	return i + 1
+	e.Use = Use(use)
+	return wrong == 0 && e.Sec != 0 && use>>useService&7 != 0
 }
 
-// text returns where a text ends, without carriage returns before a line break.
-func (d *Decoder) text(b []byte, i int) int {
-	j := d.end(b, i)
-	if b[j] == '\n' {
-		for j > i && b[j-1] == '\r' {
-			j--
-		}
+// fraction reads a duration with a fraction, which is cut off.
+func fraction(b []byte, from, to int) (uint64, bool) {
+	v, n := lead(load(b, from))
+	i := from + n
+	if n == 0 || n > 7 || b[i] != '.' {
+		return 0, false
 	}
-	return j
+	_, n = lead(load(b, i+1))
+	return v, n > 0 && n < 7 && i+1+n == to
 }

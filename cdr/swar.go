@@ -5,27 +5,33 @@ import (
 	"math/bits"
 )
 
-// pad is how many bytes must follow a line in its buffer, so that eight can be
-// read at once anywhere in it.
-const pad = 32
-
 func load(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i : i+8 : i+8]) }
 
-// has marks the bytes of w that are those of x: the lowest mark is right, those
-// above a right one may not be.
-func has(w, x uint64) uint64 {
-	w ^= x
-	return (w - ones) &^ w & highs
+// keep has the bytes of the first and of the last n characters of eight or sixteen.
+var keep = func() (k [32]struct{ low, lo, hi uint64 }) {
+	for n := range k {
+		k[n].low = ^uint64(0) >> uint(64-8*min(n, 8))
+		k[n].lo = ^uint64(0) << uint(64-8*min(n, 8))
+		k[n].hi = ^uint64(0) << uint(64-8*min(max(n-8, 0), 8))
+	}
+	return k
+}()
+
+// text8 gives the last n characters, at most eight, of what ends at a place, each
+// as its distance from '0', the last in the highest byte, and zeros before them.
+func text8(b []byte, end, n int) uint64 {
+	return (load(b, end-8) ^ 0x30*ones) & keep[uint(n)&31].lo
 }
 
-// first is the place of the lowest mark.
-func first(m uint64) int { return bits.TrailingZeros64(m) >> 3 }
-
-// digitsAt counts the digits at the beginning of eight bytes.
-func digitsAt(w uint64) int {
-	t := w ^ 0x30*ones
-	return bits.TrailingZeros64((t+0x76*ones|t)&highs) >> 3
+// text16 gives the last n characters, at most sixteen, as two words like those of
+// text8.
+func text16(b []byte, end, n int) (lo, hi uint64) {
+	k := &keep[uint(n)&31]
+	return (load(b, end-8) ^ 0x30*ones) & k.lo, (load(b, end-16) ^ 0x30*ones) & k.hi
 }
+
+// noDigits is not zero when one of sixteen characters is no digit.
+func noDigits(lo, hi uint64) uint64 { return ((lo + 0x76*ones) | lo | (hi + 0x76*ones) | hi) & highs }
 
 // value is what eight digits say, each a byte of 0 to 9, the first the lowest.
 func value(t uint64) uint64 {
@@ -51,28 +57,37 @@ func number(b []byte, i int) (v uint64, n int) {
 	return v, n
 }
 
-// address reads a dotted IPv4 address at i and how long it is; 0 = there is
-// none, or not in the one way in which it is written without leading zeros.
-func address(b []byte, i int) (v uint32, n int) {
-	at := i
-	for k := 0; ; k++ {
-		t := binary.LittleEndian.Uint32(b[at:at+4:at+4]) ^ 0x30303030
-		n := bits.TrailingZeros32((t+0x76767676|t)&0x80808080) >> 3
-		if n == 0 || n > 3 || n > 1 && t&0xff == 0 {
-			return 0, 0
-		}
-		t = t << uint(8*(3-n)) & 0xffffff
-		o := t&0xff*100 + t>>8&0xff*10 + t>>16
-		if o > 255 {
-			return 0, 0
-		}
-		v, at = v<<8|o, at+n
-		if k == 3 {
-			return v, at - i
-		}
-		if b[at] != '.' {
-			return 0, 0
-		}
-		at++
+// address reads a dotted IPv4 address of n bytes at i, in the one way in which it
+// is written without leading zeros.
+func address(b []byte, i, n int) (uint32, bool) {
+	if n < 7 || n > 15 {
+		return 0, false
 	}
+	// A bit for each dot: the highest bits of the bytes that are one, moved together
+	// by a multiplication.
+	d0 := equal(load(b, i), '.'*ones) >> 7 * 0x0102040810204080 >> 56
+	d1 := equal(load(b, i+8), '.'*ones) >> 7 * 0x0102040810204080 >> 56
+	dots := (d0 | d1<<8) & (1<<uint(n) - 1)
+	p1 := bits.TrailingZeros64(dots | 1<<16)
+	dots &= dots - 1
+	p2 := bits.TrailingZeros64(dots | 1<<16)
+	dots &= dots - 1
+	p3 := bits.TrailingZeros64(dots | 1<<16)
+	dots &= dots - 1
+	a, w1 := octet(b, i, p1)
+	c, w2 := octet(b, i+p1+1, p2-p1-1)
+	e, w3 := octet(b, i+p2+1, p3-p2-1)
+	g, w4 := octet(b, i+p3+1, n-p3-1)
+	return a<<24 | c<<16 | e<<8 | g, w1|w2|w3|w4 == 0 && dots == 0
 }
+
+// octet reads a number to 255 of n digits; wrong is not zero when it is none.
+func octet(b []byte, i, n int) (v, wrong uint32) {
+	t := binary.LittleEndian.Uint32(b[i:i+4:i+4]) ^ 0x30303030
+	t = t << (uint(24-8*n) & 31) & 0xffffff
+	v = t&0xff*100 + t>>8&0xff*10 + t>>16
+	return v, (t+0x767676|t)&0x808080 | uint32((n-1)|(3-n))>>31 | (255-v)>>31 | (v-least[uint(n)&3])>>31
+}
+
+// least is the least number of so many digits.
+var least = [4]uint32{0, 0, 10, 100}

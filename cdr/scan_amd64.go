@@ -1,0 +1,21 @@
+package cdr
+
+import "golang.org/x/sys/cpu"
+
+var hasAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI1 && cpu.X86.HasBMI2 && cpu.X86.HasPOPCNT
+
+// scanAVX2 is scanGo for blocks of 64 bytes of the array at b.
+//
+//go:noescape
+func scanAVX2(b *byte, from, blocks, comma uint64, pos *uint32, n uint64, ends *uint32) (n2, lines, odd uint64)
+
+// scan is scanGo, by vectors where the processor has them.
+func scan(b []byte, from, blocks int, comma byte, m *marks, n int) (int, int, bool) {
+	if !hasAVX2 {
+		return scanGo(b, from, blocks, comma, m, n)
+	}
+	_ = b[from : from+64*blocks]
+	_ = m.pos[n : n+64*blocks+marksOver]
+	n2, lines, odd := scanAVX2(&b[0], uint64(from), uint64(blocks), uint64(comma), &m.pos[0], uint64(n), &m.ends[0])
+	return int(n2), int(lines), odd != 0
+}
