@@ -25,6 +25,8 @@ type Decoder struct {
 		text uint64
 		key  uint32
 	}
+	peers memo[uint64]
+	apns  memo[uint32]
 	rec   Record
 	room  []byte
 	marks *marks // of room
@@ -317,22 +319,32 @@ func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 		}
 	}
 	if f := d.at[colPeer]; f >= 0 {
-		if from, to := p.of(f); to > from {
-			if v, ok := address(b, from, to-from); ok {
-				e.Peer = AddressPeer(v)
-			} else if to-from > maxField {
-				return false
-			} else {
-				e.Peer = d.keys.PeerKey(b[from:to])
+		if from, to := p.of(f); to-from > maxField {
+			return false
+		} else if to-from > 15 {
+			e.Peer = d.keys.PeerKey(b[from:to])
+		} else if to > from {
+			lo, hi := text16(b, to, to-from)
+			key, ok := d.peers.find(lo, hi|uint64(to-from))
+			if !ok {
+				*key = d.keys.PeerKey(b[from:to])
 			}
+			e.Peer = *key
 		}
 	}
 	if f := d.at[colAPN]; f >= 0 {
-		from, to := p.of(f)
-		if to-from > maxField {
+		if from, to := p.of(f); to-from > maxField {
 			return false
+		} else if to-from > 15 {
+			e.APN = d.keys.APNKey(b[from:to])
+		} else if to > from {
+			lo, hi := text16(b, to, to-from)
+			key, ok := d.apns.find(lo, hi|uint64(to-from))
+			if !ok {
+				*key = d.keys.APNKey(b[from:to])
+			}
+			e.APN = *key
 		}
-		e.APN = d.keys.APNKey(b[from:to])
 	}
 	if f := d.at[colID]; f >= 0 {
 		from, to := p.of(f)

@@ -26,8 +26,8 @@ func text8(b []byte, end, n int) uint64 {
 // text16 gives the last n characters, at most sixteen, as two words like those of
 // text8.
 func text16(b []byte, end, n int) (lo, hi uint64) {
-	k := &keep[uint(n)&31]
-	return (load(b, end-8) ^ 0x30*ones) & k.lo, (load(b, end-16) ^ 0x30*ones) & k.hi
+	k, w := &keep[uint(n)&31], b[end-16:end:end]
+	return (load(w, 8) ^ 0x30*ones) & k.lo, (load(w, 0) ^ 0x30*ones) & k.hi
 }
 
 // noDigits is not zero when one of sixteen characters is no digit.
