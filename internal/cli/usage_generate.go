@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,14 +40,18 @@ which they would be delivered:
 
   records-000001.csv ...  the records; with --format ber, records of 3GPP TS 32.298
   book.json               tariffs, maintenance windows, planned swaps, pools
-  cards.csv               the cards with their equipment and allowed uses
+  cards.csv               the cards with their equipment, allowed uses and settings
   places.csv              cells and areas, and which are risky
   notices.jsonl           what else the operator was told or did
   truth.jsonl             what was wrong: card, kind, rules that must find it, by when
 
-The same seed and numbers make the same files. With --out - the records alone go to
-standard output.`,
-		Example: "  ringwall usage generate --cards 2000 --days 7 --out world\n  ringwall usage generate --cards 100000 --records 10000000 --out - | ringwall usage -",
+The same seed and numbers make the same files, and both formats tell the same. TS 32.298
+has no field for the address that a session of data reaches, nor in a call's record
+for a cell of LTE or NR: what rests on these is not found in it. A record's id is
+there its recorder and local number, the two halves of the id in CSV.
+
+With --out - the records alone go to standard output.`,
+		Example: "  ringwall usage generate --cards 2000 --days 7 --out world\n  ringwall usage --cards world/cards.csv --settings world/book.json --areas world/places.csv world/records*\n  ringwall usage generate --cards 100000 --records 10000000 --out - | ringwall usage -",
 		Args:    exactArgs(0),
 		RunE:    func(c *cobra.Command, _ []string) error { return usageGenerate(c.Context(), env, f) },
 	}
@@ -205,11 +210,23 @@ func (g *generator) encode() (err error) {
 		if err := g.source.Record(i, &r); err != nil {
 			return err
 		}
+		r.ID = recorderID(r.ID)
 		if g.buf, err = g.ber.Append(g.buf, &r); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// recorderID is the id of a record as TS 32.298 has it: the number of who wrote it
+// and its own number there. Without one, two records of a card in one second would
+// be taken for one that came twice.
+func recorderID(id string) string {
+	n, err := strconv.ParseUint(id, 16, 64)
+	if err != nil {
+		return id // not made by the generator
+	}
+	return strconv.FormatUint(n>>32, 10) + "/" + strconv.FormatUint(n&0xffffffff, 10)
 }
 
 // next begins the next file.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/ringwall/ringwall/cdr"
@@ -51,15 +52,16 @@ func (w *World) WriteBook(out io.Writer) error {
 	return e.Encode(w.Book())
 }
 
-// WriteCards writes the cards with their bindings and allowed uses, as
-// usage.ReadCards reads them.
+// WriteCards writes the cards with their bindings, allowed uses and the numbers of
+// their settings in the Book, as usage.ReadCards reads them. Without the Book the
+// numbers mean nothing, and the allowed uses stand.
 func (w *World) WriteCards(out io.Writer) error {
 	b := bufio.NewWriterSize(out, 1<<16)
-	b.WriteString("imsi,imei,services,peers\n")
+	b.WriteString("imsi,imei,services,peers,settings\n")
 	for _, cu := range w.fleet.customers {
 		t := &cu.Tariff
 		peers := append(append(append([]string(nil), t.Peers...), t.Numbers...), t.APN)
-		rest := "," + strings.Join(t.Services, " ") + "," + strings.Join(peers, " ") + "\n"
+		rest := "," + strings.Join(t.Services, " ") + "," + strings.Join(peers, " ") + "," + strconv.FormatUint(uint64(cu.Settings()), 10) + "\n"
 		for n := range uint32(cu.Cards) {
 			b.WriteString(cdr.IMSIOf(w.cardKey(cu, cu.first+n)))
 			b.WriteByte(',')
