@@ -87,7 +87,7 @@ func (c *clock) epoch(b []byte, i int, v uint64) (int64, int) {
 		return 0, -1
 	}
 	if b[i+n] == '.' {
-		_, k := number(b, i+n+1)
+		_, k := leading(b, i+n+1)
 		if k == 0 || k > 9 {
 			return 0, -1
 		}
@@ -183,7 +183,7 @@ func (c *clock) local(sec int64, n int) (int64, int) {
 func rest(b []byte, i int, sec int64) (int64, int) {
 	n := 19
 	if b[i+n] == '.' {
-		_, k := number(b, i+n+1)
+		_, k := leading(b, i+n+1)
 		if k == 0 || k > 9 {
 			return 0, -1
 		}

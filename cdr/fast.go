@@ -21,15 +21,13 @@ type Decoder struct {
 	most   int // digits of a volume that is read quickly
 	clock  clock
 	words  [2]words // of services and directions
-	plmn   struct { // that was read last
-		text uint64
-		key  uint32
-	}
-	peers memo[uint64]
-	apns  memo[uint32]
-	rec   Record
-	room  []byte
-	marks *marks // of room
+	picks  []pick
+	nums   [numbersOf]number // of the line; what the layout lacks stays empty
+	peers  memo[uint64]
+	apns   memo[uint32]
+	rec    Record
+	room   []byte
+	marks  *marks // of room
 }
 
 // word is a text of at most eight bytes and what it means.
@@ -41,7 +39,7 @@ type word struct {
 
 // NewDecoder makes a decoder of lines of a layout.
 func NewDecoder(l *Layout, k *Keys) *Decoder {
-	d := &Decoder{layout: l, keys: k, comma: l.comma, clock: newClock(l)}
+	d := &Decoder{layout: l, keys: k, comma: l.comma, clock: newClock(l), picks: picks(l)}
 	for c := range d.at {
 		d.at[c] = int16(slices.Index(l.field, int8(c)))
 	}
@@ -197,41 +195,77 @@ func (p *places) of(f int16) (from, to int) { return int(p[uint8(f)]) + 1, int(p
 // word, which is looked at once: a jump for each would be guessed wrong too often.
 func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 	*e = Event{}
-	var volume, wrong uint64
+	numbers(b, p, d.picks, &d.nums)
+	num := &d.nums
+	var wrong int // below zero when something is
 	var use uint32
-	if f := d.at[colTime]; f >= 0 {
-		from, to := p.of(f)
-		if d.clock.form == formDefault && to-from == 10 {
-			lo, hi := text16(b, to, 10)
-			w := noDigits(lo, hi)
-			v := value(hi)*1e8 + value(lo)
-			wrong |= w | (v-minTime)>>63 | (maxTime-1-v)>>63
-			e.Sec = uint32(v)
-			if w != 0 {
-				return false
-			}
-		} else {
-			sec, n := d.clock.read(b, from)
-			if n != to-from {
-				return false
-			}
-			e.Sec = uint32(sec)
+
+	if t := &num[numTime]; t.n == 10 && d.clock.form == formDefault {
+		wrong |= int(t.v-minTime) | int(maxTime-1-t.v)
+		e.Sec = uint32(t.v)
+	} else {
+		from, to := p.of(d.at[colTime])
+		sec, n := d.clock.read(b, from)
+		if n != to-from {
+			return false
+		}
+		e.Sec = uint32(sec)
+	}
+	imsi := &num[numIMSI]
+	wrong |= (imsi.n - 6) | (15 - imsi.n)
+	e.Card = tens[imsi.n&15] + imsi.v
+	switch imei := &num[numIMEI]; imei.n { // its first fourteen digits
+	case 0:
+	case 14:
+		e.IMEI = imei.v + 1
+	case 15:
+		e.IMEI = imei.v/10 + 1
+	case 16:
+		e.IMEI = imei.v/100 + 1
+	default:
+		return false
+	}
+	up, down := &num[numUp], &num[numDown]
+	wrong |= (d.most - up.n) | (d.most - down.n)
+	e.Volume = float32(int64((up.v + down.v) * d.unit))
+	seconds := num[numDuration]
+	if seconds.n > 7 {
+		ok := false
+		if seconds.v, ok = fraction(b, p, d.at[colDuration]); !ok {
+			return false
 		}
 	}
-	if f := d.at[colIMSI]; f >= 0 {
-		from, to := p.of(f)
-		n := to - from
-		lo, hi := text16(b, to, n)
-		wrong |= noDigits(lo, hi) | uint64((n-6)|(15-n))>>63
-		e.Card = tens[n&15] + value(hi)*1e8 + value(lo)
+	wrong |= 1<<24 - 1 - int(seconds.v)
+	use |= uint32(seconds.v)
+	switch plmn := &num[numPLMN]; plmn.n {
+	case 0:
+	case 5:
+		e.PLMN = PLMN(uint32(plmn.v)/100, uint32(plmn.v)%100, 2)
+	case 6:
+		e.PLMN = PLMN(uint32(plmn.v)/1000, uint32(plmn.v)%1000, 3)
+	default:
+		return false
 	}
-	if f := d.at[colIMEI]; f >= 0 {
-		if from, to := p.of(f); to > from {
-			n := to - from - 14
-			lo, hi := text16(b, from+14, 14)
-			rest := (load(b, from+14) ^ 0x30*ones) & keep[uint(n)&7].low
-			wrong |= noDigits(lo, hi) | noDigits(rest, 0) | uint64(n|(2-n))>>63
-			e.IMEI = value(hi)*1e8 + value(lo) + 1
+	if area := &num[numArea]; area.n > 0 {
+		from, to := p.of(d.at[colArea])
+		switch {
+		case area.n < 8 && b[from] != '0' && area.v < 1<<24:
+			e.Area = uint32(area.v)
+		case to-from > maxField:
+			return false
+		default:
+			e.Area = d.keys.AreaKey(b[from:to])
+		}
+	}
+	if cell := &num[numCell]; cell.n > 0 {
+		from, to := p.of(d.at[colCell])
+		switch {
+		case cell.n <= 11 && (b[from] != '0' || cell.n == 1) && cell.v < 1<<36:
+			e.Cell = d.keys.CellNumber(e.PLMN, e.Area, cell.v)
+		case to-from > maxField:
+			return false
+		default:
+			e.Cell = d.keys.cellKey(e.PLMN, e.Area, b[from:to])
 		}
 	}
 	if f := d.at[colService]; f >= 0 {
@@ -248,76 +282,6 @@ func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 			use |= uint32(means) << useDirection
 		}
 	}
-	if f := d.at[colUp]; f >= 0 {
-		from, to := p.of(f)
-		lo, hi := text16(b, to, to-from)
-		wrong |= noDigits(lo, hi) | uint64(d.most-(to-from))>>63
-		volume = (value(hi)*1e8 + value(lo)) * d.unit
-	}
-	if f := d.at[colDown]; f >= 0 {
-		from, to := p.of(f)
-		lo, hi := text16(b, to, to-from)
-		wrong |= noDigits(lo, hi) | uint64(d.most-(to-from))>>63
-		volume += (value(hi)*1e8 + value(lo)) * d.unit
-	}
-	e.Volume = float32(int64(volume))
-	if f := d.at[colDuration]; f >= 0 {
-		from, to := p.of(f)
-		n := to - from
-		t := text8(b, to, n)
-		v := value(t)
-		if noDigits(t, 0) != 0 || n > 7 {
-			var ok bool
-			if v, ok = fraction(b, from, to); !ok {
-				return false
-			}
-		}
-		wrong |= (1<<24 - 1 - v) >> 63
-		use |= uint32(v) & (1<<24 - 1)
-	}
-	if f := d.at[colPLMN]; f >= 0 {
-		if from, to := p.of(f); to > from {
-			n := to - from
-			wrong |= uint64((n-5)|(6-n)) >> 63
-			t := text8(b, to, n)
-			if t|uint64(n) != d.plmn.text {
-				w := noDigits(t, 0)
-				if w != 0 || n != 5 && n != 6 {
-					return false
-				}
-				d.plmn.text, d.plmn.key = t|uint64(n), ParsePLMN(b[from:to])
-			}
-			e.PLMN = d.plmn.key
-		}
-	}
-	if f := d.at[colArea]; f >= 0 {
-		if from, to := p.of(f); to > from {
-			n := to - from
-			t := text8(b, to, n)
-			v := value(t)
-			if noDigits(t, 0) == 0 && n < 8 && b[from] != '0' && v < 1<<24 {
-				e.Area = uint32(v)
-			} else if n > maxField {
-				return false
-			} else {
-				e.Area = d.keys.AreaKey(b[from:to])
-			}
-		}
-	}
-	if f := d.at[colCell]; f >= 0 {
-		if from, to := p.of(f); to > from {
-			n := to - from
-			lo, hi := text16(b, to, n)
-			v := value(hi)*1e8 + value(lo)
-			if noDigits(lo, hi) == 0 && n <= 11 && (b[from] != '0' || n == 1) && v < 1<<36 {
-				e.Cell = d.keys.CellNumber(e.PLMN, e.Area, v)
-			} else if n > maxField {
-				return false
-			} else {
-				e.Cell = d.keys.cellKey(e.PLMN, e.Area, b[from:to])
-			}
-		}
-	}
 	if f := d.at[colPeer]; f >= 0 {
 		if from, to := p.of(f); to-from > maxField {
 			return false
@@ -327,7 +291,7 @@ func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 			lo, hi := text16(b, to, to-from)
 			key, ok := d.peers.find(lo, hi|uint64(to-from))
 			if !ok {
-				*key = d.keys.PeerKey(b[from:to])
+				*key = d.peer(b, from, to)
 			}
 			e.Peer = *key
 		}
@@ -371,11 +335,20 @@ func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 		}
 	}
 	e.Use = Use(use)
-	return wrong == 0 && e.Sec != 0 && use>>useService&7 != 0
+	return wrong >= 0 && use>>useService&7 != 0
+}
+
+// peer is the key of a peer that is not remembered.
+func (d *Decoder) peer(b []byte, from, to int) uint64 {
+	if v, ok := address(b, from, to-from); ok {
+		return AddressPeer(v)
+	}
+	return d.keys.PeerKey(b[from:to])
 }
 
 // fraction reads a duration with a fraction, which is cut off.
-func fraction(b []byte, from, to int) (uint64, bool) {
+func fraction(b []byte, p *places, f int16) (uint64, bool) {
+	from, to := p.of(f)
 	v, n := lead(load(b, from))
 	i := from + n
 	if n == 0 || n > 7 || b[i] != '.' {

@@ -19,3 +19,18 @@ func scan(b []byte, from, blocks int, comma byte, m *marks, n int) (int, int, bo
 	n2, lines, odd := scanAVX2(&b[0], uint64(from), uint64(blocks), uint64(comma), &m.pos[0], uint64(n), &m.ends[0])
 	return int(n2), int(lines), odd != 0
 }
+
+// numbersAVX2 is numbersGo.
+//
+//go:noescape
+func numbersAVX2(b *byte, p *places, list *pick, n uint64, out *number)
+
+// numbers is numbersGo, by vectors where the processor has them. All of b that
+// the line's places name lies within b, with a margin.
+func numbers(b []byte, p *places, list []pick, out *[numbersOf]number) {
+	if !hasAVX2 || len(list) == 0 {
+		numbersGo(b, p, list, out)
+		return
+	}
+	numbersAVX2(&b[0], p, &list[0], uint64(len(list)), &out[0])
+}

@@ -17,14 +17,9 @@ var keep = func() (k [32]struct{ low, lo, hi uint64 }) {
 	return k
 }()
 
-// text8 gives the last n characters, at most eight, of what ends at a place, each
-// as its distance from '0', the last in the highest byte, and zeros before them.
-func text8(b []byte, end, n int) uint64 {
-	return (load(b, end-8) ^ 0x30*ones) & keep[uint(n)&31].lo
-}
-
-// text16 gives the last n characters, at most sixteen, as two words like those of
-// text8.
+// text16 gives the last n characters, at most sixteen, of what ends at a place, as
+// two words: each character as its distance from '0', the last in the highest
+// byte of lo, and zeros before them.
 func text16(b []byte, end, n int) (lo, hi uint64) {
 	k, w := &keep[uint(n)&31], b[end-16:end:end]
 	return (load(w, 8) ^ 0x30*ones) & k.lo, (load(w, 0) ^ 0x30*ones) & k.hi
@@ -47,8 +42,8 @@ func lead(w uint64) (v uint64, n int) {
 	return value(t << uint(64-8*n)), n
 }
 
-// number reads up to 16 digits at i; n may be 16 for more.
-func number(b []byte, i int) (v uint64, n int) {
+// leading reads up to 16 digits at i; n may be 16 for more.
+func leading(b []byte, i int) (v uint64, n int) {
 	v, n = lead(load(b, i))
 	if n == 8 {
 		w, m := lead(load(b, i+8))

@@ -1,0 +1,57 @@
+package cdr
+
+// number is what the characters of a field say in decimal, and how many there
+// are: far more than there can be when not all are digits. Of more than sixteen
+// only the last are read.
+type number struct {
+	v uint64
+	n int
+}
+
+// notDigits is added to n when not all are.
+const notDigits = 1 << 40
+
+// The numbers of a line.
+const (
+	numTime = iota
+	numIMSI
+	numIMEI
+	numUp
+	numDown
+	numDuration
+	numPLMN
+	numArea
+	numCell
+	numbersOf
+)
+
+// numbered are the columns that are numbers.
+var numbered = [numbersOf]int{numTime: colTime, numIMSI: colIMSI, numIMEI: colIMEI, numUp: colUp, numDown: colDown, numDuration: colDuration, numPLMN: colPLMN, numArea: colArea, numCell: colCell}
+
+// pick is a field and which number it is.
+type pick struct{ field, number uint8 }
+
+// picks lists the numbers of a layout.
+func picks(l *Layout) (list []pick) {
+	for i, c := range numbered {
+		for f, has := range l.field {
+			if int(has) == c {
+				list = append(list, pick{uint8(f), uint8(i)})
+			}
+		}
+	}
+	return list
+}
+
+// numbersGo reads the numbers of a list. b has a margin around the line.
+func numbersGo(b []byte, p *places, list []pick, out *[numbersOf]number) {
+	for _, k := range list {
+		from, to := p.of(int16(k.field))
+		lo, hi := text16(b, to, to-from)
+		n := number{value(hi)*1e8 + value(lo), to - from}
+		if noDigits(lo, hi) != 0 {
+			n.n |= notDigits
+		}
+		out[k.number] = n
+	}
+}
