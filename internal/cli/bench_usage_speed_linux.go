@@ -19,6 +19,7 @@ import (
 	"github.com/ringwall/ringwall/cdr"
 	"github.com/ringwall/ringwall/internal/usage"
 	"github.com/ringwall/ringwall/internal/usage/rules"
+	"github.com/ringwall/ringwall/internal/usage/store"
 )
 
 // usageFigure is one row of "ringwall bench usage".
@@ -62,26 +63,31 @@ const (
 	speedApart = 70_000
 )
 
-// speed is an engine of many cards and honest records of random ones, which is
-// the worst for caches.
+// speed is an engine of many cards and honest records of random ones, one an
+// hour of each on average: the worst for caches.
 type speed struct {
 	engine *usage.Engine
 	keys   *cdr.Keys
-	events []cdr.Event
 	cards  uint64
 	blocks bool
 	apn    uint32
 	plmn   uint32
 	batch  cdr.Batch
-	step   uint32
+	random *rand.Rand
+	sec    float64
+	ids    uint64
 }
 
-// speedEvents is how many records there are in a round.
-const speedEvents = 2 << 20
+const (
+	// speedEvents is how many records there are in a round.
+	speedEvents = 4 << 20
+	// speedEvery is how often a card has a record, in seconds: 24 a day.
+	speedEvery = 3600
+)
 
 func newSpeed(cards int, blocks bool, duplicates int) (*speed, error) {
 	key := []byte("ringwall bench usage")
-	s := &speed{keys: usage.KeysOf(key), cards: uint64(cards), blocks: blocks, step: 7200, plmn: cdr.ParsePLMN("46004")}
+	s := &speed{keys: usage.KeysOf(key), cards: uint64(cards), blocks: blocks, sec: 1_800_003_600, plmn: cdr.ParsePLMN("46004"), random: rand.New(rand.NewPCG(1, 2))}
 	s.apn = s.keys.APNKey([]byte("iot.example"))
 	book, err := rules.NewBook(rules.BookSpec{Settings: []rules.Spec{
 		{Services: []string{"data"}, Peers: []string{"198.18.0.1", "iot.example"}, Homes: []string{"460"}, Fixed: true},
@@ -97,20 +103,15 @@ func newSpeed(cards int, blocks bool, duplicates int) (*speed, error) {
 	}
 	s.batch.Lines = make([]uint64, cdr.MaxBatch)
 	// Each card once, so that each has a binding, a place and an hour.
-	s.events = make([]cdr.Event, 0, cdr.MaxBatch)
+	s.batch.Events = make([]cdr.Event, 0, cdr.MaxBatch)
 	for i := range s.cards {
-		if s.events = append(s.events, s.event(i, 1_800_000_000, 0)); len(s.events) == cdr.MaxBatch || i+1 == s.cards {
-			s.batch.Events = s.events
+		s.batch.Events = append(s.batch.Events, s.event(i, 1_800_000_000, 0))
+		if len(s.batch.Events) == cdr.MaxBatch || i+1 == s.cards {
 			s.engine.Batch(&s.batch, nil)
-			s.events = s.events[:0]
+			s.batch.Events = s.batch.Events[:0]
 		}
 	}
 	s.engine.Sweep(func(l *rules.Line, _ *rules.Side) bool { l.SetSettings(uint32(l.Card % 3)); return true })
-	r := rand.New(rand.NewPCG(1, 2))
-	s.events = make([]cdr.Event, speedEvents)
-	for i := range s.events {
-		s.events[i] = s.event(r.Uint64N(s.cards), 1_800_003_600+uint32(i/300), r.Uint32())
-	}
 	return s, nil
 }
 
@@ -146,27 +147,72 @@ func (s *speed) event(i uint64, sec, chance uint32) cdr.Event {
 	return e
 }
 
-// round judges all events once and gives millions a second.
+// round judges records of random cards and gives millions a second. Only judging
+// is counted: the records of a batch are in the cache, as decoding leaves them.
 func (s *speed) round(ids bool) (float64, error) {
-	for i := range s.events {
-		e := &s.events[i]
-		e.Sec += s.step
-		if ids {
-			e.ID = (uint64(e.Sec)<<32|uint64(i))*0x9e3779b97f4a7c15 | 1
-		}
-	}
 	was := s.engine.Stats()
-	from := threadTime()
-	for i := 0; i < len(s.events); i += cdr.MaxBatch {
-		s.batch.Events = s.events[i:min(i+cdr.MaxBatch, len(s.events))]
+	var took time.Duration
+	for range speedEvents / cdr.MaxBatch {
+		s.batch.Events = s.batch.Events[:0]
+		for range cdr.MaxBatch {
+			s.sec += speedEvery / float64(s.cards)
+			e := s.event(s.random.Uint64N(s.cards), uint32(s.sec), s.random.Uint32())
+			if ids {
+				s.ids++
+				e.ID = s.ids*0x9e3779b97f4a7c15 | 1<<32
+			}
+			s.batch.Events = append(s.batch.Events, e)
+		}
+		from := threadTime()
 		s.engine.Batch(&s.batch, nil)
+		took += threadTime() - from
 	}
-	took := threadTime() - from
 	now := s.engine.Stats()
-	if n := now.Records - was.Records; n != uint64(len(s.events)) || now.Unknown != 0 || now.Duplicate != was.Duplicate {
+	if n := now.Records - was.Records; n != speedEvents || now.Unknown != 0 || now.Duplicate != was.Duplicate {
 		return 0, ringwall.Errorf(ringwall.Internal, "not all records were judged: %+v", now)
 	}
-	return float64(len(s.events)) / took.Seconds() / 1e6, nil
+	return speedEvents / took.Seconds() / 1e6, nil
+}
+
+// limit is what memory allows: random lines are changed, and nothing is judged.
+func limit(cards, n int) (fig usageFigure, err error) {
+	table := store.New(store.Config{})
+	defer func() { err = errors.Join(err, table.Close()) }()
+	if err := table.Range(speedFirst, cards); err != nil {
+		return fig, err
+	}
+	for i := range cards {
+		if _, err := table.Put(speedFirst + uint64(i)); err != nil {
+			return fig, err
+		}
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	var groups [cdr.MaxBatch / store.Width]store.Cards
+	var at [2]store.Places
+	var values []float64
+	for range n {
+		var took time.Duration
+		for range speedEvents / cdr.MaxBatch {
+			for i := range groups {
+				for j := range groups[i] {
+					groups[i][j] = speedFirst + r.Uint64N(uint64(cards))
+				}
+			}
+			from := threadTime()
+			for i := range groups {
+				table.Find(&groups[i], store.Width, &at[i%2])
+				for j, place := range at[(i+1)%2] {
+					if j%store.Few == 0 {
+						table.Prefetch(&at[i%2], j)
+					}
+					table.Line(place).Data[0]++
+				}
+			}
+			took += threadTime() - from
+		}
+		values = append(values, speedEvents/took.Seconds()/1e6)
+	}
+	return rounds("memory alone, one range, "+millions(cards)+" cards", "M lines/s/core", 0, values), nil
 }
 
 // benchUsageSpeed measures what one core does.
@@ -241,8 +287,17 @@ func printFigures(out io.Writer, list []usageFigure) error {
 	return w.Flush()
 }
 
-// rules: random records of many cards, judged by all rules.
+// rules: random records of many cards, judged by all rules, and what memory
+// allows in the same minute.
 func (b *usageBench) rules(ctx context.Context) error {
+	for _, cards := range b.f.sizes {
+		fig, err := limit(cards, b.f.rounds)
+		if err != nil {
+			return err
+		}
+		fig.Note = "a random line is fetched and changed, nothing is judged"
+		b.figures = append(b.figures, fig)
+	}
 	for _, x := range []struct {
 		name   string
 		blocks bool
@@ -272,7 +327,7 @@ func (b *usageBench) rules(ctx context.Context) error {
 				}
 			}
 			fig := rounds(fmt.Sprintf("rules, %s, %s cards", x.name, millions(cards)), "M records/s/core", x.bar, values)
-			fig.Note = fmt.Sprintf("%d rules, all on; random cards", len(rules.All()))
+			fig.Note = fmt.Sprintf("%d rules, all on; random cards, a record an hour of each", len(rules.All()))
 			b.figures = append(b.figures, fig)
 			if err := s.engine.Close(); err != nil {
 				return err
@@ -328,7 +383,7 @@ func (b *usageBench) snapshot(ctx context.Context) error {
 	type took struct{ write, read, cards, bytes float64 }
 	var all []took
 	big := slices.Max(b.f.sizes)
-	for _, cards := range []int{max(big/4, 100_000), big} {
+	for _, cards := range []int{big / 4, big} {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -338,9 +393,7 @@ func (b *usageBench) snapshot(ctx context.Context) error {
 		}
 		all = append(all, took{t[0], t[1], float64(cards), t[2]})
 	}
-	// The slope: what is the same for few cards is not multiplied.
-	per := func(a, b float64) float64 { return (b - a) / (all[1].cards - all[0].cards) }
-	write, read := per(all[0].write, all[1].write), per(all[0].read, all[1].read)
+	write, read := perCard(all[0].cards, all[0].write, all[1].cards, all[1].write), perCard(all[0].cards, all[0].read, all[1].cards, all[1].read)
 	note := fmt.Sprintf("slope from %s to %s cards, one worker", millions(int(all[0].cards)), millions(int(all[1].cards)))
 	b.figures = append(b.figures,
 		usageFigure{Name: "snapshot of " + millions(big) + " cards, fsynced", Best: all[1].write, Median: all[1].write, Unit: "s", Note: fmt.Sprintf("%.1f bytes a card", all[1].bytes/all[1].cards)},
@@ -349,6 +402,16 @@ func (b *usageBench) snapshot(ctx context.Context) error {
 		usageFigure{Name: "restore, extrapolated to 900 M cards", Best: read * 900e6, Median: read * 900e6, Unit: "s", Bar: 120, AtMost: true, Note: note},
 	)
 	return nil
+}
+
+// perCard is the slope of seconds by cards: what is the same for few cards is not
+// multiplied. Where there is none, since both took next to nothing, all that the
+// larger one took counts as if it were by card: more than the truth, never less.
+func perCard(few, short, many, long float64) float64 {
+	if slope := (long - short) / (many - few); slope > 0 && few < many {
+		return slope
+	}
+	return long / many
 }
 
 // snapshotOnce gives seconds of writing, seconds of reading and bytes.
