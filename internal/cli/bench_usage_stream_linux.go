@@ -17,8 +17,11 @@ import (
 	"github.com/ringwall/ringwall/internal/usage/rules"
 )
 
-// streamChunk is how many records a round of a made-up fleet has.
+// streamChunk is how many records a round of a made-up fleet has, unless it is small.
 const streamChunk = 400_000
+
+// chunk is how many records a round has: four a card, for which its days suffice.
+func (b *usageBench) chunk() int { return min(streamChunk, 4*b.f.cards) }
 
 // fleetEngine is a world with an engine that has its books.
 func (b *usageBench) fleetEngine(cards int) (*gen.World, *usage.Engine, error) {
@@ -131,7 +134,7 @@ func (b *usageBench) stream(ctx context.Context, name string, bar float64, s *ge
 	for i := range b.f.rounds + 2 {
 		var data []byte
 		n := 0
-		for n < streamChunk {
+		for n < b.chunk() {
 			err := s.Next(ctx, &batch)
 			if errors.Is(err, io.EOF) {
 				return ringwall.Errorf(ringwall.Invalid, "%d cards have too few records for %d rounds", b.f.cards, b.f.rounds)
