@@ -64,7 +64,7 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 	}
 	l.lasted = uint8(min(lasted/seenUnit, 255))
 	l.last = sec
-	if s.flags&open != 0 && env.Usual != nil && !env.Usual.has(l.Settings(), e) {
+	if env.Usual != nil && s.flags&open != 0 && !env.Usual.has(l.Settings(), e) {
 		out |= Unlisted
 	}
 	return out
