@@ -264,23 +264,3 @@ func treeTime(pid int) (float64, error) {
 	}
 	return total / 100, nil // USER_HZ is 100 on all that Go runs on
 }
-
-// clickhouse tells why ClickHouse is not compared: the rules need what follows what
-// for a card, and the version that Debian has knows no window functions (they came
-// with 21.1), nor subqueries that refer to the row.
-func clickhouse(ctx context.Context, _, _ string) (s cost, err error) {
-	bin, err := program("clickhouse-client")
-	if err != nil {
-		return s, err
-	}
-	b, err := exec.CommandContext(ctx, bin, "--version").Output()
-	if err != nil {
-		return s, fmt.Errorf("%s: %w", bin, err)
-	}
-	s.Version = strings.Trim(strings.TrimPrefix(string(b), "ClickHouse client version "), ".\n ")
-	major, _, _ := strings.Cut(s.Version, ".")
-	if n, err := strconv.Atoi(major); err == nil && n >= 21 {
-		return s, fmt.Errorf("ClickHouse %s could say the rules, but nobody has written them for it: %w", s.Version, errMissing)
-	}
-	return s, fmt.Errorf("ClickHouse %s has no window functions, and cannot say the rules: %w", s.Version, errMissing)
-}
