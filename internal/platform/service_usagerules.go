@@ -13,6 +13,7 @@ import (
 	"github.com/ringwall/ringwall/internal/httpapi"
 	"github.com/ringwall/ringwall/internal/sqlstore"
 	"github.com/ringwall/ringwall/internal/usage"
+	"github.com/ringwall/ringwall/internal/usage/rules"
 )
 
 // Bounds of what people say of rules.
@@ -105,7 +106,9 @@ func checkUsageSettings(in api.UsageSettings) error {
 			}
 		}
 	}
-	return nil
+	// What the rules cannot take would stop the judging of every card.
+	_, err := rules.Compile(specOf(api.SIM{}, in, nil), usage.KeysOf(nil))
+	return err
 }
 
 // PutUsageSettings makes the next version. Records are judged by it from now on.
