@@ -63,8 +63,8 @@ const (
 	speedApart = 70_000
 )
 
-// speed is an engine of many cards and honest records of random ones, one an
-// hour of each on average: the worst for caches.
+// speed is an engine of many cards and honest records of random ones: the worst
+// for caches.
 type speed struct {
 	engine *usage.Engine
 	keys   *cdr.Keys
@@ -74,20 +74,17 @@ type speed struct {
 	plmn   uint32
 	batch  cdr.Batch
 	random *rand.Rand
+	every  float64 // seconds between two records of a card, on average
 	sec    float64
 	ids    uint64
 }
 
-const (
-	// speedEvents is how many records there are in a round.
-	speedEvents = 4 << 20
-	// speedEvery is how often a card has a record, in seconds: 24 a day.
-	speedEvery = 3600
-)
+// speedEvents is how many records there are in a round.
+const speedEvents = 2 << 20
 
 func newSpeed(cards int, blocks bool, duplicates int) (*speed, error) {
 	key := []byte("ringwall bench usage")
-	s := &speed{keys: usage.KeysOf(key), cards: uint64(cards), blocks: blocks, sec: 1_800_003_600, plmn: cdr.ParsePLMN("46004"), random: rand.New(rand.NewPCG(1, 2))}
+	s := &speed{keys: usage.KeysOf(key), cards: uint64(cards), blocks: blocks, every: 3600, sec: 1_800_003_600, plmn: cdr.ParsePLMN("46004"), random: rand.New(rand.NewPCG(1, 2))}
 	s.apn = s.keys.APNKey([]byte("iot.example"))
 	book, err := rules.NewBook(rules.BookSpec{Settings: []rules.Spec{
 		{Services: []string{"data"}, Peers: []string{"198.18.0.1", "iot.example"}, Homes: []string{"460"}, Fixed: true},
@@ -155,7 +152,7 @@ func (s *speed) round(ids bool) (float64, error) {
 	for range speedEvents / cdr.MaxBatch {
 		s.batch.Events = s.batch.Events[:0]
 		for range cdr.MaxBatch {
-			s.sec += speedEvery / float64(s.cards)
+			s.sec += s.every / float64(s.cards)
 			e := s.event(s.random.Uint64N(s.cards), uint32(s.sec), s.random.Uint32())
 			if ids {
 				s.ids++
@@ -302,8 +299,12 @@ func (b *usageBench) rules(ctx context.Context) error {
 		name   string
 		blocks bool
 		ids    bool
+		every  float64
 		bar    float64
-	}{{"one range", false, false, 40}, {"blocks of 10,000", true, false, 30}, {"blocks, ids remembered", true, true, 0}} {
+	}{
+		{"one range", false, false, 3600, 40}, {"one range, five minutes", false, false, 300, 40}, {"blocks of 10,000", true, false, 3600, 30}, {"blocks, five minutes", true, false, 300, 30},
+		{"blocks, ids remembered", true, true, 3600, 0},
+	} {
 		for _, cards := range b.f.sizes {
 			duplicates := -1
 			if x.ids {
@@ -313,6 +314,7 @@ func (b *usageBench) rules(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			s.every = x.every
 			var values []float64
 			for i := range b.f.rounds + 1 {
 				if err := ctx.Err(); err != nil {
@@ -327,7 +329,7 @@ func (b *usageBench) rules(ctx context.Context) error {
 				}
 			}
 			fig := rounds(fmt.Sprintf("rules, %s, %s cards", x.name, millions(cards)), "M records/s/core", x.bar, values)
-			fig.Note = fmt.Sprintf("%d rules, all on; random cards, a record an hour of each", len(rules.All()))
+			fig.Note = fmt.Sprintf("%d rules, all on; random cards, a record of each every %v", len(rules.All()), time.Duration(x.every)*time.Second)
 			b.figures = append(b.figures, fig)
 			if err := s.engine.Close(); err != nil {
 				return err
