@@ -1,6 +1,10 @@
 package cdr
 
-import "time"
+import (
+	"time"
+
+	"github.com/ringwall/ringwall/cdr/internal/text"
+)
 
 // clock reads times to the second.
 type clock struct {
@@ -42,7 +46,7 @@ func newClock(l *Layout) clock {
 func (c *clock) read(b []byte, i int) (sec int64, n int) {
 	switch c.form {
 	case formDefault:
-		w := load(b, i)
+		w := text.Load(b, i)
 		if v, n := lead(w); n == 8 {
 			return c.epoch(b, i, v)
 		}
@@ -51,11 +55,11 @@ func (c *clock) read(b []byte, i int) (sec int64, n int) {
 		}
 		sec, n = rest(b, i, sec)
 	case formBlank:
-		if sec, n = c.civil(b, i, load(b, i), ' '); n > 0 {
+		if sec, n = c.civil(b, i, text.Load(b, i), ' '); n > 0 {
 			sec, n = c.local(sec, n)
 		}
 	case formLetter:
-		if sec, n = c.civil(b, i, load(b, i), 'T'); n > 0 {
+		if sec, n = c.civil(b, i, text.Load(b, i), 'T'); n > 0 {
 			sec, n = c.local(sec, n)
 		}
 	case formCompact:
@@ -98,7 +102,7 @@ func (c *clock) epoch(b []byte, i int, v uint64) (int64, int) {
 
 // civil reads "2006-01-02T15:04:05", as if in UTC; w are its first eight bytes.
 func (c *clock) civil(b []byte, i int, w uint64, sep byte) (int64, int) {
-	w1, w2 := load(b, i+8), load(b, i+16)
+	w1, w2 := text.Load(b, i+8), text.Load(b, i+16)
 	if w != c.first || uint16(w1) != c.second || !c.known {
 		if !c.date(w&0xffffffff|w>>40&0xffff<<32|w1<<48, w, uint16(w1)) || byte(w>>32) != '-' || byte(w>>56) != '-' {
 			c.known = false
@@ -118,7 +122,7 @@ func (c *clock) civil(b []byte, i int, w uint64, sep byte) (int64, int) {
 
 // compact reads "20060102150405".
 func (c *clock) compact(b []byte, i int) (int64, int) {
-	w, w1 := load(b, i), load(b, i+8)
+	w, w1 := text.Load(b, i), text.Load(b, i+8)
 	if w != c.first || !c.known {
 		// Here all eight digits are the first, and there is no second.
 		if !c.date(w, w, 0) {
@@ -193,7 +197,7 @@ func rest(b []byte, i int, sec int64) (int64, int) {
 	case 'Z':
 		return sec, n + 1
 	case '+', '-':
-		w := load(b, i+n+1)
+		w := text.Load(b, i+n+1)
 		h, hn := lead(w & 0xffff)
 		m, mn := lead(w >> 24 & 0xffff)
 		if hn != 2 || mn != 2 || byte(w>>16) != ':' || h > 23 || m > 59 {

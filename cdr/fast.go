@@ -3,6 +3,8 @@ package cdr
 import (
 	"bytes"
 	"slices"
+
+	"github.com/ringwall/ringwall/cdr/internal/text"
 )
 
 // Decoder makes events of lines, as Layout.Decode and Keys.Event do together but
@@ -23,8 +25,8 @@ type Decoder struct {
 	words  [2]words // of services and directions
 	picks  []pick
 	nums   [numbersOf]number // of the line; what the layout lacks stays empty
-	peers  memo[uint64]
-	apns   memo[uint32]
+	peers  text.Memo[uint64]
+	apns   text.Memo[uint32]
 	rec    Record
 	room   []byte
 	marks  *marks // of room
@@ -270,12 +272,12 @@ func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 	}
 	if f := d.at[colService]; f >= 0 {
 		from, to := p.of(f)
-		means := d.words[0].find(load(b, from)&keep[uint(to-from)&15].low, to-from)
+		means := d.words[0].find(text.First(b, from, to-from), to-from)
 		use |= uint32(means) << useService
 	}
 	if f := d.at[colDirection]; f >= 0 {
 		if from, to := p.of(f); to > from {
-			means := d.words[1].find(load(b, from)&keep[uint(to-from)&15].low, to-from)
+			means := d.words[1].find(text.First(b, from, to-from), to-from)
 			if means == 0 {
 				return false
 			}
@@ -285,11 +287,10 @@ func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 	if f := d.at[colPeer]; f >= 0 {
 		if from, to := p.of(f); to-from > maxField {
 			return false
-		} else if to-from > 15 {
+		} else if to-from > text.MaxMemo {
 			e.Peer = d.keys.PeerKey(b[from:to])
 		} else if to > from {
-			lo, hi := text16(b, to, to-from)
-			key, ok := d.peers.find(lo, hi|uint64(to-from))
+			key, ok := d.peers.Find(b, to, to-from)
 			if !ok {
 				*key = d.peer(b, from, to)
 			}
@@ -299,11 +300,10 @@ func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 	if f := d.at[colAPN]; f >= 0 {
 		if from, to := p.of(f); to-from > maxField {
 			return false
-		} else if to-from > 15 {
+		} else if to-from > text.MaxMemo {
 			e.APN = d.keys.APNKey(b[from:to])
 		} else if to > from {
-			lo, hi := text16(b, to, to-from)
-			key, ok := d.apns.find(lo, hi|uint64(to-from))
+			key, ok := d.apns.Find(b, to, to-from)
 			if !ok {
 				*key = d.keys.APNKey(b[from:to])
 			}
@@ -349,11 +349,11 @@ func (d *Decoder) peer(b []byte, from, to int) uint64 {
 // fraction reads a duration with a fraction, which is cut off.
 func fraction(b []byte, p *places, f int16) (uint64, bool) {
 	from, to := p.of(f)
-	v, n := lead(load(b, from))
+	v, n := lead(text.Load(b, from))
 	i := from + n
 	if n == 0 || n > 7 || b[i] != '.' {
 		return 0, false
 	}
-	_, n = lead(load(b, i+1))
+	_, n = lead(text.Load(b, i+1))
 	return v, n > 0 && n < 7 && i+1+n == to
 }

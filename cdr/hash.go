@@ -84,11 +84,6 @@ func pair(b []byte) (lo, hi uint64) {
 	return 0, 0
 }
 
-const (
-	ones  = 0x0101010101010101
-	highs = 0x8080808080808080
-)
-
 // lower makes the ASCII capitals of eight bytes small.
 func lower(w uint64) uint64 {
 	low := w &^ highs

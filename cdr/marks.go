@@ -1,6 +1,10 @@
 package cdr
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/ringwall/ringwall/cdr/internal/text"
+)
 
 // marks are the places of separators and line breaks in a part of a buffer. They
 // are looked for apart from reading what stands between them: where a field
@@ -72,10 +76,10 @@ func (m *marks) fill(b []byte, at, whole int, comma byte) bool {
 func scanGo(b []byte, from, blocks int, comma byte, m *marks, n int) (int, int, bool) {
 	odd, lines, commas := uint64(0), 0, uint64(comma)*ones
 	for i := from; i < from+64*blocks; i += 8 {
-		w := load(b, i)
-		breaks := equal(w, '\n'*ones)
-		odd |= w&highs | equal(w, '"'*ones)
-		for seps := breaks | equal(w, commas); seps != 0; seps &= seps - 1 {
+		w := text.Load(b, i)
+		breaks := text.Equal(w, '\n'*ones)
+		odd |= w&highs | text.Equal(w, '"'*ones)
+		for seps := breaks | text.Equal(w, commas); seps != 0; seps &= seps - 1 {
 			at := bits.TrailingZeros64(seps)
 			if breaks>>at&1 != 0 {
 				m.ends[lines] = uint32(n)
@@ -86,10 +90,4 @@ func scanGo(b []byte, from, blocks int, comma byte, m *marks, n int) (int, int, 
 		}
 	}
 	return n, lines, odd != 0
-}
-
-// equal marks the bytes of w that are those of x.
-func equal(w, x uint64) uint64 {
-	w ^= x
-	return ^(w&^highs + 0x7f*ones | w) & highs
 }

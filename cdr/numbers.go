@@ -1,5 +1,7 @@
 package cdr
 
+import "github.com/ringwall/ringwall/cdr/internal/text"
+
 // number is what the characters of a field say in decimal, and how many there
 // are: far more than there can be when not all are digits. Of more than sixteen
 // only the last are read.
@@ -47,9 +49,9 @@ func picks(l *Layout) (list []pick) {
 func numbersGo(b []byte, p *places, list []pick, out *[numbersOf]number) {
 	for _, k := range list {
 		from, to := p.of(int16(k.field))
-		lo, hi := text16(b, to, to-from)
-		n := number{value(hi)*1e8 + value(lo), to - from}
-		if noDigits(lo, hi) != 0 {
+		lo, hi := text.Last(b, to, to-from)
+		n := number{text.Value(hi)*1e8 + text.Value(lo), to - from}
+		if text.NoDigits(lo, hi) != 0 {
 			n.n |= notDigits
 		}
 		out[k.number] = n

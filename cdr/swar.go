@@ -3,50 +3,28 @@ package cdr
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"github.com/ringwall/ringwall/cdr/internal/text"
 )
 
-func load(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i : i+8 : i+8]) }
-
-// keep has the bytes of the first and of the last n characters of eight or sixteen.
-var keep = func() (k [32]struct{ low, lo, hi uint64 }) {
-	for n := range k {
-		k[n].low = ^uint64(0) >> uint(64-8*min(n, 8))
-		k[n].lo = ^uint64(0) << uint(64-8*min(n, 8))
-		k[n].hi = ^uint64(0) << uint(64-8*min(max(n-8, 0), 8))
-	}
-	return k
-}()
-
-// text16 gives the last n characters, at most sixteen, of what ends at a place, as
-// two words: each character as its distance from '0', the last in the highest
-// byte of lo, and zeros before them.
-func text16(b []byte, end, n int) (lo, hi uint64) {
-	k, w := &keep[uint(n)&31], b[end-16:end:end]
-	return (load(w, 8) ^ 0x30*ones) & k.lo, (load(w, 0) ^ 0x30*ones) & k.hi
-}
-
-// noDigits is not zero when one of sixteen characters is no digit.
-func noDigits(lo, hi uint64) uint64 { return ((lo + 0x76*ones) | lo | (hi + 0x76*ones) | hi) & highs }
-
-// value is what eight digits say, each a byte of 0 to 9, the first the lowest.
-func value(t uint64) uint64 {
-	t = t*10 + t>>8
-	return ((t&0x000000FF000000FF)*(100+1e6<<32) + (t>>16&0x000000FF000000FF)*(1+1e4<<32)) >> 32
-}
+const (
+	ones  = text.Ones
+	highs = text.Highs
+)
 
 // lead reads the digits at the beginning of eight bytes: their value and how
 // many there are, 0 to 8.
 func lead(w uint64) (v uint64, n int) {
 	t := w ^ 0x30*ones
 	n = bits.TrailingZeros64((t+0x76*ones|t)&highs) >> 3
-	return value(t << uint(64-8*n)), n
+	return text.Value(t << uint(64-8*n)), n
 }
 
 // leading reads up to 16 digits at i; n may be 16 for more.
 func leading(b []byte, i int) (v uint64, n int) {
-	v, n = lead(load(b, i))
+	v, n = lead(text.Load(b, i))
 	if n == 8 {
-		w, m := lead(load(b, i+8))
+		w, m := lead(text.Load(b, i+8))
 		return v*tens[m] + w, 8 + m
 	}
 	return v, n
@@ -60,8 +38,8 @@ func address(b []byte, i, n int) (uint32, bool) {
 	}
 	// A bit for each dot: the highest bits of the bytes that are one, moved together
 	// by a multiplication.
-	d0 := equal(load(b, i), '.'*ones) >> 7 * 0x0102040810204080 >> 56
-	d1 := equal(load(b, i+8), '.'*ones) >> 7 * 0x0102040810204080 >> 56
+	d0 := text.Equal(text.Load(b, i), '.'*ones) >> 7 * 0x0102040810204080 >> 56
+	d1 := text.Equal(text.Load(b, i+8), '.'*ones) >> 7 * 0x0102040810204080 >> 56
 	dots := (d0 | d1<<8) & (1<<uint(n) - 1)
 	p1 := bits.TrailingZeros64(dots | 1<<16)
 	dots &= dots - 1

@@ -143,8 +143,8 @@ func (s *frames) take(b *cdr.Batch) {
 			continue
 		}
 		s.n++
-		var e cdr.Event
-		switch err := s.decode.Event(s.buf[from:to], &e); {
+		n := len(b.Events)
+		switch err := s.decode.Event(s.buf[from:to], &b.Events[:n+1][n]); {
 		case errors.Is(err, ts32298.ErrKind) && s.follows(next):
 			s.skipped++
 		case err != nil:
@@ -155,8 +155,8 @@ func (s *frames) take(b *cdr.Batch) {
 			}
 			s.bad(s.at, next, err.Error())
 		default:
-			s.spans[len(b.Events)] = [2]int32{int32(from), int32(to)}
-			b.Events, b.Lines = append(b.Events, e), append(b.Lines, s.n)
+			s.spans[n] = [2]int32{int32(from), int32(to)}
+			b.Events, b.Lines = b.Events[:n+1], append(b.Lines, s.n)
 		}
 		s.advance(next)
 	}
@@ -207,6 +207,9 @@ func (s *frames) frame(at, end int) (from, to, next int, reason string) {
 			next++
 		}
 		return at, at, next, ""
+	}
+	if _, _, to, ok := ber.Definite(s.buf, at, end); ok && to <= end && to-at <= ts32298.MaxRecord {
+		return at, to, to, ""
 	}
 	t, known, err := ber.Header(s.buf, at, end)
 	if err == nil {

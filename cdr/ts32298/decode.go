@@ -7,6 +7,7 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
 	"github.com/ringwall/ringwall/cdr/ber"
+	"github.com/ringwall/ringwall/cdr/internal/text"
 )
 
 // ErrKind is returned for a record that is right, but of a kind that says nothing
@@ -21,6 +22,8 @@ const MaxRecord = 1 << 16
 type table struct {
 	do   [128]action
 	list bool
+	// The same by first octets: of fields, and of the items of a list.
+	fields, items fast
 }
 
 // tableOf makes the table of a structure.
@@ -29,6 +32,7 @@ func tableOf(s structure) (t table) {
 	for _, f := range s.fields {
 		t.do[f.tag] = f.do
 	}
+	t.fields, t.items = fastOf(&t, false), fastOf(&t, true)
 	return t
 }
 
@@ -103,6 +107,14 @@ type Decoder struct {
 	clock clock
 	f     fields
 	room  [256]byte
+	net   struct { // the last network
+		octets, key uint32
+	}
+	apns text.Memo[uint32]
+	ids  struct { // the last recorder, and room for an id that begins with it
+		raw, id [256]byte
+		nRaw, n int
+	}
 }
 
 // NewDecoder makes a decoder.
@@ -117,6 +129,14 @@ func Is(b []byte) bool {
 
 // read finds the fields of one record, which must be all of b.
 func (d *Decoder) read(b []byte) error {
+	if d.quick(b) {
+		return nil
+	}
+	return d.slow(b)
+}
+
+// slow is read for records of any form, and says what is wrong.
+func (d *Decoder) slow(b []byte) error {
 	d.f = fields{}
 	if len(b) > MaxRecord {
 		return ringwall.Errorf(ringwall.Invalid, "a record of %d bytes, want at most %d", len(b), MaxRecord)
@@ -198,7 +218,6 @@ func head(b []byte, p, end int) (tag uint32, from, to, next int, err error) {
 // one of indefinite length, and returns where it ended. It calls itself for
 // structures inside, which the tables nest five deep.
 func (d *Decoder) walk(b []byte, p, end int, t *table, open bool) (int, error) {
-	f := &d.f
 	for p < end {
 		// The form of nearly all elements: a tag and a length of one octet.
 		if end-p < 2 {
@@ -242,115 +261,8 @@ func (d *Decoder) walk(b []byte, p, end int, t *table, open bool) (int, error) {
 		if do == skip {
 			continue
 		}
-		v := b[from:to]
-		at := span{int32(from), int32(to)}
-		switch do {
-		case kindOf:
-			switch k, ok := ber.Uint(v); {
-			case ok && k == f.kind.recType:
-			case ok && k == srvccType && f.kind.tag == 20:
-				return 0, errKind // the CS module has another record under the same tag
-			default:
-				return 0, wrong("type of record", v)
-			}
-		case imsi:
-			if f.card = cardOf(v); f.card == 0 {
-				return 0, wrong("served IMSI", v)
-			}
-		case imei:
-			// A blanked or mistaken one is as good as none.
-			f.equipment, f.imei, f.imeiText = equipmentOf(v), at, false
-		case begin, early:
-			sec := d.clock.read(v)
-			if sec == 0 {
-				return 0, wrong("time stamp", v)
-			}
-			if do == begin {
-				f.begin = sec
-			} else if f.early == 0 {
-				f.early = sec
-			}
-		case duration:
-			if !number8(v, &f.seconds) {
-				return 0, wrong("duration", v)
-			}
-		case cause:
-			if !number8(v, &f.cause) {
-				return 0, wrong("cause", v)
-			}
-		case sequence:
-			if !number8(v, &f.sequence) {
-				return 0, wrong("sequence number", v)
-			}
-			f.has |= hasSequence
-		case local:
-			f.local = unsigned(v)
-			f.has |= hasLocal
-		case charging:
-			f.charging = unsigned(v)
-			f.has |= hasCharging
-		case node:
-			f.node = at
-		case entity:
-			f.entity = at
-		case apn:
-			f.apn = at
-		case plmn:
-			f.serving = plmnOf(v)
-		case placePLMN:
-			f.place.plmn = plmnOf(v)
-		case uli:
-			f.place.location(v)
-		case lac:
-			f.place.setArea(v)
-		case ci:
-			if len(v) == 2 {
-				f.place.setCell(uint64(v[0])<<8 | uint64(v[1]))
-			}
-		case cellText:
-			if n, ok := hexadecimal(v); ok {
-				f.place.setCell(n)
-			}
-		case up:
-			if !add(v, &f.up) {
-				return 0, wrong("volume", v)
-			}
-			f.direct = true
-		case down:
-			if !add(v, &f.down) {
-				return 0, wrong("volume", v)
-			}
-			f.direct = true
-		case total:
-			if !add(v, &f.total) {
-				return 0, wrong("volume", v)
-			}
-		case party, smsParty, isdnParty, textParty:
-			if f.party.empty() || f.partyForm == party2 {
-				f.party, f.partyForm = at, do
-			}
-		case party2:
-			if f.party.empty() {
-				f.party, f.partyForm = at, do
-			}
-		case reference:
-			f.reference = at
-		case messages:
-			if !number8(v, &f.message) {
-				return 0, wrong("type of message", v)
-			}
-			f.has |= hasMessage
-		case equipType:
-			if !number8(v, &f.equipType) {
-				return 0, wrong("type of equipment", v)
-			}
-		case equipment:
-			f.equipment2 = at
-		case subscrType:
-		case subscriber:
-			f.card2 = at
-		case address:
-			f.address = at
+		if err := d.value(do, b, from, to); err != nil {
+			return 0, err
 		}
 	}
 	if open {
@@ -359,11 +271,126 @@ func (d *Decoder) walk(b []byte, p, end int, t *table, open bool) (int, error) {
 	return p, nil
 }
 
+// value takes a value, which stands at b[from:to].
+func (d *Decoder) value(do action, b []byte, from, to int) error {
+	f, v := &d.f, b[from:to]
+	at := span{int32(from), int32(to)}
+	switch do {
+	case kindOf:
+		switch k, ok := ber.Uint(v); {
+		case ok && k == f.kind.recType:
+		case ok && k == srvccType && f.kind.tag == 20:
+			return errKind // the CS module has another record under the same tag
+		default:
+			return wrong("type of record", v)
+		}
+	case imsi:
+		if f.card = cardOf(v); f.card == 0 {
+			return wrong("served IMSI", v)
+		}
+	case imei:
+		// A blanked or mistaken one is as good as none.
+		f.equipment, f.imei, f.imeiText = equipmentOf(v), at, false
+	case begin, early:
+		sec := d.clock.read(v)
+		if sec == 0 {
+			return wrong("time stamp", v)
+		}
+		if do == begin {
+			f.begin = sec
+		} else if f.early == 0 {
+			f.early = sec
+		}
+	case duration:
+		if !number8(v, &f.seconds) {
+			return wrong("duration", v)
+		}
+	case cause:
+		if !number8(v, &f.cause) {
+			return wrong("cause", v)
+		}
+	case sequence:
+		if !number8(v, &f.sequence) {
+			return wrong("sequence number", v)
+		}
+		f.has |= hasSequence
+	case local:
+		f.local = unsigned(v)
+		f.has |= hasLocal
+	case charging:
+		f.charging = unsigned(v)
+		f.has |= hasCharging
+	case node:
+		f.node = at
+	case entity:
+		f.entity = at
+	case apn:
+		f.apn = at
+	case plmn:
+		f.serving = plmnOf(v)
+	case placePLMN:
+		f.place.plmn = plmnOf(v)
+	case uli:
+		f.place.location(v)
+	case lac:
+		f.place.setArea(v)
+	case ci:
+		if len(v) == 2 {
+			f.place.setCell(uint64(v[0])<<8 | uint64(v[1]))
+		}
+	case cellText:
+		if n, ok := hexadecimal(v); ok {
+			f.place.setCell(n)
+		}
+	case up:
+		if !add(v, &f.up) {
+			return wrong("volume", v)
+		}
+		f.direct = true
+	case down:
+		if !add(v, &f.down) {
+			return wrong("volume", v)
+		}
+		f.direct = true
+	case total:
+		if !add(v, &f.total) {
+			return wrong("volume", v)
+		}
+	case party, smsParty, isdnParty, textParty:
+		if f.party.empty() || f.partyForm == party2 {
+			f.party, f.partyForm = at, do
+		}
+	case party2:
+		if f.party.empty() {
+			f.party, f.partyForm = at, do
+		}
+	case reference:
+		f.reference = at
+	case messages:
+		if !number8(v, &f.message) {
+			return wrong("type of message", v)
+		}
+		f.has |= hasMessage
+	case equipType:
+		if !number8(v, &f.equipType) {
+			return wrong("type of equipment", v)
+		}
+	case equipment:
+		f.equipment2 = at
+	case subscrType:
+	case subscriber:
+		f.card2 = at
+	case address:
+		f.address = at
+	}
+	return nil
+}
+
 // inner reads a structure inside another, or a list of them, which stands at
 // b[p:to], or when next is 0 is of indefinite length and ends before end. It
 // returns where it ended.
 func (d *Decoder) inner(b []byte, p, to, end, next int, do action) (int, error) {
-	f, t := &d.f, all.inner[do]
+	t := all.inner[do]
 	open := next == 0
 	if open {
 		to = end
@@ -410,12 +437,18 @@ func (d *Decoder) inner(b []byte, p, to, end, next int, do action) (int, error) 
 			return 0, err
 		}
 	}
+	return p, d.closed(do, b)
+}
+
+// closed takes what the fields of a structure say together.
+func (d *Decoder) closed(do action, b []byte) error {
+	f := &d.f
 	switch do {
 	case inEquipment:
 		d.equip(b)
 	case inSubscriber:
-		if f.card = textCard(f.card2.of(b)); f.card == 0 {
-			return 0, wrong("subscriber", f.card2.of(b))
+		if f.card = textCard(b, f.card2); f.card == 0 {
+			return wrong("subscriber", f.card2.of(b))
 		}
 	case inSMS:
 		f.sms = true
@@ -424,7 +457,7 @@ func (d *Decoder) inner(b []byte, p, to, end, next int, do action) (int, error) 
 	case inSMSTargets:
 		f.target, f.targetForm, f.party = f.party, f.partyForm, span{}
 	}
-	return p, nil
+	return nil
 }
 
 // addressIn finds the address in a PDPAddress or a PDUAddress: choices within
@@ -472,8 +505,19 @@ func (d *Decoder) equip(b []byte) {
 	f.equipment, f.imei, f.imeiText = cdr.EquipmentKey(text.of(b)), text, true
 }
 
-// textCard is the card of a SUPI or of an IMSI in digits.
-func textCard(v []byte) uint64 { return cdr.CardKey(v[prefix(v, "imsi-"):]) }
+// textCard is the card of a SUPI or of an IMSI in digits; 0 = none.
+func textCard(b []byte, at span) uint64 {
+	v := at.of(b)
+	v = v[prefix(v, "imsi-"):]
+	if len(v) == 15 && at.to >= 16 {
+		lo, hi := text.Last(b, int(at.to), 15)
+		if text.NoDigits(lo, hi) != 0 {
+			return 0
+		}
+		return 1e15 + text.Value(hi)*1e8 + text.Value(lo)
+	}
+	return cdr.CardKey(v)
+}
 
 func prefix(v []byte, p string) int {
 	if len(v) > len(p) && string(v[:len(p)]) == p {

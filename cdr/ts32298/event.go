@@ -6,6 +6,7 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/cdr/internal/text"
 )
 
 // Times that a record can have; others are a broken clock (cdr has the same).
@@ -35,8 +36,14 @@ func (d *Decoder) Event(b []byte, e *cdr.Event) error {
 	if f.place.hasCell {
 		e.Cell = k.CellNumber(f.place.plmn, e.Area, f.place.cell)
 	}
-	if !f.apn.empty() {
+	if n := int(f.apn.to - f.apn.from); n > text.MaxMemo || f.apn.to < 16 {
 		e.APN = k.APNKey(clean(f.apn.of(b), &d.room))
+	} else if n > 0 {
+		key, ok := d.apns.Find(b, int(f.apn.to), n)
+		if !ok {
+			*key = k.APNKey(clean(f.apn.of(b), &d.room))
+		}
+		e.APN = *key
 	}
 	if !f.party.empty() {
 		e.Peer = k.PeerKey(d.peer(b))
@@ -153,37 +160,42 @@ func (d *Decoder) peer(b []byte) []byte {
 // sequence number, else what its kind has instead.
 func (d *Decoder) id(b []byte) []byte {
 	f := &d.f
-	id := d.room[:0]
-	if !f.node.empty() {
-		v := f.node.of(b)
-		v = v[:min(len(v), 64)]
-		if printable(v) {
-			id = append(id, v...)
-		} else {
-			var room [256]byte
-			id = append(id, clean(v, &room)...)
-		}
-	} else if !f.entity.empty() {
-		id = number(id, f.entity.of(b))
-	}
-	id = append(id, '/')
+	id := d.recorder(b)
 	switch {
 	case f.has&hasLocal != 0:
-		return strconv.AppendUint(id, f.local, 10)
+		return text.AppendUint(id, f.local)
 	case !f.reference.empty():
 		v := f.reference.of(b)
 		for _, c := range v[:min(len(v), 16)] {
 			id = append(id, hexDigits[c>>4], hexDigits[c&15])
 		}
 	case f.has&hasCharging != 0:
-		id = strconv.AppendUint(append(id, 'c'), f.charging, 10)
+		id = text.AppendUint(append(id, 'c'), f.charging)
 	default:
 		return nil
 	}
 	if f.has&hasSequence != 0 {
-		id = strconv.AppendUint(append(id, '.'), f.sequence, 10)
+		id = text.AppendUint(append(id, '.'), f.sequence)
 	}
-	return strconv.AppendInt(append(id, '@'), f.begin, 10)
+	return text.AppendUint(append(id, '@'), uint64(f.begin))
+}
+
+// recorder is the beginning of an id. It remembers the last one: a file is that of
+// one recorder.
+func (d *Decoder) recorder(b []byte) []byte {
+	f, r := &d.f, &d.ids
+	if f.node.empty() {
+		r.nRaw = 0
+		return append(number(r.id[:0], f.entity.of(b)), '/') // which is nothing of nothing
+	}
+	v := f.node.of(b)
+	v = v[:min(len(v), 64)]
+	if string(v) != string(r.raw[:r.nRaw]) {
+		r.nRaw = copy(r.raw[:], v)
+		var room [256]byte
+		r.n = len(append(append(r.id[:0], clean(v, &room)...), '/'))
+	}
+	return r.id[:r.n]
 }
 
 const hexDigits = "0123456789abcdef"

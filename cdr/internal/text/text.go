@@ -1,0 +1,106 @@
+// Package text reads and writes short ASCII fields several bytes at a time, for
+// the decoders of charging records. All of it is pure but for a Memo, which
+// belongs to one goroutine. Whoever calls sees to it that the bytes which are
+// loaded are there: up to sixteen in front of where a field ends.
+package text
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"strconv"
+)
+
+// Ones has each byte one, Highs the highest bit of each.
+const (
+	Ones  = 0x0101010101010101
+	Highs = 0x8080808080808080
+)
+
+// Load gives eight bytes, the first the lowest.
+func Load(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i : i+8 : i+8]) }
+
+// keep has the bytes of the first and of the last n characters of eight or sixteen.
+var keep = func() (k [32]struct{ low, lo, hi uint64 }) {
+	for n := range k {
+		k[n].low = ^uint64(0) >> uint(64-8*min(n, 8))
+		k[n].lo = ^uint64(0) << uint(64-8*min(n, 8))
+		k[n].hi = ^uint64(0) << uint(64-8*min(max(n-8, 0), 8))
+	}
+	return k
+}()
+
+// First gives the first n characters at a place, at most eight, and zeros behind
+// them; n is less than 16.
+func First(b []byte, i, n int) uint64 { return Load(b, i) & keep[uint(n)&15].low }
+
+// Last gives the last n characters, at most sixteen, of what ends at a place, as
+// two words: each character as its distance from '0', the last in the highest
+// byte of lo, and zeros before them. n is less than 32.
+func Last(b []byte, end, n int) (lo, hi uint64) {
+	k, w := &keep[uint(n)&31], b[end-16:end:end]
+	return (Load(w, 8) ^ '0'*Ones) & k.lo, (Load(w, 0) ^ '0'*Ones) & k.hi
+}
+
+// NoDigits is not zero when one of sixteen characters is no digit.
+func NoDigits(lo, hi uint64) uint64 {
+	return ((lo + 0x76*Ones) | lo | (hi + 0x76*Ones) | hi) & Highs
+}
+
+// Value is what eight digits say, each a byte of 0 to 9, the first the lowest.
+func Value(t uint64) uint64 {
+	t = t*10 + t>>8
+	return ((t&0x000000FF000000FF)*(100+1e6<<32) + (t>>16&0x000000FF000000FF)*(1+1e4<<32)) >> 32
+}
+
+// Equal marks the bytes of w that are those of x, by their highest bits.
+func Equal(w, x uint64) uint64 {
+	w ^= x
+	return ^(w&^Highs + 0x7f*Ones | w) & Highs
+}
+
+// AppendUint is strconv.AppendUint in decimal.
+func AppendUint(dst []byte, v uint64) []byte {
+	switch {
+	case v < 1e8:
+		w := eight(v)
+		z := uint(bits.TrailingZeros64(w|1<<56)) &^ 7
+		n := len(dst) + 8 - int(z>>3)
+		return binary.LittleEndian.AppendUint64(dst, (w|'0'*Ones)>>z)[:n]
+	case v < 1e16:
+		return binary.LittleEndian.AppendUint64(AppendUint(dst, v/1e8), eight(v%1e8)|'0'*Ones)
+	}
+	return strconv.AppendUint(dst, v, 10)
+}
+
+// eight gives the eight digits of v, the first in the lowest byte.
+func eight(v uint64) uint64 {
+	t := v/1e4 | v%1e4<<32
+	h := t * 10486 >> 20 & 0x7f0000007f // hundreds
+	t = (t-100*h)<<16 | h
+	h = t * 103 >> 10 & 0x000f000f000f000f
+	return (t-10*h)<<8 | h
+}
+
+// Memo remembers the keys of texts of at most MaxMemo characters.
+type Memo[K uint32 | uint64] struct {
+	of [256]struct {
+		lo, hi uint64
+		key    K
+	}
+}
+
+// MaxMemo is the most characters of a text that a Memo takes.
+const MaxMemo = 15
+
+// Find returns where the key of the text of n characters that ends at a place is
+// to be kept, and whether it is. n is not zero.
+func (m *Memo[K]) Find(b []byte, end, n int) (*K, bool) {
+	lo, hi := Last(b, end, n)
+	hi |= uint64(n) // in the lowest byte, which no character has
+	k := &m.of[(lo^hi*0x9e3779b97f4a7c15)*0x9e3779b97f4a7c15>>56]
+	if k.lo == lo && k.hi == hi {
+		return &k.key, true
+	}
+	k.lo, k.hi = lo, hi
+	return &k.key, false
+}

@@ -1,0 +1,87 @@
+package text
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestLast(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 50_000 {
+		n := r.IntN(17)
+		s := ""
+		for range n {
+			s += string(rune('0' + r.IntN(10)))
+		}
+		if n > 0 && r.IntN(3) == 0 {
+			i := r.IntN(n)
+			s = s[:i] + string([]byte{byte(r.IntN(256))}) + s[i+1:]
+		}
+		b := []byte(strings.Repeat("9", 16) + s)
+		lo, hi := Last(b, len(b), n)
+		want, err := strconv.ParseUint("0"+s, 10, 64)
+		if ok := NoDigits(lo, hi) == 0; ok != (err == nil) {
+			t.Fatalf("%q: digits %v, want %v", s, ok, err)
+		}
+		if got := Value(hi)*1e8 + Value(lo); err == nil && got != want {
+			t.Fatalf("%q is %d", s, got)
+		}
+	}
+}
+
+func TestAppendUint(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range 200_000 {
+		v := r.Uint64() >> r.IntN(64)
+		if i < 20_000 {
+			v = uint64(i)
+		}
+		if got, want := string(AppendUint([]byte("x"), v)), "x"+strconv.FormatUint(v, 10); got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
+	}
+}
+
+// Texts that differ have keys of their own, whatever stands before them.
+func TestMemo(t *testing.T) {
+	var m Memo[uint32]
+	r := rand.New(rand.NewPCG(1, 3))
+	hits := 0
+	for range 100_000 {
+		s := []string{"0", "00", "a", "0a", "\x00a", "10.0.0.1", "110.0.0.1", strings.Repeat("0", 15), fmt.Sprint(r.IntN(1000))}[r.IntN(9)]
+		b := []byte(fmt.Sprint(1e16+float64(r.IntN(9))) + strings.Repeat("0", r.IntN(3)+16) + s)
+		key, ok := m.Find(b, len(b), len(s))
+		want := uint32(len(s))
+		for _, c := range []byte(s) {
+			want = want*31 + uint32(c)
+		}
+		if ok && *key != want {
+			t.Fatalf("%q has the key of another text", s)
+		}
+		if ok {
+			hits++
+		}
+		*key = want
+	}
+	if hits < 50_000 {
+		t.Errorf("%d of 100000 remembered", hits)
+	}
+}
+
+func FuzzLast(f *testing.F) {
+	f.Add([]byte("1234567890"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if len(in) > 16 {
+			return
+		}
+		b := append(make([]byte, 16), in...)
+		lo, hi := Last(b, len(b), len(in))
+		want, err := strconv.ParseUint("0"+string(in), 10, 64)
+		if (NoDigits(lo, hi) == 0) != (err == nil) || err == nil && Value(hi)*1e8+Value(lo) != want {
+			t.Fatalf("%q", in)
+		}
+	})
+}

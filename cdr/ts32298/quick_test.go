@@ -1,0 +1,122 @@
+package ts32298
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/cdr"
+)
+
+// bothWays are two decoders of which one walks quickly and one slowly.
+type bothWays struct{ quick, slow *Decoder }
+
+func newBothWays() bothWays {
+	k := testKeys()
+	return bothWays{NewDecoder(k), NewDecoder(k)}
+}
+
+// same holds the quick walk against the slow one, and reports whether it took the
+// record.
+func (w bothWays) same(t testing.TB, in []byte) bool {
+	t.Helper()
+	quick, slow := w.quick, w.slow
+	took, err := quick.quick(in), slow.slow(in)
+	if took && (err != nil || quick.f != slow.f) {
+		t.Fatalf("%x\nslowly: %v\n%s", in, err, cmp.Diff(slow.f, quick.f, cmp.AllowUnexported(fields{}, place{}, span{}), cmp.Comparer(func(a, b *kind) bool { return a == b })))
+	}
+	return took
+}
+
+// Records of definite lengths are quick, whatever their kind; what goes wrong is
+// the slow walk's.
+func TestQuick_saysWhatTheSlowWalkSays(t *testing.T) {
+	r, w := rand.New(rand.NewPCG(1, 1)), newBothWays()
+	took := 0
+	for _, v := range variants() {
+		in, err := v.a.Append(nil, &v.r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !w.same(t, in) && !v.a.Indefinite {
+			t.Errorf("%s %d is not quick", v.r.Service, v.tag)
+		}
+		for range 3000 {
+			b := append([]byte(nil), in...)
+			for range 1 + r.IntN(3) {
+				i := r.IntN(len(b))
+				switch r.IntN(4) {
+				case 0:
+					b[i] = byte(r.IntN(256))
+				case 1:
+					b[i] ^= 1 << r.IntN(8)
+				case 2:
+					b[i] = []byte{0, 0x1f, 0x30, 0x80, 0x81, 0x82, 0xa0, 0xbf, 0xff}[r.IntN(9)]
+				default:
+					b = append(b[:i], b[min(len(b), i+1+r.IntN(3)):]...)
+					if len(b) == 0 {
+						b = []byte{0}
+					}
+				}
+			}
+			if w.same(t, b) {
+				took++
+			}
+		}
+	}
+	if took < 1000 {
+		t.Errorf("the quick walk took %d mutations: too few to say anything", took)
+	}
+}
+
+// What a decoder remembers of one record changes nothing of the next: all records
+// that come one after the other are what they are alone.
+func TestEvent_remembersRightly(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	d, k := NewDecoder(testKeys()), testKeys()
+	vs := variants()
+	for range 20_000 {
+		v := vs[r.IntN(len(vs))]
+		v.r.ID = []string{"smf-7/4711", "smf-77/4711", "0smf-7/1", "é/5", "/9", ""}[r.IntN(6)]
+		if v.r.APN != "" {
+			v.r.APN = []string{"iot.example", "IoT.example", "0", "00", "a.very.long.name.of.an.access.point", "é", "\x00", "0iot.example"}[r.IntN(8)]
+		}
+		v.r.PLMN = []string{"46000", "310410", "26201", ""}[r.IntN(4)]
+		in, err := v.a.Append(nil, &v.r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e cdr.Event
+		if err := d.Event(in, &e); err != nil {
+			t.Fatal(err)
+		}
+		var rec cdr.Record
+		if err := NewDecoder(k).Record(in, &rec); err != nil {
+			t.Fatal(err)
+		}
+		if want, err := k.Event(&rec); err != nil || e != want {
+			t.Fatalf("%v %d: %v\n%s", v.r, v.tag, err, cmp.Diff(want, e))
+		}
+	}
+}
+
+func FuzzQuick(f *testing.F) {
+	for _, v := range variants() {
+		b, err := v.a.Append(nil, &v.r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	w := newBothWays()
+	f.Fuzz(func(t *testing.T, in []byte) {
+		w.same(t, in)
+		var e cdr.Event
+		if err := w.quick.Event(in, &e); err != nil && !errors.Is(err, ErrKind) && ringwall.CodeOf(err) != ringwall.Invalid {
+			t.Fatal(err)
+		}
+	})
+}
