@@ -74,7 +74,7 @@ func (t *turn) crossAlert(scope audit.Scope, s api.SIM, d api.Device, rule strin
 		return err
 	}
 	var err error
-	if kept.Muted, kept.MutedBy, err = t.muted(scope, s, a, 0); err != nil {
+	if kept.Muted, kept.MutedBy, err = t.muted(scope, s, a, seenAs{}); err != nil {
 		return err
 	}
 	if kept.Muted == "" {

@@ -71,7 +71,7 @@ func (c *crossed) pair(device bool) pair {
 // file is what an operator's mediation sends: oldest first.
 func (c *crossed) used(uses ...use) {
 	c.Helper()
-	time.Sleep(cardRound + 50*time.Millisecond) // for so long a new card may go unjudged
+
 	slices.SortStableFunc(uses, func(a, b use) int { return a.at.Compare(b.at) })
 	f, err := os.OpenFile(c.file, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {

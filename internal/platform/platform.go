@@ -104,8 +104,16 @@ type Config struct {
 	Runner *assess.Runner
 	// Operator is the way to the telecom operator of the SIMs; nil = none.
 	Operator simPort
-	// Usage lists files of usage records to follow.
+	// Usage lists files of usage records of the first organisation's cards: those of
+	// CSV are followed, others read when they rest.
 	Usage []UsageFile
+	// UsageSources makes their other inputs, such as spool directories; nil = none.
+	UsageSources func(UsageWorld) (UsageInputs, error)
+	// UsageDays is for how many days judged usage records are kept, so that changed
+	// settings can be tried over them; 0 = 30. UsageBytes bounds what they take; 0 =
+	// 20 GiB.
+	UsageDays  int
+	UsageBytes int64
 	// WarnPlain lets warnings go to addresses without TLS and on this machine.
 	WarnPlain bool
 	// Demo runs the range beside the platform; nil = none.
@@ -136,6 +144,12 @@ func (c Config) defaults() Config {
 	}
 	if c.Keep <= 0 {
 		c.Keep = defaultKeep
+	}
+	if c.UsageDays <= 0 {
+		c.UsageDays = defaultUsageDays
+	}
+	if c.UsageBytes <= 0 {
+		c.UsageBytes = defaultUsageBytes
 	}
 	return c
 }
@@ -317,7 +331,10 @@ func (p *Platform) assemble(ctx context.Context) error {
 	p.proj = &projector{core: p.core, segments: p.segments, scope: project, where: func(c segment.Cursor) { p.meters.projected.Store(c.Frame) }}
 	p.pub = &publisher{store: p.store, scope: outbox, wake: make(chan struct{}, 1), log: p.core.log, publish: p.conn.PublishEvent}
 	p.wakeOutbox = func() { nudge(p.pub.wake) }
-	p.past = pastOf(p.org, p.dir, p.cfg.Usage)
+	p.usage = &usageDesk{
+		core: p.core, org: p.org, dir: filepath.Join(p.dir, usageDir), files: p.cfg.Usage, open: p.cfg.UsageSources, days: p.cfg.UsageDays, bytes: p.cfg.UsageBytes,
+		every: snapshotEvery,
+	}
 	if p.cfg.Operator != nil {
 		p.sims.Store(&p.cfg.Operator)
 	}

@@ -3,11 +3,9 @@ package platform
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -26,7 +24,7 @@ const (
 	lookEvery = 30 * time.Second
 	// respondEvery is the responder's round; a wake comes sooner.
 	respondEvery = time.Second
-	// followRetry is the pause before a file of usage records is tried again.
+	// followRetry is the pause before an input of usage records is tried again.
 	followRetry = 10 * time.Second
 	// drainTime is what requests under way get when the platform stops.
 	drainTime = 10 * time.Second
@@ -58,8 +56,8 @@ func (p *Platform) tasks() []task.Task {
 	if p.tunnels != nil {
 		tasks = append(tasks, task.Func("tunnels", p.runTunnels))
 	}
-	for _, u := range p.cfg.Usage {
-		tasks = append(tasks, task.Func("usage", func(ctx context.Context, ready func()) error { ready(); return p.follow(ctx, u) }))
+	if p.judgesUsage() && p.cfg.Demo == nil { // a demo's comes with its file
+		tasks = append(tasks, task.Func("usage", func(ctx context.Context, ready func()) error { ready(); return p.usage.run(ctx) }))
 	}
 	if p.mqtt.port != nil {
 		tasks = append(tasks, task.Func("mqtt", p.mqtt.port.Run))
@@ -214,31 +212,8 @@ func (p *Platform) expireEvidence(ctx context.Context, ready func()) error {
 	}
 }
 
-// follow judges one file of usage records.
-func (p *Platform) follow(ctx context.Context, u UsageFile) error {
-	dir := filepath.Join(p.dir, usageDir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("making the directory of card usage: %w", err)
-	}
-	key, err := usageKey(filepath.Join(dir, "key"))
-	if err != nil {
-		return err
-	}
-	for {
-		err := followUsage(ctx, p.core, p.org, u, dir, key)
-		if ctx.Err() != nil {
-			return nil
-		}
-		// A file that cannot be read now, such as one with a wrong header, does
-		// not end the platform, and may be put right.
-		p.core.log.Error("usage records are not followed; trying again", "cause", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(followRetry):
-		}
-	}
-}
+// judgesUsage reports whether usage records are judged here.
+func (p *Platform) judgesUsage() bool { return len(p.usage.files) > 0 || p.usage.open != nil }
 
 // runDemo brings the range up once the API serves, and down when ctx ends. The
 // range's operator writes usage records, which are followed meanwhile.
@@ -261,7 +236,10 @@ func (p *Platform) runDemo(ctx context.Context, ready func()) error {
 	p.demo.Store(d)
 	ready()
 	if file := d.usageFile(); file != "" {
-		err = p.follow(ctx, UsageFile{Path: file})
+		p.usage.files = append(p.usage.files, UsageFile{Path: file})
+	}
+	if p.judgesUsage() {
+		err = p.usage.run(ctx)
 	}
 	if err == nil {
 		<-ctx.Done()

@@ -31,7 +31,7 @@ type service struct {
 	// custodian proves the way of cards; nil where there is no ledger.
 	custodian custodian
 	hooks     *webhook.Sender
-	past      pastRecords
+	usage     *usageDesk
 }
 
 var _ httpapi.Service = (*service)(nil)

@@ -181,7 +181,13 @@ func (s *service) PutUsageAreas(ctx context.Context, a audit.Actor, areas []api.
 		}
 		seen[r.Area] = true
 	}
-	return len(areas), s.change(ctx, a, audit.SIMWrite, on("areas", ""), func(t *turn, scope audit.Scope) error { return t.tx.PutUsageAreas(scope, areas, add, maxUsageAreas) })
+	err := s.change(ctx, a, audit.SIMWrite, on("areas", ""), func(t *turn, scope audit.Scope) error {
+		return t.tx.PutUsageAreas(scope, areas, add, maxUsageAreas)
+	})
+	if err == nil {
+		s.usage.areasChanged(a.Org)
+	}
+	return len(areas), err
 }
 
 // Kinds of those who have a credit.

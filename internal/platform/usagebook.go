@@ -10,6 +10,8 @@ import (
 	"github.com/ringwall/ringwall/internal/audit"
 	"github.com/ringwall/ringwall/internal/sqlstore"
 	"github.com/ringwall/ringwall/internal/usage"
+	"github.com/ringwall/ringwall/internal/usage/cross"
+	"github.com/ringwall/ringwall/internal/usage/rules"
 )
 
 // Why an alert about a card makes no incident: api.SIMAlert.Muted.
@@ -64,7 +66,7 @@ func covers(e api.UsageException, s api.SIM, rule string, at time.Time) bool {
 
 // muted says why an alert about a card makes no incident, and by whose word; ""
 // when it does. seen is the equipment that the record named.
-func (t *turn) muted(scope audit.Scope, s api.SIM, a ringwall.Alert, seen usage.Equipment) (why, by string, err error) {
+func (t *turn) muted(scope audit.Scope, s api.SIM, a ringwall.Alert, seen seenAs) (why, by string, err error) {
 	set, err := settingsOf(t.tx, scope, s.Customer, s.Tariff)
 	if err != nil {
 		return "", "", err
@@ -72,7 +74,8 @@ func (t *turn) muted(scope audit.Scope, s api.SIM, a ringwall.Alert, seen usage.
 	if set.Rules[a.Rule].Off {
 		return mutedOff, settingsName(set), nil
 	}
-	if a.Rule == usage.Separation {
+	// Cards of a pool's equipment take turns in it: that is no box of many cards.
+	if a.Rule == usage.Separation || a.Rule == rules.Box && a.Evidence.Facts["kind"] == cross.Equipment.String() {
 		if pool, err := t.poolOf(scope, set.Pools, seen); err != nil || pool != "" {
 			return mutedPool, pool, err
 		}
@@ -87,7 +90,7 @@ func (t *turn) muted(scope audit.Scope, s api.SIM, a ringwall.Alert, seen usage.
 		}
 		switch e.Kind {
 		case api.ExceptSwap:
-			if seen != 0 && usage.EquipmentOf(e.To) == seen {
+			if seen.is(usage.EquipmentOf(e.To)) {
 				return mutedSwap, string(e.ID), nil
 			}
 		case api.ExceptWindow:
@@ -104,8 +107,8 @@ func settingsName(s api.UsageSettings) string {
 }
 
 // poolOf returns the pool that a piece of equipment is in; "" for none.
-func (t *turn) poolOf(scope audit.Scope, names []string, seen usage.Equipment) (string, error) {
-	if seen == 0 || len(names) == 0 {
+func (t *turn) poolOf(scope audit.Scope, names []string, seen seenAs) (string, error) {
+	if seen.masked == "" || len(names) == 0 {
 		return "", nil
 	}
 	pools, err := t.tx.IMEIPools(scope)
@@ -116,14 +119,14 @@ func (t *turn) poolOf(scope audit.Scope, names []string, seen usage.Equipment) (
 		if !slices.Contains(names, p.Name) {
 			continue
 		}
-		if slices.Contains(p.TACs, seen.TAC()) {
+		if slices.Contains(p.TACs, seen.tac()) {
 			return p.Name, nil
 		}
 		numbers, err := t.tx.PoolNumbers(scope, p.Name)
 		if err != nil {
 			return "", err
 		}
-		if slices.ContainsFunc(numbers, func(n string) bool { return usage.EquipmentOf(ringwall.IMEI(n)) == seen }) {
+		if slices.ContainsFunc(numbers, func(n string) bool { return seen.is(usage.EquipmentOf(ringwall.IMEI(n))) }) {
 			return p.Name, nil
 		}
 	}
@@ -133,6 +136,6 @@ func (t *turn) poolOf(scope audit.Scope, names []string, seen usage.Equipment) (
 // mayBeIn reports whether a card may be in equipment that it is not bound to: in
 // that of a pool, or by a planned swap, which then binds it.
 func (t *turn) mayBeIn(scope audit.Scope, s api.SIM, imei ringwall.IMEI, at time.Time) (may, swapped bool, err error) {
-	why, _, err := t.muted(scope, s, ringwall.Alert{Rule: usage.Separation, Time: at}, usage.EquipmentOf(imei))
+	why, _, err := t.muted(scope, s, ringwall.Alert{Rule: usage.Separation, Time: at}, seenAs{usage.EquipmentOf(imei), usage.EquipmentOf(imei).String()})
 	return why == mutedPool || why == mutedSwap, why == mutedSwap, err
 }

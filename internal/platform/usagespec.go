@@ -9,7 +9,6 @@ import (
 	"github.com/ringwall/ringwall/cdr"
 	"github.com/ringwall/ringwall/internal/audit"
 	"github.com/ringwall/ringwall/internal/sqlstore"
-	"github.com/ringwall/ringwall/internal/usage"
 	"github.com/ringwall/ringwall/internal/usage/rules"
 )
 
@@ -41,9 +40,10 @@ func (p *specs) add(s rules.Spec) (uint32, error) {
 	return n, nil
 }
 
-// put has an engine judge by the settings, if there are new ones.
-func (p *specs) put(e *usage.Engine, keys *cdr.Keys) error {
-	if !p.dirty {
+// put has those who judge do so by the settings, if there are new ones or always is
+// set.
+func (p *specs) put(setBook func(*rules.Book) error, keys *cdr.Keys, always bool) error {
+	if !p.dirty && !always {
 		return nil
 	}
 	p.version++
@@ -51,7 +51,7 @@ func (p *specs) put(e *usage.Engine, keys *cdr.Keys) error {
 	if err != nil {
 		return err
 	}
-	if err := e.SetBook(book); err != nil {
+	if err := setBook(book); err != nil {
 		return err
 	}
 	p.dirty = false

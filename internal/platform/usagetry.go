@@ -3,16 +3,15 @@ package platform
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/cdr"
-	"github.com/ringwall/ringwall/cdr/cdrfile"
 	"github.com/ringwall/ringwall/internal/audit"
 	"github.com/ringwall/ringwall/internal/sqlstore"
 	"github.com/ringwall/ringwall/internal/usage"
+	"github.com/ringwall/ringwall/internal/usage/archive"
 	"github.com/ringwall/ringwall/internal/usage/dryrun"
 	"github.com/ringwall/ringwall/internal/usage/rules"
 )
@@ -25,14 +24,6 @@ const (
 	tryCards = 200_000
 )
 
-// pastRecords is where the records of an organisation lie that were judged: the
-// files that are followed, as far as they are still there.
-type pastRecords struct {
-	org   ringwall.OrgID
-	files []UsageFile
-	key   string // file of the key that events are made with
-}
-
 // cardsTried are the cards that settings are for, by what they are judged by.
 type cardsTried struct {
 	old, next *specs
@@ -44,12 +35,15 @@ type cardsTried struct {
 // and by others. ok is false when it cannot be told so: no records are there,
 // they are too many, or of another organisation's cards.
 func (s *service) tryRecords(ctx context.Context, a audit.Actor, set api.UsageSettings, out *api.UsageTrial) (ok bool, err error) {
-	if s.past.org != a.Org || len(s.past.files) == 0 {
+	if s.usage.org != a.Org {
 		return false, nil
 	}
-	secret, err := os.ReadFile(s.past.key)
+	secret, err := os.ReadFile(s.usage.keyFile())
 	if err != nil {
 		return false, nil // nothing was judged yet
+	}
+	if _, err := os.Stat(s.usage.archiveDir()); err != nil {
+		return false, nil // and nothing is kept
 	}
 	keys := usage.KeysOf(secret)
 	// What is looked at is the platform's: numbers are needed to find a card's records.
@@ -84,11 +78,12 @@ func (s *service) tryRecords(ctx context.Context, a audit.Actor, set api.UsageSe
 	}
 	bound, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
-	for _, f := range s.past.files {
-		if err := runTrial(bound, trial, f, keys); err != nil {
-			s.log.Warn("settings are not tried over records", "cause", err)
-			return false, ctx.Err()
-		}
+	if err := s.usage.settle(bound); err != nil {
+		s.log.Warn("the newest usage records are not in the archive", "cause", err)
+	}
+	if err := runTrial(bound, trial, s.usage.archiveDir(), out.From); err != nil {
+		s.log.Warn("settings are not tried over records", "cause", err)
+		return false, ctx.Err()
 	}
 	r := trial.Result()
 	if r.Records == 0 {
@@ -104,8 +99,12 @@ func (s *service) tryRecords(ctx context.Context, a audit.Actor, set api.UsageSe
 	return true, nil
 }
 
-func runTrial(ctx context.Context, trial *dryrun.Trial, f UsageFile, keys *cdr.Keys) error {
-	src, err := cdrfile.Open(f.Path, cdrfile.Config{Keys: keys, Mapping: f.Mapping, Bad: func(cdr.Bad) {}})
+// trialLearns is how many days before the time that is asked about records are judged, so
+// that the rules learn.
+const trialLearns = 30
+
+func runTrial(ctx context.Context, trial *dryrun.Trial, dir string, from time.Time) error {
+	src, err := archive.NewSource(dir, archive.SourceConfig{Since: from.AddDate(0, 0, -trialLearns)})
 	if err != nil {
 		return err
 	}
@@ -193,9 +192,4 @@ func isEngineRule(name string) bool {
 
 func (c *cardsTried) alert(x dryrun.Change) api.SIMAlert {
 	return api.SIMAlert{SIM: c.ids[x.Card], Time: time.Unix(int64(x.Sec), 0).UTC(), Rule: x.Rule, Nature: x.Nature, Severity: x.Severity, Title: x.Title, Facts: x.Facts}
-}
-
-// pastOf is where a platform's judged records lie.
-func pastOf(org ringwall.OrgID, dir string, files []UsageFile) pastRecords {
-	return pastRecords{org: org, files: files, key: filepath.Join(dir, usageDir, "key")}
 }

@@ -68,9 +68,10 @@ type Archive struct {
 
 // day is a day that is open for writing; its number is that of days since 1970.
 type day struct {
-	f    *os.File
-	w    *bufio.Writer
-	used uint64
+	f     *os.File
+	w     *bufio.Writer
+	used  uint64
+	fresh bool // something was added that is not durable yet
 }
 
 // Open opens the archive in dir, making it when it is not there.
@@ -165,6 +166,7 @@ func (a *Archive) add(n int32, b *cdr.Batch, from, to int) error {
 	}
 	d, err := a.day(n)
 	if err == nil {
+		d.fresh = true
 		_, err = d.w.Write(a.buf)
 	}
 	if err != nil {
@@ -218,7 +220,7 @@ func (a *Archive) day(n int32) (*day, error) {
 	a.counts.Bytes += size - a.sizes[n]
 	a.sizes[n] = size
 	a.sound[n] = true
-	d := &day{f, bufio.NewWriterSize(f, 256<<10), a.used}
+	d := &day{f: f, w: bufio.NewWriterSize(f, 256<<10), used: a.used}
 	a.open[n] = d
 	return d, nil
 }
@@ -249,10 +251,17 @@ func (a *Archive) shut(n int32) error {
 }
 
 func (d *day) sync() error {
+	if !d.fresh {
+		return nil
+	}
 	if err := d.w.Flush(); err != nil {
 		return err
 	}
-	return (*durable.Disk)(nil).Sync("usage/archive", d.f)
+	if err := (*durable.Disk)(nil).Sync("usage/archive", d.f); err != nil {
+		return err
+	}
+	d.fresh = false
+	return nil
 }
 
 // drop closes a day that could not be written: what is torn is cut off when it is
@@ -291,6 +300,50 @@ func (a *Archive) Sync() error {
 		if err := d.sync(); err != nil {
 			a.drop(n)
 			return ringwall.Errorf(ringwall.Unavailable, "writing the archive of usage records: %w", err)
+		}
+	}
+	return nil
+}
+
+// Marks are the sizes of the days, by name: after Sync, how far each is durable.
+// Whoever keeps them with what was made of the records can have the archive be
+// what it was then.
+func (a *Archive) Marks() map[string]int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	marks := make(map[string]int64, len(a.sizes))
+	for n, size := range a.sizes {
+		marks[name(n)] = size
+	}
+	return marks
+}
+
+// Rewind cuts off what was added after marks were taken; days that they do not
+// have go. It is for an archive that was just opened: what was cut off is added
+// again by whoever reads its records again. The error has code Unavailable.
+func (a *Archive) Rewind(marks map[string]int64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.newest = 0
+	for _, n := range slices.Sorted(maps.Keys(a.sizes)) {
+		path, size := filepath.Join(a.dir, name(n)), a.sizes[n]
+		mark, ok := marks[name(n)]
+		var err error
+		switch {
+		case !ok:
+			err = os.Remove(path)
+			delete(a.sizes, n)
+			a.counts.Bytes -= size
+		case mark < size:
+			err = os.Truncate(path, mark)
+			a.sizes[n] = mark
+			a.counts.Bytes -= size - mark
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return ringwall.Errorf(ringwall.Unavailable, "cutting the archive of usage records: %w", err)
+		}
+		if ok {
+			a.newest = max(a.newest, n)
 		}
 	}
 	return nil

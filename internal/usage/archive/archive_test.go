@@ -256,3 +256,55 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// TestArchive_rewind: an archive is what it was when marks were taken, whatever was
+// added since, and goes on from there.
+func TestArchive_rewind(t *testing.T) {
+	dir := t.TempDir()
+	a := open(t, dir, Config{Records: true})
+	add := func(at time.Time, first, n int) {
+		t.Helper()
+		if err := a.Add(batch(t, at, time.Second, first, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(day0, 0, 10)
+	if err := a.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	marks := a.Marks()
+	if err := a.Sync(); err != nil { // of nothing new
+		t.Fatal(err)
+	}
+	add(day0.Add(time.Hour), 10, 10)   // the same day
+	add(day0.Add(25*time.Hour), 20, 5) // another
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // again is as once
+		a = open(t, dir, Config{Records: true})
+		if err := a.Rewind(marks); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, dir, SourceConfig{}, false); !slices.Equal(got, upTo(10)) {
+			t.Errorf("rewound, it has %v", got)
+		}
+	}
+	add(day0.Add(time.Hour), 10, 10)
+	if c := a.Counts(); c.Days != 1 || c.Bytes != a.Marks()[name(dayOf(&batch(t, day0, 0, 0, 1).Events[0]))] {
+		t.Errorf("counts %+v, marks %v", c, a.Marks())
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, dir, SourceConfig{}, false); !slices.Equal(got, upTo(20)) {
+		t.Errorf("then it has %v", got)
+	}
+	a = open(t, dir, Config{})
+	if err := a.Rewind(nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, dir, SourceConfig{}, false); len(got) != 0 {
+		t.Errorf("without marks it has %v", got)
+	}
+}

@@ -1,0 +1,677 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/internal/audit"
+	"github.com/ringwall/ringwall/internal/sqlstore"
+	"github.com/ringwall/ringwall/internal/usage"
+	"github.com/ringwall/ringwall/internal/usage/archive"
+	"github.com/ringwall/ringwall/internal/usage/cross"
+	"github.com/ringwall/ringwall/internal/usage/curve"
+	"github.com/ringwall/ringwall/internal/usage/quarantine"
+	"github.com/ringwall/ringwall/internal/usage/rules"
+	"github.com/ringwall/ringwall/internal/usage/spool"
+)
+
+const (
+	// snapshotEvery bounds what is judged again after a crash.
+	snapshotEvery = time.Minute
+	// writeEvery is how long what is known of cards waits to be written down while
+	// records come; when none come, it is quietEvery.
+	writeEvery = time.Second
+	quietEvery = 100 * time.Millisecond
+	// maxUses and maxTouched bound what waits to be written: past them it is written
+	// at once.
+	maxUses    = 50_000
+	maxTouched = 5_000
+	// maxPieces is how many pieces wait to be judged.
+	maxPieces = 128
+	// maxWorkers bounds the engines: what is written of cards costs more than judging.
+	maxWorkers = 8
+)
+
+// usageJudge judges all usage records of one organisation's cards for as long as
+// it lives: until its context ends, or what its engines were made with changes. It
+// is the cdr.Source of usage.Run, whose goroutine calls Next; alerts come from
+// another (emit), and settle from any.
+//
+// Alerts are committed before a snapshot that covers their records, and so is what
+// is known of cards, their curves and the archive, each with how far it counts, in
+// one transaction. After a crash the records behind the snapshot are judged again:
+// they repeat no alert, since ids follow from what is said, and count nowhere twice.
+type usageJudge struct {
+	*core
+	desk    *usageDesk
+	org     ringwall.OrgID
+	keys    *cdr.Keys
+	set     *usage.Set
+	keep    *usage.Keep
+	ctx     context.Context // of its life
+	version uint64          // of what the engines were made with
+	cards   *usageCards
+	bad     *quarantine.File
+	feeds   map[string]*feed
+	pieces  chan *piece
+	wake    chan struct{} // of Next, of length 1
+	failed  atomic.Pointer[error]
+
+	// Of Next's goroutine.
+	held   *piece // waits for cards to be looked at
+	tag    *piece // that is being judged
+	places places
+
+	// mu guards what waits to be written.
+	mu       sync.Mutex
+	handed   uint64 // pieces
+	reckoned uint64 // of them
+	last     *piece // handed and not reckoned
+	touched  map[ringwall.SIMID]*touch
+	waiting  int // uses in touched
+	since    time.Time
+	counted  map[string]*countedTo
+	archive  *archive.Archive
+	kept     piece // waits for the archive
+}
+
+// touch is what was seen of a card since the last write.
+type touch struct {
+	imei    ringwall.IMEI
+	at      time.Time // of the record that named it
+	use     usage.Use
+	bytes   uint64
+	records uint64
+	uses    []curve.Use
+}
+
+// countedTo is how far the records of a feed are in curves and archive: further
+// than the snapshot, when the process died between the two.
+type countedTo struct {
+	N uint64 `json:"n"` // of a source
+	// Of followed files, the newest last.
+	cursors []spool.Cursor
+	dirty   bool
+}
+
+// maxCounted bounds the files of which it is known how far they are counted: more
+// than are rotated between two snapshots.
+const maxCounted = 4
+
+// has reports whether the i-th event of a piece is counted already.
+func (c *countedTo) has(p *piece, i int) bool {
+	if p.cursors == nil {
+		return p.last-uint64(len(p.events)-1-i) <= c.N
+	}
+	cur := p.cursors[i]
+	at := slices.IndexFunc(c.cursors, func(o spool.Cursor) bool { return o.File == cur.File && o.Head == cur.Head })
+	return at >= 0 && cur.Offset <= c.cursors[at].Offset
+}
+
+// add counts all of a piece.
+func (c *countedTo) add(p *piece) {
+	if len(p.events) == 0 || c.has(p, len(p.events)-1) {
+		return
+	}
+	c.dirty = true
+	if p.cursors == nil {
+		c.N = p.last
+		return
+	}
+	for _, cur := range p.cursors {
+		at := slices.IndexFunc(c.cursors, func(o spool.Cursor) bool { return o.File == cur.File })
+		if at >= 0 && at == len(c.cursors)-1 {
+			c.cursors[at] = cur
+			continue
+		}
+		if at >= 0 {
+			c.cursors = slices.Delete(c.cursors, at, at+1)
+		}
+		c.cursors = append(c.cursors, cur)
+		c.cursors = c.cursors[max(0, len(c.cursors)-maxCounted):]
+	}
+}
+
+// The names of cursors in the database.
+func (u *usageJudge) fileCursor(name string) string  { return "curves/" + string(u.org) + "/" + name }
+func (u *usageJudge) countCursor(name string) string { return "counted/" + string(u.org) + "/" + name }
+func (u *usageJudge) placeCursor(name string) string { return "read/" + string(u.org) + "/" + name }
+func (u *usageJudge) marksCursor() string            { return "archive/" + string(u.org) }
+
+// errAnew ends a life after which the next begins at once.
+var errAnew = errors.New("what usage records are judged with has changed")
+
+// judgeUsage is one life.
+func judgeUsage(ctx context.Context, d *usageDesk, world UsageWorld, sources []UsageSource, bad *quarantine.File) (err error) {
+	u := &usageJudge{
+		core: d.core, desk: d, org: d.org, keys: world.Keys, bad: bad, feeds: map[string]*feed{}, pieces: make(chan *piece, maxPieces), wake: make(chan struct{}, 1),
+		touched: map[ringwall.SIMID]*touch{}, counted: map[string]*countedTo{}, places: places{},
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	u.ctx = ctx
+	areas, version, err := u.areas()
+	if err != nil {
+		return err
+	}
+	restored, err := u.open(areas)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, u.set.Close()) }()
+	if len(restored) > 0 {
+		if err := json.Unmarshal(restored, &u.places); err != nil {
+			return ringwall.Errorf(ringwall.Internal, "reading how far usage records were judged: %w", err)
+		}
+	}
+	for i := range d.files {
+		u.feeds[d.files[i].Path] = &feed{file: &d.files[i]}
+	}
+	for i := range sources {
+		u.feeds[sources[i].Name] = &feed{source: &sources[i]}
+	}
+	if err := u.ready(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, u.archive.Close()) }()
+	u.cards = d.cards
+	if err := u.cards.tell(ctx, u.set.SetBook, u.set.SetCards); err != nil {
+		return err
+	}
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer cancel()
+	for name, f := range u.feeds {
+		f.name, f.keys, f.bad, f.round, f.give = name, u.keys, world.Bad, u.cards.round.Load, u.give
+		f.begun = func(ctx context.Context, at feedPlace) error { return u.putPlaces(ctx, map[string]feedPlace{name: at}) }
+		f.given = u.places[name]
+		reading.Go(func() { u.read(ctx, f) })
+	}
+	d.now.Store(u)
+	defer d.now.Store(nil)
+	stop := context.AfterFunc(ctx, func() { nudge(u.wake) })
+	defer stop()
+	u.version = version
+	// Run ends when Next says so and not before, so that the last piece is reckoned.
+	err = usage.Run(context.WithoutCancel(ctx), usage.RunConfig{
+		Set: u.set, Source: u, Keep: u.keep, Every: u.desk.every, Durable: u.settle, Saved: u.saved,
+	})
+	if err == nil && ctx.Err() == nil {
+		return errAnew
+	}
+	return err
+}
+
+// areas reads the table of areas; version is that of before.
+func (u *usageJudge) areas() (areas *rules.Areas, version uint64, err error) {
+	version = u.desk.version()
+	scope, err := u.scope()
+	if err != nil {
+		return nil, 0, err
+	}
+	err = u.store.View(u.ctx, func(tx *sqlstore.Tx) (err error) { areas, err = areasOf(tx, scope, u.keys); return err })
+	return areas, version, err
+}
+
+func (u *usageJudge) scope() (audit.Scope, error) {
+	return u.auditor.Authorise(u.ctx, audit.System(audit.SysUsage, u.org), audit.SystemUsage, audit.Target{Kind: "sim", Org: u.org})
+}
+
+// open makes the engines and has them know what the last snapshot knew. Snapshots
+// of which none can be read are put aside: records are judged again as far as
+// they are there, and alerts that are there already are not said twice.
+func (u *usageJudge) open(areas *rules.Areas) (position []byte, err error) {
+	dir := filepath.Join(u.desk.dir, ringwall.DeriveID("usage", string(u.org)))
+	for {
+		if u.keep, err = usage.OpenKeep(dir, nil); err != nil {
+			return nil, err
+		}
+		workers := u.keep.Parts()
+		if workers == 0 {
+			workers = min(runtime.GOMAXPROCS(0), maxWorkers)
+		}
+		u.set = usage.NewSet(usage.SetConfig{
+			Engine:  usage.Config{Key: u.desk.key, Keys: u.keys, Areas: areas, Now: u.now},
+			Workers: workers, Emit: u.emit, Cross: &cross.Config{},
+		})
+		r, err := u.keep.Restore(u.set)
+		for _, p := range r.Passed {
+			u.log.Error("a snapshot of card usage cannot be read", "cause", p)
+		}
+		switch ringwall.CodeOf(err) {
+		case "":
+			return r.Position, nil
+		case ringwall.Unverified, ringwall.Conflict:
+			u.log.Error("what is known of card usage cannot be read, and is put aside; records are judged from the start", "cause", err)
+			err = errors.Join(u.set.Close(), os.RemoveAll(dir+".aside"))
+			if err == nil {
+				err = os.Rename(dir, dir+".aside")
+			}
+		default:
+			err = errors.Join(fmt.Errorf("reading what is known of card usage: %w", err), u.set.Close())
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// ready reads how far records are counted, and opens the archive as it was then.
+func (u *usageJudge) ready() error {
+	scope, err := u.scope()
+	if err != nil {
+		return err
+	}
+	var marks map[string]int64
+	read := func(tx *sqlstore.Tx, name string, to any) error {
+		text, err := tx.Cursor(scope, name)
+		if err != nil || text == "" {
+			return err
+		}
+		return json.Unmarshal([]byte(text), to)
+	}
+	if err := u.store.View(u.ctx, func(tx *sqlstore.Tx) error {
+		for name, f := range u.feeds {
+			c := &countedTo{}
+			if f.file != nil {
+				if err := read(tx, u.fileCursor(name), &c.cursors); err != nil {
+					return err
+				}
+			}
+			if err := read(tx, u.countCursor(name), c); err != nil {
+				return err
+			}
+			u.counted[name] = c
+			if _, ok := u.places[name]; !ok && f.source != nil {
+				var at feedPlace
+				if err := read(tx, u.placeCursor(name), &at); err != nil {
+					return err
+				}
+				u.places[name] = at
+			}
+		}
+		return read(tx, u.marksCursor(), &marks)
+	}); err != nil {
+		return err
+	}
+	if u.archive, err = archive.Open(u.desk.archiveDir(), archive.Config{Days: u.desk.days, MaxBytes: u.desk.bytes, Records: true}); err != nil {
+		return err
+	}
+	if err := u.archive.Rewind(marks); err != nil {
+		return errors.Join(err, u.archive.Close())
+	}
+	return nil
+}
+
+// read reads a feed, again from where it was when it fails.
+func (u *usageJudge) read(ctx context.Context, f *feed) {
+	for {
+		err := f.run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			u.log.Info("an input of usage records has ended", "input", f.name)
+			return
+		}
+		// What cannot be read now, such as a file with a wrong header, does not end the
+		// platform, and may be put right.
+		u.log.Error("usage records are not read; trying again", "input", f.name, "cause", err)
+		if !waited(ctx, followRetry) {
+			return
+		}
+	}
+}
+
+// give hands a piece over, once there is room.
+func (u *usageJudge) give(ctx context.Context, p *piece) error {
+	select {
+	case u.pieces <- p:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// putPlaces keeps how far sources were read, beside the snapshots: whoever loses
+// those does not begin anew where nothing is any more.
+func (u *usageJudge) putPlaces(ctx context.Context, at map[string]feedPlace) error {
+	return u.turn(ctx, u.org, func(t *turn) error {
+		scope, err := t.as(audit.SysUsage, audit.SystemUsage)
+		if err != nil {
+			return err
+		}
+		for name, place := range at {
+			b, err := json.Marshal(place)
+			if err != nil {
+				return err
+			}
+			if err := t.tx.PutCursor(scope, u.placeCursor(name), string(b)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Next implements cdr.Source, for usage.Run: the next piece whose cards were
+// looked at late enough. io.EOF = this life ends.
+func (u *usageJudge) Next(_ context.Context, b *cdr.Batch) error {
+	if err := u.reckon(); err != nil {
+		return err
+	}
+	for {
+		if err := u.failed.Load(); err != nil {
+			return *err
+		}
+		if u.ctx.Err() != nil || u.desk.version() != u.version {
+			return io.EOF
+		}
+		wait := time.Hour
+		if u.held != nil {
+			ok, in, err := u.cards.ready(u.ctx, u.held)
+			if err != nil {
+				return u.ended(err)
+			}
+			if ok {
+				return u.hand(b)
+			}
+			wait = in
+		}
+		in, err := u.writeDue(u.held == nil && len(u.pieces) == 0)
+		if err != nil {
+			return u.ended(err)
+		}
+		more := u.pieces
+		if u.held != nil {
+			more = nil
+		}
+		t := time.NewTimer(min(wait, in))
+		select {
+		case u.held = <-more:
+		case <-t.C:
+		case <-u.wake:
+		}
+		t.Stop()
+	}
+}
+
+// ended is err, or io.EOF when it only tells that this life ends.
+func (u *usageJudge) ended(err error) error {
+	if u.ctx.Err() != nil {
+		return io.EOF
+	}
+	return err
+}
+
+// hand hands the piece that is held to the engines.
+func (u *usageJudge) hand(b *cdr.Batch) error {
+	p := u.held
+	u.held = nil
+	u.cards.name(p)
+	u.first(p)
+	b.Events, b.Lines, b.Detail = append(b.Events[:0], p.events...), append(b.Lines[:0], p.lines...), p
+	u.tag, u.places[p.feed.name] = p, p.place
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.last = p
+	u.handed++
+	return nil
+}
+
+// Position implements cdr.Source.
+func (u *usageJudge) Position() []byte { return u.places.encode() }
+
+// Tag implements usage.Tagger.
+func (u *usageJudge) Tag() any { return u.tag }
+
+// uses asks the engines what they know of the cards of a piece that are ours.
+func (u *usageJudge) uses(p *piece) []usage.Use {
+	all := make([]usage.Use, len(p.events))
+	u.set.Each(func(n int, e *usage.Engine) {
+		for i := range p.events {
+			if card := p.events[i].Card; p.sims[i] != "" && usage.PartitionOf(card, u.set.Workers()) == n {
+				all[i], _ = e.Use(ringwall.IMSI(cdr.IMSIOf(card)))
+			}
+		}
+	})
+	return all
+}
+
+// first asks how many records of the cards of a piece were counted before, of those
+// of which that is not known yet.
+func (u *usageJudge) first(p *piece) {
+	if !u.cards.unseen(p) {
+		return
+	}
+	for i, use := range u.uses(p) {
+		if p.sims[i] != "" {
+			u.cards.records[p.events[i].Card] = use.Records
+		}
+	}
+}
+
+// reckon looks at what became of the last piece.
+func (u *usageJudge) reckon() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p := u.last
+	if p == nil {
+		return nil
+	}
+	u.last = nil
+	uses := u.uses(p)
+	counted := u.counted[p.feed.name]
+	for i, use := range uses {
+		sim := p.sims[i]
+		if sim == "" {
+			continue
+		}
+		r := &p.records[i]
+		w := u.touched[sim]
+		if w == nil {
+			w = &touch{}
+			if len(u.touched) == 0 {
+				u.since = time.Now()
+			}
+			u.touched[sim] = w
+		}
+		if w.use = use; r.IMEI != "" {
+			w.imei, w.at = r.IMEI, r.Time
+		}
+		judged := use.Records != u.cards.records[p.events[i].Card] // else it came before
+		u.cards.records[p.events[i].Card] = use.Records
+		if !judged || counted.has(p, i) {
+			continue
+		}
+		w.uses = append(w.uses, useOf(r))
+		w.bytes, w.records = w.bytes+r.Up+r.Down, w.records+1
+		u.waiting++
+		u.kept.events, u.kept.lines, u.kept.records = append(u.kept.events, p.events[i]), append(u.kept.lines, p.lines[i]), append(u.kept.records, *r)
+		if len(u.kept.events) == cdr.MaxBatch {
+			if err := u.archiveKept(); err != nil {
+				return err
+			}
+		}
+	}
+	counted.add(p)
+	u.reckoned++
+	return nil
+}
+
+// archiveKept puts what waits into the archive. u.mu is held.
+func (u *usageJudge) archiveKept() error {
+	k := &u.kept
+	if len(k.events) == 0 {
+		return nil
+	}
+	err := u.archive.Add(&cdr.Batch{Events: k.events, Lines: k.lines, Detail: k})
+	k.events, k.lines, k.records = k.events[:0], k.lines[:0], k.records[:0]
+	return err
+}
+
+// writeDue writes down what is known of cards when its time has come, and returns
+// how long it has. idle says that nothing waits to be judged.
+func (u *usageJudge) writeDue(idle bool) (time.Duration, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.touched) == 0 {
+		return time.Hour, nil
+	}
+	every := writeEvery
+	if idle {
+		every = quietEvery
+	}
+	if left := every - time.Since(u.since); left > 0 && u.waiting < maxUses && len(u.touched) < maxTouched {
+		return left, nil
+	}
+	return time.Hour, u.write(u.ctx)
+}
+
+// write writes down what is known of cards. u.mu is held.
+func (u *usageJudge) write(ctx context.Context) error {
+	if err := u.bad.Sync(); err != nil {
+		u.log.Warn("usage records that cannot be read are not kept", "cause", err)
+	}
+	if err := u.archiveKept(); err != nil {
+		return err
+	}
+	if err := u.archive.Sync(); err != nil {
+		return err
+	}
+	marks := u.archive.Marks()
+	if err := u.turn(ctx, u.org, func(t *turn) error {
+		for id, w := range u.touched {
+			if err := t.cardUsed(id, w); err != nil {
+				return err
+			}
+		}
+		scope, err := t.as(audit.SysUsage, audit.SystemUsage)
+		if err != nil {
+			return err
+		}
+		put := func(name string, v any) error {
+			b, err := json.Marshal(v)
+			if err != nil {
+				return err
+			}
+			return t.tx.PutCursor(scope, name, string(b))
+		}
+		// With the curves, in one transaction: each record counts once in them, and is
+		// once in the archive.
+		for name, c := range u.counted {
+			if !c.dirty {
+				continue
+			}
+			if c.cursors != nil {
+				if err := put(u.fileCursor(name), c.cursors); err != nil {
+					return err
+				}
+			}
+			if err := put(u.countCursor(name), c); err != nil {
+				return err
+			}
+		}
+		return put(u.marksCursor(), marks)
+	}); err != nil {
+		return err
+	}
+	for _, c := range u.counted {
+		c.dirty = false
+	}
+	clear(u.touched)
+	u.waiting = 0
+	return nil
+}
+
+// settle makes durable what follows from all that was handed to the engines so
+// far.
+func (u *usageJudge) settle() error { return u.settled(context.WithoutCancel(u.ctx)) }
+
+func (u *usageJudge) settled(ctx context.Context) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for handed := u.handed; u.reckoned < handed; {
+		// Next is about to reckon it, unless the set has stopped.
+		u.mu.Unlock()
+		err := u.set.Err()
+		if err == nil && !waited(ctx, time.Millisecond) {
+			err = ctx.Err()
+		}
+		u.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	if len(u.touched) == 0 {
+		return nil
+	}
+	return u.write(ctx)
+}
+
+// saved tells sources how far they are not needed any more.
+func (u *usageJudge) saved(v *usage.Saving) {
+	if err := v.Err(); err != nil {
+		u.log.Error("what is known of card usage is not kept; it is tried again", "cause", err)
+		return
+	}
+	var at places
+	if err := json.Unmarshal(v.Position(), &at); err != nil {
+		return // it was ours a moment ago
+	}
+	ends := map[string]feedPlace{}
+	for name, place := range at {
+		if f := u.feeds[name]; f != nil && f.source != nil {
+			ends[name] = place
+		}
+	}
+	if len(ends) > 0 {
+		if err := u.putPlaces(context.WithoutCancel(u.ctx), ends); err != nil {
+			u.log.Warn("how far usage records were read is not kept beside the snapshot", "cause", err)
+			return
+		}
+	}
+	for name, place := range ends {
+		u.feeds[name].saved(place)
+	}
+}
+
+// emit commits the alerts of a piece.
+func (u *usageJudge) emit(p *usage.Parcel, alerts []ringwall.Alert) error {
+	of, _ := p.Tag.(*piece)
+	err := u.turn(context.WithoutCancel(u.ctx), u.org, func(t *turn) error {
+		for _, a := range alerts {
+			if err := t.simAlert(a, of.recordOf(a)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		u.failed.Store(&err)
+		nudge(u.wake)
+	}
+	return err
+}
+
+// recordOf is the record that tipped an alert.
+func (p *piece) recordOf(a ringwall.Alert) *cdr.Record {
+	for i := range p.sims {
+		if string(p.sims[i]) == a.Subject.ID {
+			return &p.records[i]
+		}
+	}
+	return &cdr.Record{}
+}
