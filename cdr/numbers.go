@@ -4,7 +4,7 @@ import "github.com/ringwall/ringwall/cdr/internal/text"
 
 // number is what the characters of a field say in decimal, and how many there
 // are: far more than there can be when not all are digits. Of more than sixteen
-// only the last are read.
+// value means nothing.
 type number struct {
 	v uint64
 	n int

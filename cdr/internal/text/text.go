@@ -35,7 +35,7 @@ func First(b []byte, i, n int) uint64 { return Load(b, i) & keep[uint(n)&15].low
 
 // Last gives the last n characters, at most sixteen, of what ends at a place, as
 // two words: each character as its distance from '0', the last in the highest
-// byte of lo, and zeros before them. n is less than 32.
+// byte of lo, and zeros before them. Of n the lowest five bits count.
 func Last(b []byte, end, n int) (lo, hi uint64) {
 	k, w := &keep[uint(n)&31], b[end-16:end:end]
 	return (Load(w, 8) ^ '0'*Ones) & k.lo, (Load(w, 0) ^ '0'*Ones) & k.hi
