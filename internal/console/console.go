@@ -208,6 +208,8 @@ func (c *Console) routes() {
 	c.act("POST /usage-rules/undo", usageRules, undoRules)
 	c.act("POST /usage-rules/exceptions", usageRules, except)
 	c.act("POST /usage-rules/exceptions/{exception}", usageRules, endException)
+	c.act("POST /usage-rules/pools", usageRules, addPool)
+	c.act("POST /usage-rules/pools/drop", usageRules, dropPool)
 	c.page("GET /warnings", warnings)
 	c.shown("POST /warnings", addRoute)
 	c.act("POST /warnings/{route}", warnings, actRoute)

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"math"
@@ -30,9 +29,12 @@ type usageRulesPage struct {
 	Next       string
 	Pools      []api.IMEIPool
 	Trial      *api.UsageTrial
+	Form       settingsForm
+	Expert     bool   // the settings were given as JSON
 	Draft      string // settings in JSON, as they were given
 	Customer   string
 	Tariff     string
+	Note       string
 }
 
 type settingsRow struct {
@@ -43,25 +45,36 @@ type settingsRow struct {
 
 func (*usageRulesPage) template() string { return "usagerules" }
 
-func usageRules(q *request) (view, error) {
+func usageRules(q *request) (view, error) { return q.usageRules(q.URL.Query().Has("customer")) }
+
+// usageRules fills the page. With edit, the form has the settings of the customer
+// and tariff that the address names; else it is empty.
+func (q *request) usageRules(edit bool) (*usageRulesPage, error) {
 	v := q.URL.Query()
-	p := &usageRulesPage{Draft: "{\n  \"fixed\": true,\n  \"rules\": {\"sim-volume\": {\"limits\": {\"deviations\": 12}}}\n}", Customer: v.Get("customer"), Tariff: v.Get("tariff")}
+	p := &usageRulesPage{Customer: v.Get("customer"), Tariff: v.Get("tariff")}
 	all, err := q.c.svc.AllUsageSettings(q.Context(), q.actor)
 	if err != nil {
 		return nil, err
 	}
+	var shown api.UsageSettings
 	for _, s := range all {
 		row := settingsRow{UsageSettings: s, Who: q.who(s.By)}
-		body := s
-		body.Customer, body.Tariff, body.Version, body.Made, body.By, body.Note = "", "", 0, time.Time{}, "", ""
-		text, err := json.MarshalIndent(body, "", "  ")
-		if err != nil {
+		if row.JSON, err = settingsText(s); err != nil {
 			return nil, err
 		}
-		row.JSON = string(text)
 		p.Settings = append(p.Settings, row)
+		if edit && s.Customer == p.Customer && s.Tariff == p.Tariff {
+			shown = s
+		}
 	}
 	if p.Rules, err = q.c.svc.UsageRules(q.Context(), q.actor); err != nil {
+		return nil, err
+	}
+	if p.Pools, err = q.c.svc.IMEIPools(q.Context(), q.actor); err != nil {
+		return nil, err
+	}
+	p.Form = settingsFormOf(shown, p.Rules, p.Pools)
+	if p.Draft, err = settingsText(shown); err != nil {
 		return nil, err
 	}
 	es, err := q.c.svc.Exceptions(q.Context(), q.actor, "", v.Get("all") == "", httpapi.Paging{Cursor: v.Get("cursor"), Limit: httpapi.DefaultPage})
@@ -72,51 +85,69 @@ func usageRules(q *request) (view, error) {
 		p.Exceptions = append(p.Exceptions, q.exceptionRow(e))
 	}
 	p.Next = next(v, es.Next)
-	if p.Pools, err = q.c.svc.IMEIPools(q.Context(), q.actor); err != nil {
-		return nil, err
-	}
 	q.page.Title, q.page.Path = q.page.L.T("usagerules.title"), "/usage-rules"
 	p.page = q.page
 	return p, nil
 }
 
-// draft reads the settings of a form.
-func (q *request) draft() (api.UsageSettings, error) {
-	var s api.UsageSettings
-	d := json.NewDecoder(bytes.NewReader([]byte(q.PostFormValue("settings"))))
+// draft reads settings: those that a form's fields say are written as JSON first,
+// so that both ways pass one parser.
+func (q *request) draft(p *usageRulesPage) (api.UsageSettings, error) {
+	if q.PostFormValue("form") == "" {
+		p.Expert, p.Draft = true, q.PostFormValue("settings")
+		return p.settings()
+	}
+	p.Form = typed(q.PostForm, p.Rules, p.Pools)
+	said, err := p.Form.settings()
+	if err != nil {
+		return said, err
+	}
+	if p.Draft, err = settingsText(said); err != nil {
+		return said, err
+	}
+	return p.settings()
+}
+
+// settings reads the draft.
+func (p *usageRulesPage) settings() (s api.UsageSettings, err error) {
+	d := json.NewDecoder(strings.NewReader(p.Draft))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&s); err != nil {
 		return s, ringwall.Errorf(ringwall.Invalid, "the settings are not the JSON that is wanted: %v", err)
 	}
-	s.Customer, s.Tariff, s.Note = strings.TrimSpace(q.PostFormValue("customer")), strings.TrimSpace(q.PostFormValue("tariff")), strings.TrimSpace(q.PostFormValue("note"))
+	s.Customer, s.Tariff, s.Note = p.Customer, p.Tariff, p.Note
 	return s, nil
 }
 
-// tryRules shows what settings would change, with the form to save them.
+// tryRules shows what settings would change, with the form to save them. What is
+// refused comes back as it was typed.
 func tryRules(q *request) (view, error) {
-	s, err := q.draft()
+	p, err := q.usageRules(false)
 	if err != nil {
 		return nil, err
 	}
-	days, _ := strconv.Atoi(q.PostFormValue("days")) // what is no number is the service's choice
-	trial, err := q.c.svc.TryUsageSettings(q.Context(), q.actor, api.UsageTry{Settings: s, Days: max(0, days)})
-	if err != nil {
-		return nil, err
+	p.Customer, p.Tariff, p.Note = strings.TrimSpace(q.PostFormValue("customer")), strings.TrimSpace(q.PostFormValue("tariff")), strings.TrimSpace(q.PostFormValue("note"))
+	s, err := q.draft(p)
+	if err == nil {
+		if p.Expert {
+			p.Form = settingsFormOf(s, p.Rules, p.Pools)
+		}
+		days, _ := strconv.Atoi(q.PostFormValue("days")) // what is no number is the service's choice
+		var trial api.UsageTrial
+		if trial, err = q.c.svc.TryUsageSettings(q.Context(), q.actor, api.UsageTry{Settings: s, Days: max(0, days)}); err == nil {
+			p.Trial = &trial
+			return p, nil
+		}
 	}
-	v, err := usageRules(q)
-	if err != nil {
-		return nil, err
-	}
-	p, ok := v.(*usageRulesPage)
-	if !ok {
-		return v, nil
-	}
-	p.Trial, p.Draft, p.Customer, p.Tariff = &trial, q.PostFormValue("settings"), s.Customer, s.Tariff
+	status, e := httpapi.Describe(err)
+	q.c.note(q.Context(), status, err)
+	p.status, p.Problem = status, e
 	return p, nil
 }
 
 func saveRules(q *request) (string, error) {
-	s, err := q.draft()
+	p := &usageRulesPage{Customer: strings.TrimSpace(q.PostFormValue("customer")), Tariff: strings.TrimSpace(q.PostFormValue("tariff")), Note: strings.TrimSpace(q.PostFormValue("note")), Draft: q.PostFormValue("settings")}
+	s, err := p.settings()
 	if err != nil {
 		return "", err
 	}

@@ -304,10 +304,19 @@ func (m *Mem) UsageRules(_ context.Context, a audit.Actor) ([]api.UsageRule, err
 	if err != nil {
 		return nil, err
 	}
+	return usageRules(), nil
+}
+
+// usageRules are some of the platform's, with limits as they are there.
+func usageRules() []api.UsageRule {
 	return []api.UsageRule{
 		{Name: "separation", Why: "The card is in other equipment than it is bound to.", Limits: map[string]float64{}},
-		{Name: "sim-volume", Why: "Far more than usual.", Limits: map[string]float64{"deviations": 8, "least-bytes": 8 << 20}},
-	}, nil
+		{Name: "sim-peer", Why: "A peer that is not on the list.", Limits: map[string]float64{}},
+		{Name: "sim-moved", Why: "A device that does not move is elsewhere.", Limits: map[string]float64{"learn-days": 3, "records": 4, "moves": 8, "radius-km": 5}},
+		{Name: "sim-volume", Why: "Far more than usual.", Limits: map[string]float64{"deviations": 8, "least-bytes": 8 << 20, "most-bytes": 0, "drift-times": 4}},
+		{Name: "sim-burst", Why: "Many calls or messages.", Limits: map[string]float64{"messages-hour": 30, "messages-day": 100, "calls-hour": 20, "calls-day": 60, "minutes-day": 240, "call-minutes": 120}},
+		{Name: "card-online", Why: "The card is used, the device is not heard.", Limits: map[string]float64{}},
+	}
 }
 
 // AllUsageSettings is of httpapi.UsageRules.
@@ -341,10 +350,8 @@ func (m *Mem) PutUsageSettings(_ context.Context, a audit.Actor, in api.UsageSet
 	if err != nil {
 		return nil, err
 	}
-	for name := range in.Rules {
-		if name != "separation" && name != "sim-volume" {
-			return nil, ringwall.Errorf(ringwall.Invalid, "there is no rule %.40q", name)
-		}
+	if err := checkUsageRules(in); err != nil {
+		return nil, err
 	}
 	k := [2]string{in.Customer, in.Tariff}
 	in.Version, in.Made, in.By = len(h.simuse.settings[k])+1, m.now(), a.String()
@@ -373,12 +380,30 @@ func (m *Mem) UndoUsageSettings(_ context.Context, a audit.Actor, customer, tari
 	return h.simuse.settings[k], nil
 }
 
+func checkUsageRules(in api.UsageSettings) error {
+	for name, set := range in.Rules {
+		i := slices.IndexFunc(usageRules(), func(r api.UsageRule) bool { return r.Name == name })
+		if i < 0 {
+			return ringwall.Errorf(ringwall.Invalid, "there is no rule %.40q", name)
+		}
+		for limit := range set.Limits {
+			if _, ok := usageRules()[i].Limits[limit]; !ok {
+				return ringwall.Errorf(ringwall.Invalid, "rule %q has no limit %.40q", name, limit)
+			}
+		}
+	}
+	return nil
+}
+
 // TryUsageSettings is of httpapi.UsageRules.
 func (m *Mem) TryUsageSettings(_ context.Context, a audit.Actor, in api.UsageTry) (api.UsageTrial, error) {
 	h, err := m.enter(a, "sim.read", "")
 	defer m.mu.Unlock()
 	out := api.UsageTrial{From: m.now().AddDate(0, 0, -7), To: m.now(), Gone: []api.SIMAlert{}, Fresh: []api.SIMAlert{}}
 	if err != nil {
+		return out, err
+	}
+	if err := checkUsageRules(in.Settings); err != nil {
 		return out, err
 	}
 	for _, x := range h.simAlerts() {
