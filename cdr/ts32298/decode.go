@@ -22,8 +22,6 @@ const MaxRecord = 1 << 16
 type table struct {
 	do   [128]action
 	list bool
-	// The same by first octets: of fields, and of the items of a list.
-	fields, items fast
 }
 
 // tableOf makes the table of a structure.
@@ -32,7 +30,6 @@ func tableOf(s structure) (t table) {
 	for _, f := range s.fields {
 		t.do[f.tag] = f.do
 	}
-	t.fields, t.items = fastOf(&t, false), fastOf(&t, true)
 	return t
 }
 
@@ -43,7 +40,7 @@ func tablesOf() (t struct {
 	inner   [tables]*table
 }) {
 	for i := range records {
-		t.records[records[i].tag] = &kind{&records[i], tableOf(records[i].structure)}
+		t.records[records[i].tag] = &kind{&records[i], tableOf(records[i].structure), fastOf(tables) + uint64(i)}
 	}
 	for do, s := range structures {
 		in := tableOf(s)
@@ -55,6 +52,7 @@ func tablesOf() (t struct {
 type kind struct {
 	*record
 	table table
+	fast  uint64 // its fast table
 }
 
 // all is written here and never again.

@@ -6,53 +6,100 @@ import (
 	"github.com/ringwall/ringwall/cdr/ber"
 )
 
-// fast says what is done with an element by the first octet of its tag.
-type fast [256]action
+// fast says what is done with an element by the first octet of its tag, and when
+// that says no more by the second.
+type fast struct {
+	first [256]action
+	more  [128]action
+}
 
 // What a first octet may be beside the first of an element that a table knows.
 const (
-	moreTag  action = tables + iota // the tag has more octets
-	moreItem                        // the same in a list, where no such item is known
-	noTag                           // none of an element inside one of definite length
-	anItem                          // an item of a list
+	anItem    action = tables + iota // an item of a list
+	moreTag                          // the tag has a second octet, and is one of a field if it has no third
+	moreOther                        // the same where no such tag is known
+	noTag                            // none of an element inside one of definite length
 )
 
-// fastOf is what a table says of fields, or with list of items.
-func fastOf(t *table, list bool) (f fast) {
-	for i := range f {
-		c := uint8(i)
-		switch {
-		case c == 0 || c == 0x20:
-			f[c] = noTag
-		case c&0x1f == 0x1f && list:
-			f[c] = moreItem
+// The fast tables of structure do are fastFields(do), and, of a list, behind them
+// those of its items' tags. Those of records follow.
+func fastOf(do action) uint64 { return 2 * uint64(do-firstTable) }
+
+var (
+	quickly = fastTables()
+	inside  = insides()
+)
+
+// fastTables makes all of them.
+func fastTables() (f [128]fast) {
+	for do, s := range structures {
+		f[fastOf(do)] = fastFields(tableOf(s))
+		if s.list {
+			f[fastOf(do)+1] = fastItems()
+		}
+	}
+	for i, r := range records {
+		f[fastOf(tables)+uint64(i)] = fastFields(tableOf(r.structure))
+	}
+	return f
+}
+
+// insides says which of them is that of the elements inside a structure.
+func insides() (in [256]uint8) {
+	for do, s := range structures {
+		in[do] = uint8(fastOf(do))
+		if s.list {
+			in[do]++
+		}
+	}
+	return in
+}
+
+func fastFields(t table) (f fast) {
+	found := func(c, tag uint8) action {
+		// A structure that is none is passed over.
+		if do := t.do[tag]; c>>6 == ber.Context && (do < firstTable || c&0x20 != 0) {
+			return do
+		}
+		return skip
+	}
+	for i := range f.first {
+		switch c := uint8(i); {
+		case c&^0x20 == 0:
+			f.first[c] = noTag
+		case c&0x1f < 0x1f:
+			f.first[c] = found(c, c&0x1f)
+		case c == ber.Context<<6|0x3f:
+			f.first[c] = moreTag
+		case c == ber.Context<<6|0x1f:
+			f.first[c] = moreTag
+		default:
+			f.first[c] = moreOther
+		}
+	}
+	for tag := range f.more {
+		f.more[tag] = t.do[tag]
+	}
+	return f
+}
+
+func fastItems() (f fast) {
+	for i := range f.first {
+		switch c := uint8(i); {
+		case c&^0x20 == 0:
+			f.first[c] = noTag
+		case c == 0x20|ber.Sequence:
+			f.first[c] = anItem
 		case c&0x1f == 0x1f:
-			f[c] = moreTag
-		case list && c == 0x20|ber.Sequence:
-			f[c] = anItem
-		case !list && c>>6 == ber.Context:
-			f[c] = t.found(c, c&0x1f)
+			f.first[c] = moreOther
 		}
 	}
 	return f
 }
 
-// found is what is done with an element of a context tag whose first octet is c: a
-// structure that is none is passed over.
-func (t *table) found(c, tag uint8) action {
-	if do := t.do[tag&0x7f]; do < firstTable || c&0x20 != 0 {
-		return do
-	}
-	return skip
-}
-
-// level is a structure that is read on when one inside it ends.
-type level struct {
-	of  *fast
-	in  *table
-	end int
-	do  action // the one inside
-}
+// level is what is read on when a structure inside it ends: where it ends itself
+// (24 bits), its fast table (8 bits), and the structure inside (8 bits).
+type level uint64
 
 // quick is slow for the records that network elements write: of definite lengths
 // of at most two octets, and tags inside of at most two. It reports false when it
@@ -62,18 +109,15 @@ type level struct {
 func (d *Decoder) quick(b []byte) bool {
 	f := &d.f
 	*f = fields{}
-	tag, from, to, ok := ber.Definite(b, 0, len(b))
-	if !ok || to != len(b) || to > MaxRecord || tag >= len(all.records) || all.records[tag] == nil {
+	tag, p, end, ok := ber.Definite(b, 0, len(b))
+	if !ok || end != len(b) || end > MaxRecord || tag >= len(all.records) || all.records[tag] == nil {
 		return false
 	}
 	f.kind = all.records[tag]
 	var (
 		levels [8]level
 		depth  int
-		in     = &f.kind.table
-		of     = &in.fields
-		end    = to
-		p      = from
+		at     = f.kind.fast
 	)
 	for {
 		for p == end {
@@ -81,8 +125,9 @@ func (d *Decoder) quick(b []byte) bool {
 				return true
 			}
 			depth--
-			l := &levels[depth&7]
-			switch l.do {
+			l := levels[depth&7]
+			end, at = int(l&0xffffff), uint64(l>>24&0xff)
+			switch do := action(l >> 32); do {
 			case inEquipment:
 				d.equip(b)
 			case inSubscriber:
@@ -90,34 +135,34 @@ func (d *Decoder) quick(b []byte) bool {
 					return false
 				}
 			case inSMS, inSMSOrigin, inSMSTargets:
-				if d.closed(l.do, b) != nil {
+				if d.closed(do, b) != nil {
 					return false
 				}
 			}
-			of, in, end = l.of, l.in, l.end
 		}
-		if end-p < 2 {
+		if uint(p)+1 >= uint(len(b)) {
 			return false
 		}
-		c, n := b[p], int(b[p+1])
-		from := p + 2
-		do := of[c]
-		if do >= moreTag && do != anItem {
-			if do == noTag || n >= 0x80 || end-p < 3 {
+		c, n, from := b[p], int(b[p+1]), p+2
+		do := quickly[at&127].first[c]
+		if do > anItem {
+			if do == noTag || n >= 0x80 || uint(from) >= uint(len(b)) {
 				return false
 			}
-			if do == moreTag && c>>6 == ber.Context {
-				do = in.found(c, uint8(n))
-			} else {
-				do = skip
+			was := do
+			do = skip
+			if was == moreTag {
+				if do = quickly[at&127].more[n&127]; do > firstTable && c&0x20 == 0 {
+					do = skip
+				}
 			}
-			n, from = int(b[p+2]), p+3
+			n, from = int(b[from]), from+1
 		}
 		if n >= 0x80 {
 			switch {
-			case n == 0x81 && end-from > 0:
+			case n == 0x81 && from < len(b):
 				n, from = int(b[from]), from+1
-			case n == 0x82 && end-from > 1:
+			case n == 0x82 && from+1 < len(b):
 				n, from = int(b[from])<<8|int(b[from+1]), from+2
 			default:
 				return false
@@ -135,21 +180,19 @@ func (d *Decoder) quick(b []byte) bool {
 			if depth == len(levels) {
 				return false
 			}
-			levels[depth&7] = level{of, in, end, do}
+			levels[depth&7] = level(end) | level(at)<<24 | level(do)<<32
 			depth++
-			if do == anItem {
-				of = &in.fields
-			} else if in = all.inner[do]; in.list {
-				of = &in.items
-			} else {
-				of = &in.fields
-			}
 			p, end = from, to
+			if do == anItem {
+				at-- // from the items' table to that of their fields
+			} else {
+				at = uint64(inside[do])
+			}
 			continue
 		}
 		switch do {
 		case kindOf:
-			if v, ok := integer(b, from, to); !ok || v != f.kind.recType {
+			if v, ok := ber.Uint(b[from:to]); !ok || v != f.kind.recType {
 				return false
 			}
 		case begin:
@@ -262,10 +305,13 @@ func octets(b []byte, from, to int) uint64 {
 	return binary.BigEndian.Uint64(b[to-8:]) & (1<<uint(8*(to-from)) - 1)
 }
 
-// integer is ber.Uint of b[from:to].
-func integer(b []byte, from, to int) (uint64, bool) {
-	if n := to - from; to < 8 || n > 8 || n == 0 {
-		return ber.Uint(b[from:to])
+// integer is ber.Uint of b[from:to] for one to eight octets that stand behind as
+// many others; it says of others that they are none.
+func integer(b []byte, from, to int) (v uint64, ok bool) {
+	n := uint(to - from)
+	if n-1 > 7 || to < 8 {
+		return 0, false
 	}
-	return octets(b, from, to), b[from] < 0x80
+	v = binary.BigEndian.Uint64(b[to-8:]) << ((64 - 8*n) & 63)
+	return v >> ((64 - 8*n) & 63), int64(v) >= 0
 }
