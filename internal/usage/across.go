@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"slices"
+	"sync/atomic"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
@@ -14,10 +15,43 @@ import (
 // across looks at several cards at once, for a Set: engines note what they see,
 // and the goroutine that delivers alerts takes the notes, batch by batch and in
 // the order of records, so that the same records make the same findings however
-// many engines there are.
+// many engines there are. What engines need not note they read from a rules.Usual
+// that the table fills meanwhile; how much that spares depends on who is faster,
+// and nothing else does: what is spared would have changed nothing.
 type across struct {
 	s     *Set
+	c     cross.Config
 	table *cross.Table
+	cards atomic.Int64 // that are announced or may be adopted
+	bytes atomic.Int64 // that the table takes
+}
+
+// newAcross returns a table for as many cards as the engines may have.
+func newAcross(s *Set, c cross.Config, e *Config) *across {
+	if c.Usual == nil {
+		c.Usual = &rules.Usual{}
+	}
+	if c.Cards == 0 {
+		if c.Cards = e.MaxCards; c.Cards == 0 && e.Adopt {
+			c.Cards = e.MaxAdopted
+		}
+	}
+	a := &across{s: s, c: c, table: cross.New(c)}
+	a.cards.Store(int64(c.Cards))
+	return a
+}
+
+// Spare has the engine pass over what u has, of what cards without a list of
+// addresses do there; without one it notes nothing of these cards. u is to be
+// filled by a cross.Table that is given what Watch is told of.
+func (e *Engine) Spare(u *rules.Usual) { e.env.Usual = u }
+
+// grow says that there are so many cards more. The table hears of it with the next
+// parcel, so that it follows from the input when there is more room.
+func (a *across) grow(n int) {
+	if a != nil && a.s.c.Engine.MaxCards == 0 {
+		a.cards.Add(int64(n))
+	}
 }
 
 // noted is an observation and the event that it was made of.
@@ -52,6 +86,7 @@ func (a *across) take(p *Parcel) (out []found) {
 	if n == 0 {
 		return nil
 	}
+	a.table.Grow(p.cards)
 	list := p.notes[0]
 	for i := range p.notes[1:] {
 		list = append(list, p.notes[i+1]...)
@@ -71,6 +106,7 @@ func (a *across) take(p *Parcel) (out []found) {
 		}
 	}
 	p.notes[0] = list[:0]
+	a.bytes.Store(a.table.Bytes())
 	return out
 }
 
@@ -107,9 +143,12 @@ func (s *Set) loadAcross(r io.Reader) (err error) {
 		return nil
 	}
 	s.delivering(func() {
-		table := cross.New(*s.c.Cross)
+		c := s.across.c
+		c.Cards = int(s.across.cards.Load())
+		table := cross.New(c)
 		if err = table.Restore(r); err == nil {
 			s.across.table = table
+			s.across.bytes.Store(table.Bytes())
 		}
 	})
 	return err

@@ -131,7 +131,9 @@ type Memory struct {
 	Table      store.Memory    `json:"table"`
 	Side       rules.SideStats `json:"side"`
 	Duplicates uint64          `json:"duplicates"`
-	Cards      int             `json:"cards"`
+	// Across is what is noted of several cards at once, in a Set.
+	Across uint64 `json:"across,omitempty"`
+	Cards  int    `json:"cards"`
 	// PerCard are the bytes of lines and of what finds them, and SidePerCard those
 	// of the side, for each card.
 	PerCard     float64 `json:"perCard"`

@@ -30,7 +30,9 @@ type SetConfig struct {
 	// wait. An error
 	// stops the set. nil = alerts are counted only.
 	Emit func(*Parcel, []ringwall.Alert) error
-	// Cross looks at several cards at once (rule sim-box); nil = nobody does.
+	// Cross looks at several cards at once (rule sim-box); nil = nobody does. Its
+	// Cards are those of Engine.MaxCards, or else all that were adopted or announced,
+	// unless it says how many.
 	Cross *cross.Config
 }
 
@@ -76,6 +78,7 @@ type Parcel struct {
 	parts  [][]uint16 // of each engine, the places of its events
 	alerts [][]found  // of each engine
 	notes  [][]noted  // of each engine
+	cards  int        // that were announced before it
 	do     func()     // instead: for the goroutine that delivers
 	wait   sync.WaitGroup
 }
@@ -113,12 +116,13 @@ func NewSet(c SetConfig) *Set {
 		c.Waiting = max(4*c.Workers, 8)
 	}
 	one := c.Engine.withDefaults()
+	all := one
 	one.MaxAdopted, one.Duplicates = share(one.MaxAdopted, c.Workers), share(one.Duplicates, c.Workers)
 	one.MaxCards, one.MaxSide = share(one.MaxCards, c.Workers), share(one.MaxSide, c.Workers)
 	s := &Set{c: c, free: make(chan *Parcel, c.Waiting), order: make(chan *Parcel, c.Waiting), stopped: make(chan struct{})}
 	s.cond.L = &s.mu
 	if c.Cross != nil {
-		s.across = &across{s: s, table: cross.New(*c.Cross)}
+		s.across = newAcross(s, *c.Cross, &all)
 	}
 	for n := range c.Workers {
 		sh := &shardOf{n: n, work: make(chan task, c.Waiting+1)}
@@ -127,6 +131,9 @@ func NewSet(c SetConfig) *Set {
 			sh.watch(&conf)
 		}
 		sh.e = New(conf)
+		if s.across != nil {
+			sh.e.Spare(s.across.c.Usual)
+		}
 		sh.e.place = [2]int{n, c.Workers}
 		s.shards = append(s.shards, sh)
 		s.wait.Go(sh.run)
@@ -189,6 +196,9 @@ func (s *Set) Submit(p *Parcel) {
 // cut says which events are of which engine.
 func (s *Set) cut(p *Parcel) {
 	n := len(s.shards)
+	if s.across != nil {
+		p.cards = int(s.across.cards.Load())
+	}
 	for i := range p.parts {
 		p.parts[i] = p.parts[i][:0]
 	}
@@ -436,6 +446,7 @@ func (s *Set) SetCards(cards []Card) error {
 			return err
 		}
 	}
+	s.across.grow(len(cards))
 	return nil
 }
 
@@ -447,6 +458,14 @@ func (s *Set) RemoveCard(imsi ringwall.IMSI) {
 // Announce registers the cards of a range, as Engine.Announce does: each engine
 // those of its blocks.
 func (s *Set) Announce(r Range) error {
+	err := s.announce(r)
+	if err == nil {
+		s.across.grow(r.N)
+	}
+	return err
+}
+
+func (s *Set) announce(r Range) error {
 	first, n := cardOf(r.First), uint64(r.N)
 	if first == 0 || r.N <= 0 || r.N > 1e12 || r.Dense && len(s.shards) > 1 {
 		return ringwall.Errorf(ringwall.Invalid, "a range of %d cards from an IMSI of %d characters is none for %d engines", r.N, len(r.First), len(s.shards))
@@ -532,6 +551,9 @@ func (s *Set) Memory() Memory {
 	var sum Memory
 	for _, o := range each {
 		sum.add(o)
+	}
+	if s.across != nil {
+		sum.Across = uint64(s.across.bytes.Load())
 	}
 	return sum
 }

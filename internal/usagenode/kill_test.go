@@ -31,7 +31,6 @@ import (
 	"github.com/ringwall/ringwall/internal/broker"
 	"github.com/ringwall/ringwall/internal/spine/usagelog"
 	"github.com/ringwall/ringwall/internal/usage"
-	"github.com/ringwall/ringwall/internal/usage/cross"
 	"github.com/ringwall/ringwall/internal/usage/gen"
 	"github.com/ringwall/ringwall/internal/usage/rules"
 	"github.com/ringwall/ringwall/internal/usage/shard"
@@ -88,7 +87,7 @@ func newWorld() (*world, error) {
 
 func (w *world) machine(n, of int) *shard.Engine {
 	return shard.NewEngine(shard.EngineConfig{
-		Usage: usage.Config{Key: w.key, Keys: w.keys, Areas: w.areas, Duplicates: 1 << 14}, Cross: cross.Config{Firsts: 1 << 12}, Shard: n, Shards: of,
+		Usage: usage.Config{Key: w.key, Keys: w.keys, Areas: w.areas, Duplicates: 1 << 14}, Shard: n, Shards: of,
 	})
 }
 

@@ -1,7 +1,6 @@
 package cross
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -110,7 +109,7 @@ func TestTable(t *testing.T) {
 		}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := tt.f(New(Config{Firsts: 1 << 10}))
+			got := tt.f(New(Config{Bytes: 1}))
 			// What comes past sixteen cards is told by a sketch: when, is about.
 			for i, w := range tt.want {
 				if w == "x" && i < len(got) {
@@ -127,10 +126,11 @@ func TestTable(t *testing.T) {
 // The sketch is right within a fifth up to 600 cards.
 func TestEntry_today(t *testing.T) {
 	for _, n := range []int{17, 40, 100, 300, 600} {
-		tb := New(Config{Cell: 1 << 14, Firsts: 64})
+		tb := New(Config{Cell: 1 << 14, Bytes: 1})
 		feed(tb, Cell, 0, n, 0)
-		for _, e := range tb.entries {
-			if got := e.today(); got < n*8/10 || got > n*12/10 {
+		l := &tb.lots[Cell]
+		for _, i := range l.index {
+			if got := l.today(l.all.at(i)); got < n*8/10 || got > n*12/10 {
 				t.Errorf("%d cards are counted as %d", n, got)
 			}
 		}
@@ -151,7 +151,7 @@ func TestTable_atLeastOnce(t *testing.T) {
 	ids := func(in []Observation, parts int) (out []string) {
 		tables := make([]*Table, parts)
 		for i := range tables {
-			tables[i] = New(Config{Cell: 5, Peer: 4, Firsts: 1 << 12})
+			tables[i] = New(Config{Cell: 5, Peer: 4, Bytes: 1})
 			// All partitions have begun to learn at the same time.
 			tables[i].Observe(Observation{Kind: Cell, Key: 99, Card: 1, Sec: sec(0)})
 			for g := range uint32(2) {
@@ -199,73 +199,9 @@ func TestTable_atLeastOnce(t *testing.T) {
 	}
 }
 
-func TestTable_bounded(t *testing.T) {
-	tb := New(Config{Entries: 100, Firsts: 1 << 8})
-	for i := range 20000 {
-		tb.Observe(Observation{Kind: Equipment, Key: uint64(i + 1), Card: card(1), Sec: sec(0)})
-		tb.Observe(Observation{Kind: Equipment, Key: uint64(i + 1), Card: card(2), Sec: sec(0)})
-	}
-	if s := tb.Stats(); s.Entries != 100 || s.Full == 0 || s.Dropped == 0 {
-		t.Errorf("%+v", s)
-	}
-	tb.Observe(Observation{Kind: Equipment, Key: 1, Card: card(1), Sec: sec(30 * day)})
-	if s := tb.Stats(); s.Entries != 0 {
-		t.Errorf("after a month: %+v", s)
-	}
-}
-
-func TestSnapshot(t *testing.T) {
-	tb := New(Config{Firsts: 1 << 10})
-	feed(tb, Equipment, 0, 30, 0)
-	feed(tb, Cell, 0, 30, 0)
-	feed(tb, Peer, 0, 30, 0)
-	for i := range 50 {
-		tb.Observe(Observation{Kind: Equipment, Key: uint64(i + 1), Card: card(1), Sec: sec(0)})
-	}
-	var file, again bytes.Buffer
-	if err := tb.Snapshot(&file); err != nil {
-		t.Fatal(err)
-	}
-	got := New(Config{Firsts: 1 << 10})
-	if err := got.Restore(bytes.NewReader(file.Bytes())); err != nil {
-		t.Fatal(err)
-	}
-	if err := got.Snapshot(&again); err != nil || !bytes.Equal(file.Bytes(), again.Bytes()) {
-		t.Errorf("a restored table has another snapshot (%v)", err)
-	}
-	if d := cmp.Diff(feed(tb, Peer, 30, 60, 9*day), feed(got, Peer, 30, 60, 9*day)); d != "" {
-		t.Error(d)
-	}
-	for i := range file.Len() {
-		torn := slices.Clone(file.Bytes())
-		torn[i] ^= 4
-		if err := got.Restore(bytes.NewReader(torn)); ringwall.CodeOf(err) != ringwall.Unverified {
-			t.Fatalf("byte %d changed: %v", i, err)
-		}
-		if err := got.Restore(bytes.NewReader(file.Bytes()[:i])); ringwall.CodeOf(err) != ringwall.Unverified {
-			t.Fatalf("cut at %d: %v", i, err)
-		}
-	}
-}
-
-func FuzzRestore(f *testing.F) {
-	tb := New(Config{Firsts: 16})
-	feed(tb, Peer, 0, 5, 0)
-	var file bytes.Buffer
-	if err := tb.Snapshot(&file); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(file.Bytes())
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := New(Config{Firsts: 16}).Restore(bytes.NewReader(b)); err != nil && ringwall.CodeOf(err) != ringwall.Unverified {
-			t.Fatal(err)
-		}
-	})
-}
-
 // What an organisation is told names no card of another, and nothing in clear.
 func TestFinding_alerts(t *testing.T) {
-	tb := New(Config{Firsts: 1 << 10})
+	tb := New(Config{Bytes: 1})
 	var alerts []ringwall.Alert
 	name := func(c uint64) (ringwall.SIMID, ringwall.OrgID) {
 		n := c % 10

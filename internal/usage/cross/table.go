@@ -1,133 +1,54 @@
 package cross
 
 import (
-	"math"
-	"math/bits"
 	"slices"
-
-	"github.com/ringwall/ringwall/internal/usage/rules"
 )
 
-// Config configures a Table. The zero value is good.
-type Config struct {
-	// Equipment is how many cards in one piece of equipment within a week are many;
-	// 0 = 4.
-	Equipment int
-	// Cell is how many cards that are new in a cell and call or write from there in
-	// a day are many; 0 = 15.
-	Cell int
-	// Peer is how many cards of the same settings that reach a new peer in a day are
-	// many; 0 = 10. A peer is new for three days, to all of them.
-	Peer int
-	// Times is how many times what is usual they must be as well, of cells and peers;
-	// 0 = 5.
-	Times int
-	// LearnDays is how long nothing is said of cells, after the table's first
-	// observation, and of peers, after the first of their settings; 0 = 3.
-	LearnDays int
-	// Entries bounds what more than one card was seen with; 0 = 65,536, about 300
-	// bytes each.
-	Entries int
-	// Firsts is how many first cards are noted; 0 = 1,048,576, 24 bytes each.
-	Firsts int
-	// Usual, if not nil, is told of peers that so many cards reach every day that
-	// they need not be looked at.
-	Usual *rules.Usual
-}
-
-func (c Config) withDefaults() Config {
-	set := func(v *int, other int) {
-		if *v <= 0 {
-			*v = other
-		}
-	}
-	set(&c.Equipment, 4)
-	set(&c.Cell, 15)
-	set(&c.Peer, 10)
-	set(&c.Times, 5)
-	set(&c.LearnDays, 3)
-	set(&c.Entries, 1<<16)
-	set(&c.Firsts, 1<<20)
-	return c
-}
-
 const (
-	listed = 16 // cards of an entry that are known by name
-	week   = 7  // days for which equipment remembers its cards
-	// idle is after how many days an entry is forgotten: of a peer only after two
-	// months, because there are fleets that report once a month.
-	idle     = 14
-	idlePeer = 62
+	week = 7 // days for which equipment remembers its cards
+	// idle is after how many days an entry of equipment or of a cell is forgotten.
+	idle = 14
 	// fresh is for how many days a peer is new.
 	fresh = 3
-	// popular is how many cards a day make a peer that need not be looked at.
-	popular = 64
 	// worse is how many times the bound makes the second variant.
 	worse = 4
 )
 
-// entry is what is known of something that more than one card was seen with.
-type entry struct {
-	Key      uint64
-	Settings uint32
-	Kind     Kind
-	Day      uint16 // newest, since 1970
-	Said     uint16 // of which day Variants are
-	Variants uint8  // that were said
-	N        uint8
-	Usual    uint16 // cards a day, in sixteenths
-	Days     uint16 // on which there were any, before Day
-	First    uint16 // day
-	Cards    [listed]uint64
-	Seen     [listed]uint16 // their newest days
-	Today    [4]uint64      // sketch of the cards of Day
-}
+// gateDays is for how many days a first sighting is noted for which there was no
+// room.
+var gateDays = [kinds]uint16{Equipment: idle, Cell: 1, Peer: fresh}
 
-// first is what is known of something that few cards were seen with.
-type first struct {
-	id    uint64
-	cards [few]uint16 // 16 bits of their hashes: of equipment the only one, of others those of the day
-	first uint16      // day
-	day   uint16      // newest
-}
+// lot is what is known of one kind.
+type lot struct {
+	entries
+	firsts   firsts
+	gate     filter
+	gateFrom uint16 // day
+	gateMost int64  // bytes
 
-const ways = 4 // firsts of one set
-
-// Stats counts what a Table holds.
-type Stats struct {
-	Observations uint64 `json:"observations"`
-	Entries      int    `json:"entries"`
-	Findings     uint64 `json:"findings"`
-	Full         uint64 `json:"full"`    // entries for which there was no room
-	Dropped      uint64 `json:"dropped"` // first cards that were forgotten before their time
+	full, dropped, gated uint64
 }
 
 // Table takes the observations of one partition.
 type Table struct {
-	c       Config
-	entries map[uint64]*entry
-	firsts  []first           // in sets of ways; a power of two
-	begun   uint16            // day of the first observation
-	groups  map[uint32]uint16 // of settings, the day of their first observation of a peer
-	day     uint16            // newest
-	stats   Stats
+	c        Config
+	lots     [kinds]lot
+	known    known             // peers of which nothing can be said any more
+	begun    uint16            // day of the first observation
+	groups   map[uint32]uint16 // of settings, the day of their first observation of a peer
+	day      uint16            // newest
+	found    uint64
+	observed uint64
 }
 
 // New returns an empty table.
 func New(c Config) *Table {
-	c = c.withDefaults()
-	n := ways
-	for n < c.Firsts {
-		n *= 2
+	t := &Table{c: c.withDefaults(), groups: map[uint32]uint16{}}
+	for k := range t.lots {
+		t.lots[k].index = map[uint64]uint32{}
 	}
-	return &Table{c: c, entries: map[uint64]*entry{}, firsts: make([]first, n), groups: map[uint32]uint16{}}
-}
-
-// Stats returns the counts.
-func (t *Table) Stats() Stats {
-	s := t.stats
-	s.Entries = len(t.entries)
-	return s
+	t.bound()
+	return t
 }
 
 // Finding is that many cards act as one.
@@ -147,207 +68,270 @@ type Finding struct {
 // Observe takes an observation. ok = it tipped something that was not yet said of
 // its day.
 func (t *Table) Observe(o Observation) (f Finding, ok bool) {
-	t.stats.Observations++
+	t.observed++
 	day := uint16(o.Sec / 86400)
 	if day > t.day {
 		t.day = day
-		t.forget()
+		t.turn()
 	}
-	if t.begun == 0 || day < t.begun {
-		// Of any kind: a partition must not begin to learn later than the others
-		// because its first cell comes later.
-		t.begun = day
-	}
-	if o.Kind == Peer {
-		if b, ok := t.groups[o.Settings]; !ok || day < b {
-			t.groups[o.Settings] = day
-		}
-	}
+	t.Begin(o.Kind, o.Settings, day)
 	id := o.id()
-	e := t.entries[id]
+	if o.Kind == Peer && t.settled(&o, id>>16, day) {
+		return f, false
+	}
+	l := &t.lots[o.Kind]
+	e := l.find(id)
 	if e == nil {
-		if e = t.enter(id, &o, day); e == nil {
+		if e = t.enter(l, id, &o, day); e == nil {
 			return f, false
 		}
 	}
-	t.take(e, o.Card, day)
-	return t.judge(e, &o, day)
+	t.take(l, e, &o, day)
+	return t.judge(l, e, &o, day)
+}
+
+// Begin says that something was observed on a day, of this kind and of cards with
+// these settings, in this partition or in another: of cells and peers all begin to
+// learn at once, whichever partition these belong to. It reports whether that is
+// earlier than was known, so that others have to hear of it.
+func (t *Table) Begin(k Kind, settings uint32, day uint16) (news bool) {
+	if t.begun == 0 || day < t.begun {
+		t.begun, news = day, true
+	}
+	if k != Peer {
+		return news
+	}
+	if begun, ok := t.groups[settings]; !ok || day < begun {
+		t.groups[settings], news = day, true
+	}
+	return news
+}
+
+// settled reports whether nothing can be said of a peer, whatever is observed: it
+// is known, or it comes in the first days of its settings.
+//
+// What Usual is told here must stay true for all time: that an observation of this
+// peer, these settings and this day changes nothing. It does not move t.day, begun
+// or the group's first day, which this one has moved already; while the peer is
+// known it comes no further than here, and changes nothing on the way, because it
+// has been noted in its period; and when it is forgotten, after a month or two, the
+// day is more than a week ago.
+func (t *Table) settled(o *Observation, h uint64, day uint16) bool {
+	if day+week < t.day {
+		return true
+	}
+	known, now := t.known.find(h)
+	if !known && day < t.groups[o.Settings]+uint16(t.c.LearnDays) && t.known.room() {
+		t.known.add(h)
+		known, now = true, true
+	}
+	if known && !now && day/periodDays == t.known.period {
+		t.known.add(h)
+		now = true
+	}
+	if known && now && day == t.day {
+		if t.c.Usual != nil {
+			t.c.Usual.Add(o.Settings, o.Key, day)
+		}
+		if t.c.Settled != nil {
+			t.c.Settled(o.Settings, o.Key, day)
+		}
+	}
+	return known
+}
+
+// settle makes a peer known. When there is little room it is not, if only one card
+// ever reached it.
+func (t *Table) settle(h uint64, cards bool) {
+	if cards || t.known.room() {
+		t.known.add(h)
+	}
+}
+
+// room is how many cards are noted without an entry: no more than say nothing.
+func (t *Table) room(k Kind) int {
+	bound := [kinds]int{t.c.Equipment, t.c.Cell, t.c.Peer}[k]
+	if k == Equipment {
+		return 1
+	}
+	return max(min(few, bound-1), 1)
 }
 
 // enter makes an entry of what more cards were seen with; nil = too few were, or
 // there is no room. Equipment has one from its second card on, cells and peers
 // from the fourth of a day: most addresses that a fleet reaches are reached by
 // few.
-func (t *Table) enter(id uint64, o *Observation, day uint16) *entry {
-	set := t.firsts[id>>20&uint64(len(t.firsts)-1)&^(ways-1):][:ways]
-	card := half(o.Card)
-	oldest := 0
-	for i := range set {
-		p := &set[i]
-		if p.id != id {
-			if p.day < set[oldest].day {
-				oldest = i
+func (t *Table) enter(l *lot, id uint64, o *Observation, day uint16) *entry {
+	card, h := half(o.Card), id>>16
+	p := l.firsts.find(h)
+	if p == nil {
+		t.note(l, h, card, o.Kind, day)
+		return nil
+	}
+	if o.Kind == Peer && day < p.first {
+		p.first = day // late
+	}
+	switch {
+	case o.Kind == Peer && day >= p.first+fresh:
+		t.settle(h, p.n() > 1 || p.day > p.first)
+		l.firsts.clear(p)
+		return nil
+	case o.Kind == Equipment && p.cards[0] == card:
+		p.day = max(p.day, day)
+		return nil
+	case o.Kind == Equipment && day >= p.day+week, o.Kind != Equipment && day > p.day:
+		p.day, p.cards = day, [few]uint16{card}
+		return nil
+	case o.Kind == Equipment && day+week <= p.day, o.Kind != Equipment && day < p.day:
+		return nil
+	case !p.more(card, t.room(o.Kind)):
+		return nil
+	case o.Kind == Peer && p.first < t.groups[o.Settings]+uint16(t.c.LearnDays):
+		t.settle(h, true)
+		l.firsts.clear(p)
+		return nil
+	case !t.give(o.Kind, l.all.room, false, p.n()+1, nil):
+		return nil
+	}
+	e := l.add(entry{ID: id, Key: o.Key, Settings: o.Settings, Day: max(p.day, day), First: min(p.first, day)})
+	for _, c := range p.cards[:p.n()] {
+		e.Cards[e.N], e.Seen[e.N] = nameless|uint64(c), p.day
+		e.N++
+	}
+	l.firsts.clear(p)
+	return e
+}
+
+// live reports whether what is noted in a slot may still matter.
+func (t *Table) live(k Kind, p *first) bool {
+	switch k {
+	case Equipment:
+		return p.day+week > t.day
+	case Cell:
+		return p.day+1 >= t.day // files come late
+	default:
+		return t.day < p.first+fresh
+	}
+}
+
+// note notes a first card. When all slots where it may be are taken by what still
+// matters and there can be no more slots, the first sighting only opens the gate
+// for the second: what comes once, as the addresses do that somebody tries, takes
+// nobody's place. What gives way then is what tells least.
+func (t *Table) note(l *lot, h uint64, card uint16, k Kind, day uint16) {
+	var p *first
+	for p == nil {
+		set := l.firsts.set(h)
+		for i := range set {
+			if set[i].cards[0] == 0 {
+				p = &set[i]
+				break
 			}
-			continue
 		}
-		switch {
-		case o.Kind == Equipment && p.cards[0] == card:
-			p.day = max(p.day, day)
-			return nil
-		case o.Kind == Equipment:
-		case day > p.day:
-			p.day, p.cards = day, [few]uint16{card}
-			return nil
-		case day < p.day || !p.more(card):
-			return nil
+		for i := range set {
+			if p == nil && !t.live(k, &set[i]) {
+				p = &set[i]
+			}
 		}
-		if len(t.entries) >= t.c.Entries {
-			t.stats.Full++
-			return nil
-		}
-		e := &entry{Key: o.Key, Settings: o.Settings, Kind: o.Kind, Day: max(p.day, day), First: min(p.first, day)}
-		for _, c := range p.cards {
-			// They are known by 16 bits of a hash: they count, without a name.
-			if c != 0 {
-				e.Cards[e.N], e.Seen[e.N] = nameless|uint64(c), p.day
-				e.N++
-				if p.day == e.Day {
-					e.mark(c)
+		if p == nil && !l.firsts.grow() {
+			if !l.pass(k, h, t.day) {
+				return
+			}
+			for i := range set { // of equals not always the same
+				if s := &set[(i+int(h>>8))%ways]; p == nil || s.n() < p.n() || s.n() == p.n() && s.day < p.day {
+					p = s
 				}
 			}
-		}
-		*p = first{}
-		t.entries[id] = e
-		return e
-	}
-	if set[oldest].id != 0 && set[oldest].day+week > day {
-		t.stats.Dropped++
-	}
-	set[oldest] = first{id: id, cards: [few]uint16{card}, first: day, day: day}
-	return nil
-}
-
-// few is how many cards of a day a cell or peer may have without an entry.
-const few = 3
-
-// more notes a card and reports whether there are more than there is room for.
-func (p *first) more(card uint16) bool {
-	for i, c := range p.cards {
-		if c == card {
-			return false
-		}
-		if c == 0 {
-			p.cards[i] = card
-			return false
+			l.dropped++
 		}
 	}
-	return true
+	if p.cards[0] == 0 {
+		l.firsts.n++
+	} else if k == Peer {
+		t.settle(p.hash(), p.n() > 1 || p.day > p.first)
+	}
+	*p = first{tag: uint32(h >> 16), low: uint16(h), first: day, day: day, cards: [few]uint16{card}}
 }
 
-// nameless marks a card of which 16 bits of a hash are known.
-const nameless = 1 << 63
-
-func sameCard(known, card uint64) bool {
-	return known == card || known&nameless != 0 && uint16(known) == half(card)
+// pass asks whether something passes the gate: it was seen before.
+func (l *lot) pass(k Kind, h uint64, day uint16) bool {
+	switch g := &l.gate; {
+	case len(g.blocks) == 0:
+		*g = newFilter(l.gateMost, gateProbes)
+		l.gateFrom = day
+	case day >= l.gateFrom+gateDays[k]:
+		g.clear()
+		l.gateFrom = day
+	case g.full():
+		l.dropped += g.members()
+		g.clear()
+		l.gateFrom = day
+	}
+	if l.gate.has(h) {
+		return true
+	}
+	l.gate.add(h)
+	l.gated++
+	return false
 }
 
-// half is 16 bits of a hash of a card, not 0. Numbers of cards come in rows: they
-// are mixed well (the finalizer of MurmurHash3).
-func half(card uint64) uint16 {
-	card = (card ^ card>>33) * 0xff51afd7ed558ccd
-	card = (card ^ card>>33) * 0xc4ceb9fe1a85ec53
-	return uint16((card^card>>33)>>48) | 1
-}
-
-// mark notes a card in the sketch of the day.
-func (e *entry) mark(half uint16) {
-	h := half >> 8
-	e.Today[h>>6] |= 1 << (h & 63)
-}
+const gateProbes = 5
 
 // take notes a card in an entry.
-func (t *Table) take(e *entry, card uint64, day uint16) {
-	if day > e.Day {
-		e.close(t, day)
+func (t *Table) take(l *lot, e *entry, o *Observation, day uint16) {
+	if o.Kind == Peer {
+		e.First = min(e.First, day) // late
 	}
-	if day == e.Day {
-		e.mark(half(card))
+	if day > e.Day {
+		l.close(o.Kind, e, day)
+	}
+	if day == e.Day && e.Many != 0 {
+		l.many.at(e.Many - 1).mark(half(o.Card))
 	}
 	oldest := 0
-	for i := range e.Cards[:e.N] {
-		if sameCard(e.Cards[i], card) {
-			e.Cards[i], e.Seen[i] = card, max(e.Seen[i], day)
+	for i := range int(e.N) {
+		c, s := l.card(e, i)
+		if sameCard(*c, o.Card) {
+			*c, *s = o.Card, max(*s, day)
 			return
 		}
-		if e.Seen[i] < e.Seen[oldest] {
+		if _, least := l.card(e, oldest); *s < *least {
 			oldest = i
 		}
 	}
-	if int(e.N) < listed {
-		oldest = int(e.N)
-		e.N++
-	} else if e.Seen[oldest] >= day {
-		return
-	}
-	e.Cards[oldest], e.Seen[oldest] = card, day
-}
-
-// close ends the entry's day: what is usual follows by a quarter.
-func (e *entry) close(t *Table, day uint16) {
-	n := int32(min(e.today(), 4000)) * 16
-	if e.Days == 0 {
-		e.Usual = uint16(n)
-	} else {
-		e.Usual = uint16(int32(e.Usual) + (n-int32(e.Usual))/4)
-	}
-	e.Days++
-	e.Day, e.Today = day, [4]uint64{}
-	if e.Kind == Peer && t.c.Usual != nil && day >= e.First+fresh && e.Usual >= popular*16 {
-		t.c.Usual.Add(e.Settings, e.Key)
-	}
-}
-
-// today is how many cards there were on the newest day: exactly up to 16, then
-// by the sketch (linear counting).
-func (e *entry) today() int {
-	exact, set := 0, 0
-	for i := range e.Cards[:e.N] {
-		if e.Seen[i] == e.Day {
-			exact++
+	if int(e.N) == named && e.Many == 0 && t.give(o.Kind, l.many.room, true, named+1, e) {
+		l.widen(e)
+		if day == e.Day {
+			l.many.at(e.Many - 1).mark(half(o.Card))
 		}
 	}
-	for _, w := range e.Today {
-		set += bits.OnesCount64(w)
+	c, s := l.card(e, oldest)
+	switch {
+	case int(e.N) < named || e.Many != 0 && int(e.N) < listed:
+		c, s = l.card(e, int(e.N))
+		e.N++
+	case *s >= day:
+		return
 	}
-	if exact < listed && set < listed {
-		return max(exact, set)
-	}
-	const m = 256
-	return max(exact, int(-m*math.Log(max(float64(m-set), 0.5)/m)))
+	*c, *s = o.Card, day
 }
 
 // judge asks whether the cards of an entry are many.
-func (t *Table) judge(e *entry, o *Observation, day uint16) (f Finding, ok bool) {
+func (t *Table) judge(l *lot, e *entry, o *Observation, day uint16) (f Finding, ok bool) {
 	n, bound := 0, 0
-	switch e.Kind {
+	switch o.Kind {
 	case Equipment:
-		bound = t.c.Equipment
-		for i := range e.Cards[:e.N] {
-			if e.Seen[i]+week > day && e.Seen[i] <= day {
-				n++
-			}
-		}
-		n = max(n, e.today())
+		n, bound = max(l.within(e, day), l.today(e)), t.c.Equipment
 	case Cell:
 		if day != e.Day || day < t.begun+uint16(t.c.LearnDays) {
 			return f, false
 		}
-		n, bound = e.today(), max(t.c.Cell, t.c.Times*int(e.Usual)/16)
+		n, bound = l.today(e), max(t.c.Cell, t.c.Times*int(e.Usual)/16)
 	case Peer:
 		if day != e.Day || e.First < t.groups[e.Settings]+uint16(t.c.LearnDays) || day >= e.First+fresh {
 			return f, false
 		}
-		n, bound = e.today(), max(t.c.Peer, t.c.Times*int(e.Usual)/16)
+		n, bound = l.today(e), max(t.c.Peer, t.c.Times*int(e.Usual)/16)
 	}
 	if n < bound {
 		return f, false
@@ -366,26 +350,113 @@ func (t *Table) judge(e *entry, o *Observation, day uint16) (f Finding, ok bool)
 		return f, false
 	}
 	e.Variants |= 1 << variant
-	t.stats.Findings++
-	f = Finding{Kind: e.Kind, Key: e.Key, Variant: variant, Day: uint32(day), Count: n, Usual: int(e.Usual) / 16, Sec: o.Sec, Settings: o.Settings, Cards: []uint64{o.Card}}
-	for i := range e.Cards[:e.N] {
-		if c := e.Cards[i]; c&nameless == 0 && c != o.Card && e.Seen[i]+week > day {
-			f.Cards = append(f.Cards, c)
+	t.found++
+	f = Finding{Kind: o.Kind, Key: e.Key, Variant: variant, Day: uint32(day), Count: n, Usual: int(e.Usual) / 16, Sec: o.Sec, Settings: o.Settings, Cards: []uint64{o.Card}}
+	for i := range int(e.N) {
+		if c, s := l.card(e, i); *c&nameless == 0 && *c != o.Card && *s+week > day {
+			f.Cards = append(f.Cards, *c)
 		}
 	}
 	slices.Sort(f.Cards[1:])
 	return f, true
 }
 
-// forget drops entries of long ago, once a day.
-func (t *Table) forget() {
-	for id, e := range t.entries {
-		keep := uint16(idle)
-		if e.Kind == Peer {
-			keep = idlePeer
+// Names reports whether findings about what was observed may name its card.
+func (t *Table) Names(o *Observation) bool {
+	l := &t.lots[o.Kind]
+	e := l.find(o.id())
+	if e == nil {
+		return false
+	}
+	for i := range int(e.N) {
+		if c, _ := l.card(e, i); *c == o.Card {
+			return true
 		}
-		if e.Day+keep < t.day {
-			delete(t.entries, id)
+	}
+	return false
+}
+
+// Cards calls f with all cards that findings may name; some come again.
+func (t *Table) Cards(f func(card uint64)) {
+	for k := range t.lots {
+		l := &t.lots[k]
+		for i := range l.all.n {
+			e := l.all.at(i)
+			for n := range int(e.N) {
+				if c, _ := l.card(e, n); *c&nameless == 0 {
+					f(*c)
+				}
+			}
+		}
+	}
+}
+
+// tells is how much there is in an entry: cards, or -1 when it is of no use any
+// more.
+func (t *Table) tells(k Kind, l *lot, e *entry) int {
+	switch {
+	case k == Equipment:
+		if n := l.within(e, t.day); n > 0 {
+			return n
+		}
+		return -1
+	case k == Peer && t.day >= e.First+fresh, e.Day+idle < t.day:
+		return -1
+	case e.Day+1 >= t.day:
+		return max(l.today(e), int(e.Usual)/16)
+	}
+	return int(e.Usual) / 16
+}
+
+// give makes room, if there is none, for something of so many cards: of some
+// entries what tells least gives way, if it does not tell more. wide = what is
+// needed is room for more cards, for entry but.
+func (t *Table) give(k Kind, room func() bool, wide bool, cards int, but *entry) bool {
+	l := &t.lots[k]
+	for !room() {
+		var least *entry
+		tells := 0
+		for looked, seen := uint32(0), 0; looked < min(l.all.n, 64) && seen < 16; looked++ {
+			e := l.all.at(l.hand % l.all.n)
+			l.hand = (l.hand + 1) % l.all.n
+			if e.ID == 0 || e == but || wide && e.Many == 0 {
+				continue
+			}
+			seen++
+			if n := t.tells(k, l, e); least == nil || n < tells {
+				least, tells = e, n
+			}
+		}
+		if least == nil || tells > cards {
+			l.full++
+			return false
+		}
+		if tells >= 0 {
+			l.full++
+		}
+		t.forget(k, least)
+	}
+	return true
+}
+
+// forget drops an entry. A peer is known from then on.
+func (t *Table) forget(k Kind, e *entry) {
+	if k == Peer {
+		t.settle(e.ID>>16, true)
+	}
+	t.lots[k].drop(e)
+}
+
+// turn begins a day: it forgets what is of no use any more.
+func (t *Table) turn() {
+	t.known.turn(t.day)
+	for k := range t.lots {
+		l := &t.lots[k]
+		for i := range l.all.n {
+			e := l.all.at(i)
+			if e.ID != 0 && (e.Day+idle < t.day || Kind(k) == Peer && t.day >= e.First+fresh) {
+				t.forget(Kind(k), e)
+			}
 		}
 	}
 }

@@ -19,7 +19,8 @@ type Env struct {
 	// peers are unknown, and not judged.
 	Record func(e *cdr.Event) *cdr.Record
 
-	// Usual, if not nil, is what Unlisted is told by.
+	// Usual, if not nil, has Step tell Unlisted, but of what it has. State does not
+	// depend on it.
 	Usual *Usual
 
 	// Before is the card's line as it was judged: after Step said something, and

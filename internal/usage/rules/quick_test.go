@@ -38,7 +38,7 @@ func bothWays(t *testing.T, book *Book, areas *Areas, horizon uint32, usual *Usu
 	for i := range events {
 		e := &events[i]
 		if i%7 == 0 && usual != nil {
-			usual.Add(kind(e.Card), e.Peer)
+			usual.Add(kind(e.Card), e.Peer, uint16(e.Sec/86400))
 		}
 		var fired [2]Fired
 		var state [2][]byte

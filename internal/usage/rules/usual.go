@@ -6,22 +6,40 @@ import (
 	"github.com/ringwall/ringwall/cdr"
 )
 
-// Usual remembers addresses that many cards of some settings reach every day, so
-// that nobody need look at them again. It forgets: what it does not have may be
-// usual all the same. It may be shared by goroutines.
+// Usual remembers of addresses that what cards of some settings do there on one
+// day is no news, so that nobody need look at it. It forgets: what it does not
+// have may be usual all the same. What it says it has was added, but for one chance
+// in 2^62.
+//
+// It may be shared by goroutines. Who adds must be certain that news of that
+// address and day would change nothing, then or ever after: engines ask when they
+// please, and by that are ahead of whoever adds, by as much as may be.
 type Usual struct {
-	slots [1 << 12]atomic.Uint64
+	slots [usualSlots]atomic.Uint64 // 48 bits of a hash, of which the slot is 14 more, and the day since 1970
 }
 
-func usualKey(settings uint32, peer uint64) uint64 {
-	k := (peer ^ uint64(settings)<<34) * 0x9e3779b97f4a7c15
-	return k | 1
+const usualSlots = 1 << 14
+
+// usualOf gives the slot of an address, and what stands there on a day.
+func usualOf(settings uint32, peer uint64, day uint32) (slot, want uint64) {
+	k := (peer ^ (uint64(settings)+1)*0xd6e8feb86659fd93) * 0x9e3779b97f4a7c15
+	k ^= k >> 32
+	k *= 0xbf58476d1ce4e5b9
+	return k >> 50, k<<14>>16<<16 | uint64(uint16(day))
 }
 
-// Add notes that a peer is usual for cards of some settings.
-func (u *Usual) Add(settings uint32, peer uint64) {
-	k := usualKey(settings, peer)
-	u.slots[k>>52].Store(k)
+// Add notes that what cards of some settings do at an address on a day (since
+// 1970) is no news.
+func (u *Usual) Add(settings uint32, peer uint64, day uint16) {
+	slot, want := usualOf(settings, peer, uint32(day))
+	u.slots[slot].Store(want)
+}
+
+// Clear forgets everything.
+func (u *Usual) Clear() {
+	for i := range u.slots {
+		u.slots[i].Store(0)
+	}
 }
 
 // has reports whether the other end of an event is usual, or no address.
@@ -29,6 +47,6 @@ func (u *Usual) has(settings uint32, e *cdr.Event) bool {
 	if e.Peer>>62 < cdr.PeerIPv4 || e.Use.Service() != cdr.Data {
 		return true
 	}
-	k := usualKey(settings, e.Peer)
-	return u.slots[k>>52].Load() == k
+	slot, want := usualOf(settings, e.Peer, e.Sec/86400)
+	return u.slots[slot].Load() == want
 }

@@ -81,13 +81,19 @@ type Engine struct {
 
 	table    *cross.Table
 	names    map[uint64]named // of cards that the table may speak of
+	pruned   int              // how many these were when others were last thrown away
+	declared int              // cards of ranges that are this shard's, about
 	observed []cross.Observation
+	usual    *rules.Usual
+	popular  popular
 }
 
 // EngineConfig says what an Engine is made of.
 type EngineConfig struct {
 	// Usage makes the engine. Its Key and Keys are needed, its Watch is replaced.
 	Usage usage.Config
+	// Cross looks at several cards at once. Without Cards it is for as many as Usage
+	// has room for, or else for all that were adopted or declared.
 	Cross cross.Config
 	// Shard is which of so many Shards this is.
 	Shard, Shards int
@@ -101,14 +107,26 @@ type named struct {
 
 // NewEngine returns a machine that knows nothing yet.
 func NewEngine(c EngineConfig) *Engine {
-	m := &Engine{c: c, cards: map[uint64]ControlCard{}, table: cross.New(c.Cross), names: map[uint64]named{}}
+	m := &Engine{cards: map[uint64]ControlCard{}, names: map[uint64]named{}, usual: &rules.Usual{}}
+	if c.Cross.Cards == 0 {
+		if c.Cross.Cards = c.Usage.MaxCards; c.Cross.Cards == 0 && c.Usage.Adopt {
+			c.Cross.Cards = c.Usage.MaxAdopted
+		}
+	}
+	c.Cross.Usual, c.Cross.Settled = m.usual, m.popular.note
+	m.c, m.table = c, cross.New(c.Cross)
 	c.Usage.Watched = cross.Watched
 	c.Usage.Watch = func(e *cdr.Event, l *rules.Line, f rules.Fired) {
 		m.observed = cross.Collect(m.observed, l.Settings(), e, f)
 	}
 	m.e = usage.New(c.Usage)
+	m.e.Spare(m.usual)
 	return m
 }
+
+// Across counts what was noted of several cards at once: of all shards' cards, what
+// is this shard's by its number.
+func (m *Engine) Across() cross.Stats { return m.table.Stats() }
 
 // Usage is the engine inside. It belongs to the machine's goroutine.
 func (m *Engine) Usage() *usage.Engine { return m.e }
@@ -164,6 +182,7 @@ func (m *Engine) control(c Control) (first error) {
 		}
 		if !slices.Contains(m.ranges, r) {
 			m.ranges = append(m.ranges, r)
+			m.declared += r.N/max(m.c.Shards, 1) + 1
 		}
 	}
 	for _, k := range c.Set {
@@ -181,6 +200,9 @@ func (m *Engine) control(c Control) (first error) {
 		m.e.RemoveCard(ringwall.IMSI(imsi))
 		delete(m.cards, cdr.CardKey(imsi))
 	}
+	if m.c.Usage.MaxCards == 0 {
+		m.table.Grow(m.c.Cross.Cards + m.declared + len(m.cards))
+	}
 	return first
 }
 
@@ -189,6 +211,9 @@ func (m *Engine) control(c Control) (first error) {
 func (m *Engine) pass(out *Output) {
 	for i := range m.observed {
 		o := &m.observed[i]
+		if m.table.Begin(o.Kind, o.Settings, uint16(o.Sec/86400)) {
+			m.broadcast(begun+o.Kind, o.Settings, 0, o.Sec, out)
+		}
 		c := m.cards[o.Card]
 		to := o.Partition(m.c.Shards)
 		if to == m.c.Shard {
@@ -202,14 +227,19 @@ func (m *Engine) pass(out *Output) {
 
 // observe takes one observation and says what follows.
 func (m *Engine) observe(o cross.Observation, n named, out *Output) {
-	if n.SIM != "" {
-		m.names[o.Card] = n
-	}
 	f, ok := m.table.Observe(o)
+	m.spread(out)
+	if n.SIM != "" && m.table.Names(&o) {
+		m.names[o.Card] = n
+		m.prune()
+	}
 	if !ok || !f.Said(m.e.Book()) {
 		return
 	}
 	out.Alerts = append(out.Alerts, f.Alerts(m.c.Usage.Key, func(card uint64) (ringwall.SIMID, ringwall.OrgID) {
+		if card == o.Card && n.SIM != "" {
+			return n.SIM, n.Org
+		}
 		if n, ok := m.names[card]; ok {
 			return n.SIM, n.Org
 		}
@@ -217,10 +247,41 @@ func (m *Engine) observe(o cross.Observation, n named, out *Output) {
 	})...)
 }
 
+// prune throws names away of which the table will not speak.
+func (m *Engine) prune() {
+	if len(m.names) < 2*m.pruned+1024 {
+		return
+	}
+	keep := map[uint64]named{}
+	m.table.Cards(func(card uint64) {
+		if n, ok := m.names[card]; ok {
+			keep[card] = n
+		}
+	})
+	m.names, m.pruned = keep, len(keep)
+}
+
 // The payload of Seen is observations, each: how many bytes follow, key and card, 8
 // bytes each, when and settings, 4 bytes each, kind, length and bytes of the card's
-// id, and its organisation; big endian.
-const observationHead = 8 + 8 + 4 + 4 + 1 + 1
+// id, and its organisation; big endian. Of kind usual it is no observation: at that
+// peer, with these settings and on that day there is nothing to observe. From begun
+// on it says when the first of a kind and settings was made.
+const (
+	observationHead = 8 + 8 + 4 + 4 + 1 + 1
+	usual           = cross.Peer + 1
+	begun           = usual + 1
+	lastSeen        = begun + cross.Peer
+)
+
+// broadcast tells all other shards something that is no observation.
+func (m *Engine) broadcast(k cross.Kind, settings uint32, peer uint64, sec uint32, out *Output) {
+	o := cross.Observation{Key: peer, Settings: settings, Sec: sec, Kind: k}
+	for to := range m.c.Shards {
+		if to != m.c.Shard {
+			out.tell(to, appendObservation(nil, &o, named{}))
+		}
+	}
+}
 
 func appendObservation(b []byte, o *cross.Observation, n named) []byte {
 	b = append(b, byte(observationHead+len(n.SIM)+len(n.Org)))
@@ -243,14 +304,22 @@ func (m *Engine) seen(b []byte, out *Output) error {
 		}
 		o, rest := b[1:size], b[size:]
 		sim := int(o[observationHead-1])
-		if observationHead+sim > len(o) || o[24] > byte(cross.Peer) {
+		if observationHead+sim > len(o) || o[24] > byte(lastSeen) {
 			return ringwall.Errorf(ringwall.Invalid, "an observation of %d bytes cannot be read", len(o))
 		}
-		m.observe(cross.Observation{
+		seen := cross.Observation{
 			Key: binary.BigEndian.Uint64(o), Card: binary.BigEndian.Uint64(o[8:]),
 			Sec: binary.BigEndian.Uint32(o[16:]), Settings: binary.BigEndian.Uint32(o[20:]), Kind: cross.Kind(o[24]),
-		}, named{ringwall.SIMID(o[observationHead : observationHead+sim]), ringwall.OrgID(o[observationHead+sim:])}, out)
+		}
 		b = rest
+		switch day := uint16(seen.Sec / 86400); {
+		case seen.Kind == usual:
+			m.usual.Add(seen.Settings, seen.Key, day)
+		case seen.Kind >= begun:
+			m.table.Begin(seen.Kind-begun, seen.Settings, day)
+		default:
+			m.observe(seen, named{ringwall.SIMID(o[observationHead : observationHead+sim]), ringwall.OrgID(o[observationHead+sim:])}, out)
+		}
 	}
 	return nil
 }
@@ -334,15 +403,16 @@ func (m *Engine) Restore(r io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := m.control(Control{Set: h.Cards, Ranges: h.Ranges}); err != nil {
+		return nil, err
+	}
 	if err := m.table.Restore(bytes.NewReader(table)); err != nil {
 		return nil, err
 	}
 	for card, n := range h.Names {
 		m.names[card] = n
 	}
-	if err := m.control(Control{Set: h.Cards, Ranges: h.Ranges}); err != nil {
-		return nil, err
-	}
+	m.pruned = len(m.names)
 	if _, err := m.e.Restore(in); err != nil {
 		return nil, err
 	}

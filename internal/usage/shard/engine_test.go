@@ -17,7 +17,6 @@ import (
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
 	"github.com/ringwall/ringwall/internal/usage"
-	"github.com/ringwall/ringwall/internal/usage/cross"
 	"github.com/ringwall/ringwall/internal/usage/gen"
 	"github.com/ringwall/ringwall/internal/usage/rules"
 	"github.com/ringwall/ringwall/internal/usage/shard"
@@ -54,7 +53,7 @@ func newWorld(t testing.TB) *world {
 
 func (w *world) engine(book *rules.Book, n, of int) *shard.Engine {
 	return shard.NewEngine(shard.EngineConfig{
-		Usage: usage.Config{Key: w.key, Keys: w.keys, Book: book, Areas: w.areas, Duplicates: 1 << 14}, Cross: cross.Config{Firsts: 1 << 12}, Shard: n, Shards: of,
+		Usage: usage.Config{Key: w.key, Keys: w.keys, Book: book, Areas: w.areas, Duplicates: 1 << 14}, Shard: n, Shards: of,
 	})
 }
 

@@ -35,7 +35,7 @@ func NewRules(w *gen.World, areas *rules.Areas) (*Rules, error) {
 	usual := &rules.Usual{}
 	j := &Rules{
 		w: w, book: book, lines: make([]rules.Line, w.Config().Cards), env: rules.Env{Book: book, Areas: areas, Side: rules.NewSide(0), Usual: usual},
-		cross: cross.New(cross.Config{Usual: usual, Firsts: max(1<<20, 16*w.Config().Cards), Entries: max(1<<16, w.Config().Cards)}), seen: map[uint64]struct{}{},
+		cross: cross.New(cross.Config{Usual: usual, Cards: w.Config().Cards}), seen: map[uint64]struct{}{},
 	}
 	for _, cu := range w.Customers() {
 		for n := range uint32(cu.Cards) {
