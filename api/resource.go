@@ -510,4 +510,5 @@ type AuditEntry struct {
 	Target  string    `json:"target"`
 	Allowed bool      `json:"allowed"`
 	Why     string    `json:"why,omitempty"`
+	Reason  string    `json:"reason,omitempty"` // that the actor gave, of an act that needs one
 }

@@ -24,7 +24,7 @@ type Decoder struct {
 	clock  clock
 	words  [2]words // of services and directions
 	picks  []pick
-	nums   [numbersOf]number // of the line; what the layout lacks stays empty
+	nums   numbersRead // of the line; what the layout lacks stays empty
 	peers  text.Memo[uint64]
 	apns   text.Memo[uint32]
 	rec    Record
@@ -198,72 +198,70 @@ func (p *places) of(f int16) (from, to int) { return int(p[uint8(f)]) + 1, int(p
 func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 	*e = Event{}
 	numbers(b, p, d.picks, &d.nums)
-	num := &d.nums
+	v, n := &d.nums.v, &d.nums.n
 	var wrong int // below zero when something is
 	var use uint32
 
-	if t := &num[numTime]; t.n == 10 && d.clock.form == formDefault {
-		wrong |= int(t.v-minTime) | int(maxTime-1-t.v)
-		e.Sec = uint32(t.v)
+	if n[numTime] == 10 && d.clock.form == formDefault {
+		wrong |= int(v[numTime]-minTime) | int(maxTime-1-v[numTime])
+		e.Sec = uint32(v[numTime])
 	} else {
 		from, to := p.of(d.at[colTime])
-		sec, n := d.clock.read(b, from)
-		if n != to-from {
+		sec, size := d.clock.read(b, from)
+		if size != to-from {
 			return false
 		}
 		e.Sec = uint32(sec)
 	}
-	imsi := &num[numIMSI]
-	wrong |= (imsi.n - 6) | (15 - imsi.n)
-	e.Card = tens[imsi.n&15] + imsi.v
-	switch imei := &num[numIMEI]; imei.n { // its first fourteen digits
-	case 0:
-	case 14:
-		e.IMEI = imei.v + 1
-	case 15:
-		e.IMEI = imei.v/10 + 1
-	case 16:
-		e.IMEI = imei.v/100 + 1
-	default:
-		return false
+	wrong |= (n[numIMSI] - 6) | (15 - n[numIMSI])
+	e.Card = tens[n[numIMSI]&15] + v[numIMSI]
+	if n[numIMEI] != 0 { // its first fourteen digits
+		wrong |= (n[numIMEI] - 14) | (16 - n[numIMEI])
+		imei, by10, by100 := v[numIMEI], v[numIMEI]/10, v[numIMEI]/100
+		if n[numIMEI] == 15 {
+			imei = by10
+		}
+		if n[numIMEI] == 16 {
+			imei = by100
+		}
+		e.IMEI = imei + 1
 	}
-	up, down := &num[numUp], &num[numDown]
-	wrong |= (d.most - up.n) | (d.most - down.n)
-	e.Volume = float32(int64((up.v + down.v) * d.unit))
-	seconds := num[numDuration]
-	if seconds.n > 7 {
+	wrong |= (d.most - n[numUp]) | (d.most - n[numDown])
+	e.Volume = float32(int64((v[numUp] + v[numDown]) * d.unit))
+	seconds := v[numDuration]
+	if n[numDuration] > 7 {
 		ok := false
-		if seconds.v, ok = fraction(b, p, d.at[colDuration]); !ok {
+		if seconds, ok = fraction(b, p, d.at[colDuration]); !ok {
 			return false
 		}
 	}
-	wrong |= 1<<24 - 1 - int(seconds.v)
-	use |= uint32(seconds.v)
-	switch plmn := &num[numPLMN]; plmn.n {
+	wrong |= 1<<24 - 1 - int(seconds)
+	use |= uint32(seconds)
+	switch plmn := uint32(v[numPLMN]); n[numPLMN] {
 	case 0:
 	case 5:
-		e.PLMN = PLMN(uint32(plmn.v)/100, uint32(plmn.v)%100, 2)
+		e.PLMN = PLMN(plmn/100, plmn%100, 2)
 	case 6:
-		e.PLMN = PLMN(uint32(plmn.v)/1000, uint32(plmn.v)%1000, 3)
+		e.PLMN = PLMN(plmn/1000, plmn%1000, 3)
 	default:
 		return false
 	}
-	if area := &num[numArea]; area.n > 0 {
+	if n[numArea] > 0 {
 		from, to := p.of(d.at[colArea])
 		switch {
-		case area.n < 8 && b[from] != '0' && area.v < 1<<24:
-			e.Area = uint32(area.v)
+		case n[numArea] < 8 && b[from] != '0' && v[numArea] < 1<<24:
+			e.Area = uint32(v[numArea])
 		case to-from > maxField:
 			return false
 		default:
 			e.Area = d.keys.AreaKey(b[from:to])
 		}
 	}
-	if cell := &num[numCell]; cell.n > 0 {
+	if n[numCell] > 0 {
 		from, to := p.of(d.at[colCell])
 		switch {
-		case cell.n <= 11 && (b[from] != '0' || cell.n == 1) && cell.v < 1<<36:
-			e.Cell = d.keys.CellNumber(e.PLMN, e.Area, cell.v)
+		case n[numCell] <= 11 && (b[from] != '0' || n[numCell] == 1) && v[numCell] < 1<<36:
+			e.Cell = d.keys.CellNumber(e.PLMN, e.Area, v[numCell])
 		case to-from > maxField:
 			return false
 		default:
@@ -318,16 +316,19 @@ func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 		e.ID = d.keys.IDKey(e.Card, b[from:to])
 	}
 	if f := d.at[colFlags]; f >= 0 {
-		if from, to := p.of(f); to > from {
-			switch string(b[from:to]) {
-			case flagPartial:
-				use |= Partial << useFlags
-			case flagEstimated:
-				use |= Estimated << useFlags
-			default:
+		from, to := p.of(f)
+		// Half of the lines may be partial, in no order that could be guessed.
+		is, n := uint32(0), 0
+		if text.First(b, from, to-from) == partialWord {
+			is, n = Partial<<useFlags, len(flagPartial)
+		}
+		if to-from != n {
+			if string(b[from:to]) != flagEstimated {
 				return false
 			}
+			is = Estimated << useFlags
 		}
+		use |= is
 	}
 	if f := d.at[colAddress]; f >= 0 {
 		if from, to := p.of(f); to-from > maxField {
@@ -345,6 +346,9 @@ func (d *Decoder) peer(b []byte, from, to int) uint64 {
 	}
 	return d.keys.PeerKey(b[from:to])
 }
+
+// partialWord is flagPartial as text.First gives it.
+const partialWord = 'p' | 'a'<<8 | 'r'<<16 | 't'<<24 | 'i'<<32 | 'a'<<40 | 'l'<<48
 
 // fraction reads a duration with a fraction, which is cut off.
 func fraction(b []byte, p *places, f int16) (uint64, bool) {

@@ -2,12 +2,12 @@ package cdr
 
 import "github.com/ringwall/ringwall/cdr/internal/text"
 
-// number is what the characters of a field say in decimal, and how many there
+// numbersRead are what the characters of fields say in decimal, and how many there
 // are: far more than there can be when not all are digits. Of more than sixteen
-// value means nothing.
-type number struct {
-	v uint64
-	n int
+// the value means nothing.
+type numbersRead struct {
+	v [numbersOf]uint64
+	n [numbersOf]int
 }
 
 // notDigits is added to n when not all are.
@@ -24,16 +24,17 @@ const (
 	numPLMN
 	numArea
 	numCell
+	numNone // what is read to make their number even
 	numbersOf
 )
 
 // numbered are the columns that are numbers.
-var numbered = [numbersOf]int{numTime: colTime, numIMSI: colIMSI, numIMEI: colIMEI, numUp: colUp, numDown: colDown, numDuration: colDuration, numPLMN: colPLMN, numArea: colArea, numCell: colCell}
+var numbered = [...]int{numTime: colTime, numIMSI: colIMSI, numIMEI: colIMEI, numUp: colUp, numDown: colDown, numDuration: colDuration, numPLMN: colPLMN, numArea: colArea, numCell: colCell}
 
 // pick is a field and which number it is.
 type pick struct{ field, number uint8 }
 
-// picks lists the numbers of a layout.
+// picks lists the numbers of a layout, an even number of them.
 func picks(l *Layout) (list []pick) {
 	for i, c := range numbered {
 		for f, has := range l.field {
@@ -42,18 +43,20 @@ func picks(l *Layout) (list []pick) {
 			}
 		}
 	}
+	if len(list)%2 != 0 {
+		list = append(list, pick{0, numNone})
+	}
 	return list
 }
 
 // numbersGo reads the numbers of a list. b has a margin around the line.
-func numbersGo(b []byte, p *places, list []pick, out *[numbersOf]number) {
+func numbersGo(b []byte, p *places, list []pick, out *numbersRead) {
 	for _, k := range list {
 		from, to := p.of(int16(k.field))
 		lo, hi := text.Last(b, to, to-from)
-		n := number{text.Value(hi)*1e8 + text.Value(lo), to - from}
+		out.v[k.number], out.n[k.number] = text.Value(hi)*1e8+text.Value(lo), to-from
 		if text.NoDigits(lo, hi) != 0 {
-			n.n |= notDigits
+			out.n[k.number] |= notDigits
 		}
-		out[k.number] = n
 	}
 }

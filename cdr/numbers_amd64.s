@@ -23,60 +23,84 @@ DATA masks<>+16(SB)/8, $0xffffffffffffffff
 DATA masks<>+24(SB)/8, $0xffffffffffffffff
 GLOBL masks<>(SB), RODATA|NOPTR, $32
 
-// func numbersAVX2(b *byte, p *places, list *pick, n uint64, out *number)
+DATA tens8<>+0(SB)/8, $100000000
+GLOBL tens8<>(SB), RODATA|NOPTR, $8
+
+// func numbersAVX2(b *byte, p *places, list *pick, pairs uint64, out *numbersRead)
+//
+// Two numbers at once, one in each half of a register: R9 and R11 are how many
+// characters they have.
 TEXT ·numbersAVX2(SB), NOSPLIT, $0-40
 	MOVQ b+0(FP), SI
 	MOVQ p+8(FP), DX
 	MOVQ list+16(FP), R8
-	MOVQ n+24(FP), CX
+	MOVQ pairs+24(FP), CX
 	MOVQ out+32(FP), DI
-	TESTQ CX, CX
-	JZ   done
-	VMOVDQU zeros<>(SB), X8
-	VMOVDQU nines<>(SB), X9
-	VMOVDQU tenOne<>(SB), X10
-	VMOVDQU hundredOne<>(SB), X11
-	VMOVDQU myriadOne<>(SB), X12
+	VBROADCASTI128 zeros<>(SB), Y8
+	VBROADCASTI128 nines<>(SB), Y9
+	VBROADCASTI128 tenOne<>(SB), Y10
+	VBROADCASTI128 hundredOne<>(SB), Y11
+	VBROADCASTI128 myriadOne<>(SB), Y12
+	VPBROADCASTQ tens8<>(SB), Y13
 	LEAQ masks<>(SB), R13
-	MOVL $100000000, R12
+	MOVL $16, R12
 
 next:
 	MOVBLZX (R8), AX
+	MOVBLZX 2(R8), BX
 	MOVL (DX)(AX*4), R9
-	MOVL 4(DX)(AX*4), R10
+	MOVL 4(DX)(AX*4), AX
+	MOVL (DX)(BX*4), R11
+	MOVL 4(DX)(BX*4), BX
+	VMOVDQU -16(SI)(AX*1), X0
+	VINSERTI128 $1, -16(SI)(BX*1), Y0, Y0
 	NOTL R9
-	LEAL (R10)(R9*1), R11 // how many characters
-	MOVL $16, BX
-	CMPL R11, $16
+	ADDL AX, R9
+	NOTL R11
+	ADDL BX, R11
+	MOVL R12, AX
+	CMPL R9, R12
+	CMOVLCS R9, AX
+	MOVL R12, BX
+	CMPL R11, R12
 	CMOVLCS R11, BX
-	VMOVDQU -16(SI)(R10*1), X0
-	VPSUBB X8, X0, X0
-	VPAND (R13)(BX*1), X0, X0
-	VPSUBUSB X9, X0, X1
-	VPTEST X1, X1
+	VMOVDQU (R13)(AX*1), X1
+	VINSERTI128 $1, (R13)(BX*1), Y1, Y1
+	VPSUBB Y8, Y0, Y0
+	VPAND Y1, Y0, Y0
+	VPSUBUSB Y9, Y0, Y2
+	VPTEST Y2, Y2
 	JNZ  none
 
 value:
-	VPMADDUBSW X10, X0, X0
-	VPMADDWD X11, X0, X0
-	VPACKUSDW X0, X0, X0
-	VPMADDWD X12, X0, X0
-	VMOVQ X0, AX
-	MOVL AX, BX
-	SHRQ $32, AX
-	IMULQ R12, BX
-	ADDQ BX, AX
-	MOVBLZX 1(R8), BX
-	SHLL $4, BX
-	MOVQ AX, (DI)(BX*1)
-	MOVQ R11, 8(DI)(BX*1)
-	ADDQ $2, R8
+	VPMADDUBSW Y10, Y0, Y0
+	VPMADDWD Y11, Y0, Y0
+	VPACKUSDW Y0, Y0, Y0
+	VPMADDWD Y12, Y0, Y0
+	VPMULUDQ Y13, Y0, Y1
+	VPSRLQ $32, Y0, Y0
+	VPADDQ Y1, Y0, Y0
+	VEXTRACTI128 $1, Y0, X1
+	MOVBLZX 1(R8), AX
+	MOVBLZX 3(R8), BX
+	VMOVQ X0, (DI)(AX*8)
+	VMOVQ X1, (DI)(BX*8)
+	MOVQ R9, 80(DI)(AX*8)
+	MOVQ R11, 80(DI)(BX*8)
+	ADDQ $4, R8
 	DECQ CX
 	JNZ  next
-
-done:
+	VZEROUPPER
 	RET
 
 none:
+	VEXTRACTI128 $1, Y2, X3
+	VPTEST X2, X2
+	JZ   second
+	BTSQ $40, R9
+
+second:
+	VPTEST X3, X3
+	JZ   value
 	BTSQ $40, R11
 	JMP  value

@@ -23,14 +23,14 @@ func scan(b []byte, from, blocks int, comma byte, m *marks, n int) (int, int, bo
 // numbersAVX2 is numbersGo.
 //
 //go:noescape
-func numbersAVX2(b *byte, p *places, list *pick, n uint64, out *number)
+func numbersAVX2(b *byte, p *places, list *pick, pairs uint64, out *numbersRead)
 
 // numbers is numbersGo, by vectors where the processor has them. All of b that
 // the line's places name lies within b, with a margin.
-func numbers(b []byte, p *places, list []pick, out *[numbersOf]number) {
+func numbers(b []byte, p *places, list []pick, out *numbersRead) {
 	if !hasAVX2 || len(list) == 0 {
 		numbersGo(b, p, list, out)
 		return
 	}
-	numbersAVX2(&b[0], p, &list[0], uint64(len(list)), &out[0])
+	numbersAVX2(&b[0], p, &list[0], uint64(len(list)/2), out)
 }

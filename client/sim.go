@@ -40,6 +40,11 @@ func (c *Client) PatchSIM(ctx context.Context, id ringwall.SIMID, in api.SIMPatc
 	return patch[api.SIM](ctx, c, path("sims", string(id)), in)
 }
 
+// RevealSIM answers the numbers of a SIM in clear. The reason is written down.
+func (c *Client) RevealSIM(ctx context.Context, id ringwall.SIMID, reason string) (api.SIMNumbers, error) {
+	return post[api.SIMNumbers](ctx, c, path("sims", string(id), "reveal"), api.SIMReveal{Reason: reason})
+}
+
 // CreateSIMs registers up to api.MaxBatch cards.
 func (c *Client) CreateSIMs(ctx context.Context, in api.SIMBatch) (api.SIMBatchAnswer, error) {
 	return post[api.SIMBatchAnswer](ctx, c, path("sims", "batch"), in)

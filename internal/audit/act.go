@@ -29,6 +29,7 @@ const (
 	SIMRead    Act = "sim.read"
 	SIMWrite   Act = "sim.write" // register, bind
 	SIMRespond Act = "sim.respond"
+	SIMReveal  Act = "sim.reveal" // see a card's numbers in clear
 
 	GatewayRead    Act = "gateway.read"
 	GatewayWrite   Act = "gateway.write"
@@ -61,7 +62,7 @@ const (
 )
 
 var acts = []Act{
-	DeviceRead, DeviceWrite, DeviceRespond, PolicyRead, PolicyWrite, PolicyRollout, GroupWrite, TemplateWrite, AssessRun, TunnelAsk, TunnelApprove, TunnelUse, TunnelReview, SIMRead, SIMWrite, SIMRespond,
+	DeviceRead, DeviceWrite, DeviceRespond, PolicyRead, PolicyWrite, PolicyRollout, GroupWrite, TemplateWrite, AssessRun, TunnelAsk, TunnelApprove, TunnelUse, TunnelReview, SIMRead, SIMWrite, SIMRespond, SIMReveal,
 	GatewayRead, GatewayWrite, GatewayEnrol, GatewayReport, GatewayDesired, GatewayRenew, IncidentRead, IncidentWrite, WarningWrite,
 	OrgRead, OrgAdmin, UserAdmin, TokenAdmin, AuditRead, DemoRun,
 	SystemBootstrap, SystemAuthenticate, SystemOutbox, SystemProject, SystemPresence, SystemPolicy, SystemUsage, SystemMeter, SystemRollout,
@@ -104,6 +105,8 @@ func (a Act) reach() []Act {
 	case DeviceRespond, SIMRespond:
 		// A response is written into its incident and into the desired state.
 		return []Act{a, DeviceRead, SIMRead, IncidentRead, IncidentWrite, GatewayRead}
+	case SIMReveal:
+		return []Act{a, SIMRead}
 	case SIMWrite:
 		return []Act{a, SIMRead, DeviceRead}
 	case GatewayWrite, GatewayEnrol:

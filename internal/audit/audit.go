@@ -77,9 +77,14 @@ type Target struct {
 	Kind string // "device", "sim", "gateway", "incident", "organisation", …
 	ID   string // may be empty: all of the kind
 	Org  ringwall.OrgID
+	// Reason is what the actor gave for an act that needs one; no secret.
+	Reason string
 }
 
 func (t Target) String() string { return t.Kind + ":" + t.ID }
+
+// maxReason bounds reasons likewise.
+const maxReason = 256
 
 // maxID bounds the ids that come from outside and are written down.
 const maxID = 128
@@ -100,6 +105,7 @@ type Entry struct {
 	Target  string
 	Allowed bool
 	Why     string // the policy that decided, or "no policy permits it"
+	Reason  string // that the actor gave
 }
 
 // Auditor decides and records.
@@ -132,9 +138,12 @@ func (a *Auditor) Authorise(ctx context.Context, actor Actor, act Act, target Ta
 	if len(target.ID) > maxID {
 		target.ID = target.ID[:maxID]
 	}
+	if len(target.Reason) > maxReason {
+		target.Reason = target.Reason[:maxReason]
+	}
 	allowed, why := a.decide(actor, act, target)
 	entry := Entry{
-		Time: a.now().UTC(), Org: target.Org, Actor: actor.String(), Act: act, Target: target.String(), Allowed: allowed, Why: why,
+		Time: a.now().UTC(), Org: target.Org, Actor: actor.String(), Act: act, Target: target.String(), Allowed: allowed, Why: why, Reason: target.Reason,
 	}
 	// A refusal is filed with the organisation of the one who tried: a stranger
 	// must not write into the record that another organisation reads.

@@ -39,13 +39,13 @@ func person(parts ...ringwall.Part) audit.Actor {
 var allowed = map[ringwall.Part][]audit.Act{
 	ringwall.PartOwner: {
 		audit.DeviceRead, audit.DeviceWrite, audit.DeviceRespond, audit.PolicyRead, audit.PolicyWrite, audit.AssessRun, audit.SIMRead, audit.SIMWrite,
-		audit.SIMRespond, audit.GatewayRead, audit.GatewayWrite, audit.GatewayEnrol, audit.IncidentRead, audit.IncidentWrite, audit.OrgRead,
+		audit.SIMRespond, audit.SIMReveal, audit.GatewayRead, audit.GatewayWrite, audit.GatewayEnrol, audit.IncidentRead, audit.IncidentWrite, audit.OrgRead,
 		audit.TokenAdmin, audit.DemoRun, audit.PolicyRollout, audit.GroupWrite, audit.TemplateWrite,
 		audit.TunnelAsk, audit.TunnelApprove, audit.TunnelUse, audit.TunnelReview, audit.WarningWrite,
 	},
 	ringwall.PartEnterprise: {
 		audit.DeviceRead, audit.DeviceWrite, audit.DeviceRespond, audit.PolicyRead, audit.PolicyWrite, audit.AssessRun, audit.SIMRead, audit.SIMWrite,
-		audit.SIMRespond, audit.GatewayRead, audit.GatewayWrite, audit.GatewayEnrol, audit.IncidentRead, audit.IncidentWrite, audit.OrgRead,
+		audit.SIMRespond, audit.SIMReveal, audit.GatewayRead, audit.GatewayWrite, audit.GatewayEnrol, audit.IncidentRead, audit.IncidentWrite, audit.OrgRead,
 		audit.TokenAdmin, audit.DemoRun, audit.PolicyRollout, audit.GroupWrite, audit.TemplateWrite,
 		audit.TunnelAsk, audit.TunnelApprove, audit.TunnelUse, audit.TunnelReview, audit.WarningWrite,
 	},
@@ -56,7 +56,7 @@ var allowed = map[ringwall.Part][]audit.Act{
 	},
 	ringwall.PartProvider:     {audit.TunnelAsk, audit.TunnelUse, audit.DeviceRead, audit.PolicyRead, audit.SIMRead, audit.GatewayRead, audit.IncidentRead, audit.IncidentWrite, audit.OrgRead},
 	ringwall.PartApplication:  {audit.DeviceRead, audit.PolicyRead, audit.SIMRead, audit.GatewayRead, audit.IncidentRead, audit.OrgRead},
-	ringwall.PartOperator:     {audit.SIMRead, audit.SIMWrite, audit.SIMRespond, audit.IncidentRead, audit.OrgRead, audit.TokenAdmin},
+	ringwall.PartOperator:     {audit.SIMRead, audit.SIMWrite, audit.SIMRespond, audit.SIMReveal, audit.IncidentRead, audit.OrgRead, audit.TokenAdmin},
 	ringwall.PartManufacturer: {audit.DeviceRead, audit.OrgRead},
 	ringwall.PartIntermediary: {audit.SIMRead, audit.OrgRead},
 	ringwall.PartPointOfSale:  {audit.SIMRead, audit.OrgRead},

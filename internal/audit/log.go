@@ -42,6 +42,7 @@ type line struct {
 	Target  string         `json:"target"`
 	Allowed bool           `json:"ok"`
 	Why     string         `json:"why,omitempty"`
+	Reason  string         `json:"reason,omitempty"`
 	Durable bool           `json:"d,omitempty"` // fsynced before the act, and everything before it too
 	Prev    string         `json:"prev"`
 }
@@ -201,7 +202,7 @@ func (l *Log) Record(_ context.Context, e Entry, durable bool) error {
 		}
 	}
 	text, hash, err := encode(line{
-		Seq: l.seq + 1, Time: e.Time, Org: e.Org, Actor: e.Actor, Act: e.Act, Target: e.Target, Allowed: e.Allowed, Why: e.Why, Durable: durable, Prev: l.prev,
+		Seq: l.seq + 1, Time: e.Time, Org: e.Org, Actor: e.Actor, Act: e.Act, Target: e.Target, Allowed: e.Allowed, Why: e.Why, Reason: e.Reason, Durable: durable, Prev: l.prev,
 	})
 	if err != nil {
 		return fmt.Errorf("encoding an audit entry: %w", err)
@@ -396,7 +397,7 @@ func (l *Log) Entries(_ context.Context, scope Scope, cursor string, limit int) 
 			before = n.Seq
 			if n.Org == scope.Org() {
 				page.Items = append(page.Items, api.AuditEntry{
-					Time: n.Time, Actor: n.Actor, Act: string(n.Act), Target: n.Target, Allowed: n.Allowed, Why: n.Why,
+					Time: n.Time, Actor: n.Actor, Act: string(n.Act), Target: n.Target, Allowed: n.Allowed, Why: n.Why, Reason: n.Reason,
 				})
 			}
 		}

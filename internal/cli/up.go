@@ -26,6 +26,8 @@ type upFlags struct {
 	tunnelListen, tunnelAdvertise string
 	mudRoots                      string
 	names, advertise, usage       []string
+	usageDays                     int
+	usageMiB                      int64
 	org                           string
 	keep                          time.Duration
 	operator, operatorToken       string
@@ -49,7 +51,9 @@ and an internet with a vendor, an attacker and a command server, each in namespa
 elsewhere recordings of it are played through the same code. Nothing on the host is touched.
 
 --role usage runs a machine that judges usage records (charging records) of SIM cards, alone or with others that share
-the shards: see docs/usage-cluster.md. Flags that begin with "usage:" are its own.`,
+the shards: see docs/usage-cluster.md. Flags that begin with "usage:" are its own; those that begin with "records:" bring
+usage records to either role. With --usage-log, --cluster-listen or --cluster-peer a platform has its cards judged by such
+machines: it tells them of cards and settings, and their alerts are its incidents.`,
 		Example: "  ringwall up --demo\n  ringwall up --data /var/lib/ringwall-platform --listen 0.0.0.0:8080 --enrol-listen 0.0.0.0:8443 --spine-listen 0.0.0.0:4222 --name ringwall.example",
 		Args:    exactArgs(0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -73,7 +77,9 @@ the shards: see docs/usage-cluster.md. Flags that begin with "usage:" are its ow
 	fl.StringVar(&f.mudRoots, "mud-roots", "", "file with the certificates (PEM) that may vouch for signers of makers' usage descriptions")
 	fl.StringSliceVar(&f.names, "name", nil, "host name or address under which the platform is reached; repeat")
 	fl.StringSliceVar(&f.advertise, "advertise", nil, "address of the spine that gateways are given, such as tls://ringwall.example:4222; repeat")
-	fl.StringSliceVar(&f.usage, "usage", nil, "file of usage records (CSV) to follow; repeat")
+	fl.StringSliceVar(&f.usage, "usage", nil, "file of usage records: CSV is followed, other forms are read when they rest; repeat")
+	fl.IntVar(&f.usageDays, "usage-days", 30, "for how many days judged usage records are kept, so that changed settings can be tried over them")
+	fl.Int64Var(&f.usageMiB, "usage-mib", 20<<10, "how much room they take at most, in MiB")
 	fl.StringVar(&f.operator, "operator", "", "address of the telecom operator that suspends and restores SIMs, such as https://operator.example")
 	fl.StringVar(&f.operatorToken, "operator-token-file", "", "file with the operator's token")
 	fl.BoolVar(&f.operatorPlain, "operator-plain", false, "let the operator's address be without TLS: a test bench, or a private network")
@@ -146,9 +152,6 @@ func runUp(ctx context.Context, env Env, f upFlags) error {
 	if operator != nil { // a nil client in the interface would not be nil
 		cfg.Operator = operator
 	}
-	for _, path := range f.usage {
-		cfg.Usage = append(cfg.Usage, platform.UsageFile{Path: path})
-	}
 	if cfg.DataDir == "" {
 		cfg.DataDir = defaultData
 		if f.demo {
@@ -159,6 +162,9 @@ func runUp(ctx context.Context, env Env, f upFlags) error {
 			defer os.RemoveAll(dir)
 			cfg.DataDir = dir
 		}
+	}
+	if err := f.records(env, log, &cfg); err != nil {
+		return err
 	}
 	if !f.noAssess {
 		cfg.Runner = &assess.Runner{Network: hostNetwork{}, Probes: probe.All(), Now: env.Now}

@@ -14,7 +14,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -73,17 +72,17 @@ func (r *usageRole) flags(fl *pflag.FlagSet) {
 	fl.BoolVar(&r.adopt, "adopt", false, "usage: judge cards that nobody announced by what they were first seen to do")
 	fl.IntVar(&r.most, "max-cards", 0, "usage: how many cards a shard has room for, 64 bytes each (default: as many as there are)")
 	fl.StringVar(&r.areas, "areas", "", "usage: areas and cells with places and risks, CSV or JSON; the same on all machines")
-	fl.StringVar(&r.mapping, "mapping", "", "usage: how other systems' CSV differs, JSON")
-	fl.StringSliceVar(&r.spools, "spool", nil, "usage: directory into which files of usage records are put; repeat")
-	fl.StringVar(&r.marker, "spool-marker", "", "usage: a file is complete when one of its name and this ending is there, such as .done (default: when it rests)")
-	fl.StringVar(&r.gtpp, "gtpp-listen", "", "usage: address for GTP' from network elements, UDP and TCP")
-	fl.StringSliceVar(&r.allow, "allow", nil, "usage: networks of those who may send by GTP' and RADIUS; repeat")
-	fl.StringVar(&r.radius, "radius-listen", "", "usage: UDP address for RADIUS accounting")
-	fl.StringVar(&r.radiusSecret, "radius-secret-file", "", "usage: file with its secret")
-	fl.StringSliceVar(&r.brokers, "kafka", nil, "usage: addresses of Kafka brokers; repeat")
-	fl.StringVar(&r.topic, "kafka-topic", "", "usage: the topic with usage records")
-	fl.StringVar(&r.form, "kafka-form", kafka.CSV, `usage: what its messages hold: "csv", "ber" or "batch"`)
-	fl.Int32SliceVar(&r.partitions, "kafka-partition", nil, "usage: its partitions that this machine brings; each to one machine")
+	fl.StringVar(&r.mapping, "mapping", "", "records: how other systems' CSV differs, JSON")
+	fl.StringSliceVar(&r.spools, "spool", nil, "records: directory into which files of usage records are put; repeat")
+	fl.StringVar(&r.marker, "spool-marker", "", "records: a file is complete when one of its name and this ending is there, such as .done (default: when it rests)")
+	fl.StringVar(&r.gtpp, "gtpp-listen", "", "records: address for GTP' from network elements, UDP and TCP")
+	fl.StringSliceVar(&r.allow, "allow", nil, "records: networks of those who may send by GTP' and RADIUS; repeat")
+	fl.StringVar(&r.radius, "radius-listen", "", "records: UDP address for RADIUS accounting")
+	fl.StringVar(&r.radiusSecret, "radius-secret-file", "", "records: file with its secret")
+	fl.StringSliceVar(&r.brokers, "kafka", nil, "records: addresses of Kafka brokers; repeat")
+	fl.StringVar(&r.topic, "kafka-topic", "", "records: the topic with usage records")
+	fl.StringVar(&r.form, "kafka-form", kafka.CSV, `records: what its messages hold: "csv", "ber" or "batch"`)
+	fl.Int32SliceVar(&r.partitions, "kafka-partition", nil, "records: its partitions that this machine brings; each to one machine")
 	fl.BoolVar(&r.tell, "tell", false, "usage: write every alert of all machines to standard output, one JSON object a line; whoever reads tells by their ids what comes twice")
 	fl.BoolVar(&r.bringOnly, "bring-only", false, "usage: bring records and hold a part of the log, but judge none")
 }
@@ -97,17 +96,22 @@ type usageMachine struct {
 	secret  []byte
 	keys    *cdr.Keys
 	mapping cdr.Mapping
-	bad     *quarantine.File // what could not be read
+	noteBad func(cdr.Bad) // keeps a record that could not be read
 	close   []func() error
 	serve   []func(context.Context) error
 }
 
 // runUsageRole runs this machine until ctx ends.
-func runUsageRole(ctx context.Context, env Env, f upFlags) (err error) {
+func runUsageRole(ctx context.Context, env Env, f upFlags) error {
 	m := &usageMachine{env: env, r: f.machine, dir: f.data, log: slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: logLevel(f.verbose)}))}
 	if m.dir == "" {
 		m.dir = defaultData
 	}
+	return m.run(ctx, func(*usagenode.Config) {})
+}
+
+// run runs a machine until ctx ends, as change would have it.
+func (m *usageMachine) run(ctx context.Context, change func(*usagenode.Config)) (err error) {
 	defer func() {
 		for _, c := range m.close {
 			err = errors.Join(err, c())
@@ -117,6 +121,7 @@ func runUsageRole(ctx context.Context, env Env, f upFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	change(&cfg)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -158,17 +163,19 @@ func (m *usageMachine) config() (c usagenode.Config, err error) {
 	}
 	m.keys = usage.KeysOf(m.secret)
 	if r.node == "" {
-		if r.node, err = os.Hostname(); err != nil {
-			return c, ringwall.Errorf(ringwall.Unavailable, "finding this machine's name: %w", err)
+		if r.node, err = hostName(); err != nil {
+			return c, err
 		}
 	}
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
 		return c, ringwall.Errorf(ringwall.Unavailable, "making the data directory: %w", err)
 	}
-	if m.bad, err = quarantine.Open(filepath.Join(m.dir, "quarantine.jsonl"), quarantine.Config{Now: m.env.Now}); err != nil {
+	bad, err := quarantine.Open(filepath.Join(m.dir, "quarantine.jsonl"), quarantine.Config{Now: m.env.Now})
+	if err != nil {
 		return c, err
 	}
-	m.close = append(m.close, m.bad.Close)
+	m.close = append(m.close, bad.Close)
+	m.noteBad = func(b cdr.Bad) { bad.Add("", "", b) }
 	c = usagenode.Config{
 		Name: r.node, Dir: m.dir, Servers: r.servers, Credentials: r.credentials, Shards: r.shards, Replicas: r.replicas, Snapshots: r.snapshots,
 		Judge: !r.bringOnly, Now: m.env.Now, Log: m.log,
@@ -176,14 +183,8 @@ func (m *usageMachine) config() (c usagenode.Config, err error) {
 	if err := m.cluster(&c); err != nil {
 		return c, err
 	}
-	if r.mapping != "" {
-		text, err := os.ReadFile(r.mapping)
-		if err != nil {
-			return c, openError(r.mapping, err)
-		}
-		if m.mapping, err = cdr.ParseMapping(text); err != nil {
-			return c, err
-		}
+	if m.mapping, err = r.readMapping(); err != nil {
+		return c, err
 	}
 	if c.Machine, err = m.judge(); err != nil {
 		return c, err
@@ -204,6 +205,18 @@ func (m *usageMachine) config() (c usagenode.Config, err error) {
 		m.say(log, said)
 	}
 	return c, nil
+}
+
+// readMapping is how other systems' CSV differs.
+func (r *usageRole) readMapping() (m cdr.Mapping, err error) {
+	if r.mapping == "" {
+		return m, nil
+	}
+	text, err := os.ReadFile(r.mapping)
+	if err != nil {
+		return m, openError(r.mapping, err)
+	}
+	return cdr.ParseMapping(text)
 }
 
 // cluster sets how this machine finds the others.
@@ -308,9 +321,6 @@ func (m *usageMachine) say(log *usagelog.Cluster, all []shard.Entry) {
 	}
 }
 
-// noteBad keeps a record that could not be read.
-func (m *usageMachine) noteBad(b cdr.Bad) { m.bad.Add("", "", b) }
-
 // sources are what this machine brings.
 func (m *usageMachine) sources() (all []usagenode.Source, err error) {
 	for _, dir := range m.r.spools {
@@ -318,10 +328,13 @@ func (m *usageMachine) sources() (all []usagenode.Source, err error) {
 		if err != nil {
 			return nil, err
 		}
-		state := filepath.Join(m.dir, "spool", ringwall.DeriveID("spool", abs))
+		state, done := filepath.Join(m.dir, "spool", ringwall.DeriveID("spool", abs)), filepath.Join(abs, "done")
+		if err := os.MkdirAll(done, 0o700); err != nil {
+			return nil, ringwall.Errorf(ringwall.Unavailable, "making the directory for files that were read: %w", err)
+		}
 		all = append(all, usagenode.Source{Name: m.r.node + ":" + abs, Open: func(from []byte) (cdr.Source, error) {
 			return spool.NewDir(spool.DirConfig{
-				Dir: abs, State: state, Marker: m.r.marker, Done: filepath.Join(abs, "done"), From: from, Now: m.env.Now,
+				Dir: abs, State: state, Marker: m.r.marker, Done: done, From: from, Now: m.env.Now,
 				File:  cdrfile.Config{Keys: m.keys, Mapping: m.mapping, Bad: m.noteBad},
 				Event: func(e spool.Event) { m.log.Info("spool", "what", e.What, "file", e.Entry.Name, "err", e.Err) },
 			})
@@ -331,13 +344,11 @@ func (m *usageMachine) sources() (all []usagenode.Source, err error) {
 		if m.r.topic == "" || len(m.r.partitions) == 0 {
 			return nil, usagef("--kafka needs --kafka-topic and the partitions that this machine brings, --kafka-partition")
 		}
-		name := fmt.Sprintf("kafka:%s:%s", m.r.topic, strings.Trim(fmt.Sprint(m.r.partitions), "[]"))
-		all = append(all, usagenode.Source{Name: name, Open: func(from []byte) (cdr.Source, error) {
-			return kafka.New(kafka.Config{
-				Server: kafka.Server{Brokers: m.r.brokers}, Topic: m.r.topic, Keys: m.keys, Form: m.r.form, Mapping: m.mapping, From: from, Partitions: m.r.partitions,
-				Bad: m.noteBad, Trouble: func(err error) { m.log.Warn("kafka", "err", err) },
-			})
-		}})
+		// A source gives the same records in the same order: several partitions of one
+		// would come as they are fetched.
+		for _, p := range m.r.partitions {
+			all = append(all, m.partition(fmt.Sprintf("kafka:%s:%d", m.r.topic, p), p))
+		}
 	}
 	if m.r.gtpp == "" && m.r.radius == "" {
 		return all, nil
@@ -354,6 +365,16 @@ func (m *usageMachine) sources() (all []usagenode.Source, err error) {
 		s, err := in.Source(inlog.SourceConfig{Keys: m.keys, From: from, Bad: m.noteBad})
 		return received{s, in}, err
 	}}), nil
+}
+
+// partition is a partition of the topic.
+func (m *usageMachine) partition(name string, p int32) usagenode.Source {
+	return usagenode.Source{Name: name, Open: func(from []byte) (cdr.Source, error) {
+		return kafka.New(kafka.Config{
+			Server: kafka.Server{Brokers: m.r.brokers}, Topic: m.r.topic, Keys: m.keys, Form: m.r.form, Mapping: m.mapping, From: from, Partitions: []int32{p},
+			Bad: m.noteBad, Trouble: func(err error) { m.log.Warn("kafka", "err", err) },
+		})
+	}}
 }
 
 // received is what servers received; what is durable in the shards' logs is

@@ -199,6 +199,7 @@ func (c *Console) routes() {
 	c.act("POST /sims/{id}/profile", sim, undoProfile)
 	c.act("POST /sims/{id}/restrict", sim, restrictSIM)
 	c.act("POST /sims/{id}/set", sim, setSIM)
+	c.shown("POST /sims/{id}/reveal", revealSIM)
 	c.act("POST /sims/{id}/alerts/{alert}", sim, judgeAlert)
 	c.page("GET /sim-fleet", simFleet)
 	c.page("GET /sim-fleet/devices", simDevices)

@@ -92,6 +92,26 @@ type simPage struct {
 	Timeline []line
 	Older    string
 	Profiles []profileRow
+	Numbers  *api.SIMNumbers // in clear, when they were asked for
+}
+
+// revealSIM shows the card's page with its numbers, once. The page does not follow
+// events: it would lose them to the one that tells of this.
+func revealSIM(q *request) (view, error) {
+	n, failed := q.c.svc.RevealSIM(q.Context(), q.actor, ringwall.SIMID(q.PathValue("id")), api.SIMReveal{Reason: strings.TrimSpace(q.PostFormValue("reason"))})
+	if failed != nil {
+		status, e := httpapi.Describe(failed)
+		q.c.note(q.Context(), status, failed)
+		q.page.status, q.page.Problem = status, e
+	}
+	v, err := sim(q)
+	if err != nil {
+		return nil, err
+	}
+	if p, ok := v.(*simPage); ok && failed == nil {
+		p.Numbers, p.Live = &n, nil
+	}
+	return v, nil
 }
 
 type alertRow struct {

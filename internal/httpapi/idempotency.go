@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,7 +52,8 @@ func newReplays(now func() time.Time) *replays {
 func (s *replays) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key := r.Header.Get("Idempotency-Key")
-		if r.Method != http.MethodPost || key == "" {
+		// Numbers in clear are kept nowhere, and each time they are shown is written down.
+		if r.Method != http.MethodPost || key == "" || strings.HasSuffix(r.URL.Path, "/reveal") {
 			h.ServeHTTP(w, r)
 			return
 		}

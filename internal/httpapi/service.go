@@ -201,6 +201,9 @@ type SIMAlertFilter struct {
 type SIMUse interface {
 	// SIMCard answers all that is known of one card, its numbers masked.
 	SIMCard(ctx context.Context, a audit.Actor, id ringwall.SIMID) (api.SIMCard, error)
+	// RevealSIM answers the numbers in clear, with a reason and seldom: Unavailable
+	// when it was done too often.
+	RevealSIM(ctx context.Context, a audit.Actor, id ringwall.SIMID, in api.SIMReveal) (api.SIMNumbers, error)
 	FindSIMs(ctx context.Context, a audit.Actor, f SIMFilter, p Paging) (api.Page[api.SIM], error)
 	PatchSIM(ctx context.Context, a audit.Actor, id ringwall.SIMID, p api.SIMPatch) (api.SIM, error)
 	// CreateSIMs registers each card of a batch that is good; when a batch of one is

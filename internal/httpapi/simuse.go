@@ -36,6 +36,13 @@ func (f *face) simUseRoutes() {
 		func(ctx context.Context, a audit.Actor, in *SIMPath) (*body[api.SIMCard], error) {
 			return answer(f.svc.SIMCard(ctx, a, in.ID))
 		})
+	route(f, op(http.MethodPost, "/v1/sims/{id}/reveal", "reveal-sim", "sims", "Show the numbers of a SIM in clear; who asked and why is written down, and it can be done seldom"),
+		func(ctx context.Context, a audit.Actor, in *struct {
+			SIMPath
+			Body api.SIMReveal
+		}) (*body[api.SIMNumbers], error) {
+			return answer(f.svc.RevealSIM(ctx, a, in.ID, in.Body))
+		})
 	route(f, op(http.MethodPatch, "/v1/sims/{id}", "patch-sim", "sims", "Say whose card it is"),
 		func(ctx context.Context, a audit.Actor, in *struct {
 			SIMPath

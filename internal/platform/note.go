@@ -105,6 +105,7 @@ var messages = map[string]string{
 	"timeline.sim.profile":          "its function profile is {state}",
 	"timeline.sim.profile.failed":   "the operator did not take its function profile: {reason}",
 	"timeline.device.agent":         "the agent on it is {new} (was {old})",
+	"timeline.sim.revealed":         "its numbers were shown in clear: {reason}",
 	"timeline.sim.added":            "SIM registered",
 	"timeline.sim.separated":        "SIM seen in other equipment than the one it is bound to",
 	"timeline.sim.rejoined":         "SIM seen again in the equipment it is bound to",

@@ -109,6 +109,9 @@ type Config struct {
 	Usage []UsageFile
 	// UsageSources makes their other inputs, such as spool directories; nil = none.
 	UsageSources func(UsageWorld) (UsageInputs, error)
+	// UsageCluster has the first organisation's cards judged by other machines; Usage
+	// and UsageSources are then theirs to have. nil = they are judged here.
+	UsageCluster *UsageCluster
 	// UsageDays is for how many days judged usage records are kept, so that changed
 	// settings can be tried over them; 0 = 30. UsageBytes bounds what they take; 0 =
 	// 20 GiB.
@@ -199,6 +202,9 @@ func New(ctx context.Context, cfg Config) (_ *Platform, err error) {
 	}()
 	if cfg.DataDir == "" {
 		return nil, ringwall.Errorf(ringwall.Invalid, "the platform needs a data directory")
+	}
+	if cfg.UsageCluster != nil && (len(cfg.Usage) > 0 || cfg.UsageSources != nil || cfg.Demo != nil) {
+		return nil, ringwall.Errorf(ringwall.Invalid, "usage records are judged here or by other machines, not both")
 	}
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data directory: %w", err)

@@ -3,9 +3,11 @@ package platform
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -58,6 +60,9 @@ func (p *Platform) tasks() []task.Task {
 	}
 	if p.judgesUsage() && p.cfg.Demo == nil { // a demo's comes with its file
 		tasks = append(tasks, task.Func("usage", func(ctx context.Context, ready func()) error { ready(); return p.usage.run(ctx) }))
+	}
+	if c := p.cfg.UsageCluster; c != nil {
+		tasks = append(tasks, task.Func("usage", func(ctx context.Context, ready func()) error { ready(); return p.talkUsage(ctx, c) }))
 	}
 	if p.mqtt.port != nil {
 		tasks = append(tasks, task.Func("mqtt", p.mqtt.port.Run))
@@ -208,6 +213,24 @@ func (p *Platform) expireEvidence(ctx context.Context, ready func()) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+	}
+}
+
+// talkUsage talks to the machines that judge usage records, again when it fails.
+func (p *Platform) talkUsage(ctx context.Context, c *UsageCluster) error {
+	if err := os.MkdirAll(p.usage.dir, 0o700); err != nil {
+		return fmt.Errorf("making the directory of card usage: %w", err)
+	}
+	for {
+		u := &usageTalk{core: p.core, org: p.org, cluster: c, keyFile: p.usage.keyFile()}
+		err := u.run(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		p.core.log.Error("the usage machines are not talked to; trying again", "cause", err)
+		if !waited(ctx, followRetry) {
+			return nil
 		}
 	}
 }

@@ -159,6 +159,7 @@ var steps = map[string]string{
 	"timeline.sim.restricted": "restricted", "timeline.sim.released": "released", "timeline.sim.bound": "bound",
 	"timeline.sim.separated": "separated", "timeline.sim.rejoined": "rejoined", "timeline.sim.profile": "profile",
 	"timeline.sim.customer": "customer", "timeline.sim.state": "state",
+	"timeline.sim.revealed": "revealed",
 }
 
 // custody tells a card's way: by the ledger where there is one, else as far as

@@ -128,8 +128,8 @@ func (c *usageCards) look(ctx context.Context) error {
 	return nil
 }
 
-// stale reports whether it is time for a look.
-func (c *usageCards) stale() bool { return time.Since(c.ended) > max(cardRound, lookShare*c.took) }
+// past reports whether the last look was so long ago, and it is time for another.
+func (c *usageCards) past(d time.Duration) bool { return time.Since(c.ended) > max(d, lookShare*c.took) }
 
 // ready reports whether the cards of a piece were looked at late enough to judge
 // it: a moment ago, and, when it has cards that nobody knows, after it was read.
@@ -142,7 +142,7 @@ func (c *usageCards) ready(ctx context.Context, p *piece) (ok bool, in time.Dura
 			break
 		}
 	}
-	stale := c.stale()
+	stale := c.past(cardRound)
 	if !stale && (!strange || c.round.Load() > p.round) {
 		return true, 0, nil
 	}

@@ -302,7 +302,11 @@ func (f *feed) pull(ctx context.Context) (err error) {
 		}
 		f.given = f.place
 	}
-	return f.drain(ctx, src)
+	err = f.drain(ctx, src)
+	if c, ok := src.(UsageCommitter); ok && ctx.Err() != nil {
+		return errors.Join(err, f.commit(c, nil)) // what the last snapshot covers
+	}
+	return err
 }
 
 // drain reads a source to its end, nil, or until ctx ends.

@@ -1,0 +1,186 @@
+package platform
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/internal/broker"
+	"github.com/ringwall/ringwall/internal/httpapi"
+	"github.com/ringwall/ringwall/internal/spine/usagelog"
+	"github.com/ringwall/ringwall/internal/usage"
+	"github.com/ringwall/ringwall/internal/usage/shard"
+)
+
+// usageMachines is a machine that judges usage records, with a log on a broker, and
+// the way of a platform to it.
+type usageMachines struct {
+	*testing.T
+	broker *broker.Broker
+	log    *usagelog.Cluster
+	keys   *cdr.Keys
+	n      uint64
+}
+
+const machineShards = 3
+
+func newUsageMachines(t *testing.T) *usageMachines {
+	t.Helper()
+	b, err := broker.Start(broker.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	m := &usageMachines{T: t, broker: b}
+	key := []byte("what the usage machines share...")
+	m.keys = usage.KeysOf(key)
+	m.log = m.open()
+	node, err := shard.NewNode(shard.Config{
+		Name: "a", Shards: machineShards, Log: m.log, Leases: m.log, Store: m.log, Sink: m.log, Renew: 200 * time.Millisecond,
+		Machine: func(n int) shard.Machine {
+			return shard.NewEngine(shard.EngineConfig{Usage: usage.Config{Key: key, Keys: m.keys, NoTotals: true, Duplicates: 1 << 12}, Shard: n, Shards: machineShards})
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- node.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+func (m *usageMachines) open() *usagelog.Cluster {
+	m.Helper()
+	c, err := usagelog.Open(m.Context(), usagelog.Config{InProcess: m.broker.InProcess, Token: m.broker.Token(), Shards: machineShards, LogBytes: 8 << 20, TTL: time.Second})
+	if err != nil {
+		m.Fatal(err)
+	}
+	m.Cleanup(c.Close)
+	return c
+}
+
+// way is a platform's way to the machines.
+func (m *usageMachines) way() *UsageCluster {
+	return &UsageCluster{Shards: machineShards, Run: func(ctx context.Context, ready func(UsageLog), tell func(ringwall.Alert) error) error {
+		c := m.open()
+		defer c.Close()
+		ready(c)
+		return c.Consume(ctx, "platform", tell)
+	}}
+}
+
+// bring puts a record of the n-th card into the log.
+func (m *usageMachines) bring(n int, at time.Time, s cdr.Service, imei string) {
+	m.Helper()
+	m.n++
+	recs := []cdr.Record{{ID: fmt.Sprint("m", m.n), IMSI: ringwall.IMSI(testIMSI(n)), Time: at, Service: s, Direction: cdr.Originated, IMEI: ringwall.IMEI(imei), Peer: "13800138000", Area: "9001"}}
+	cut, err := shard.NewCut(m.Context(), m.n, machineShards, nil, func(from []byte) (cdr.Source, error) { return cdr.NewRecords(m.keys, recs, from, nil) })
+	if err != nil {
+		m.Fatal(err)
+	}
+	defer cut.Close()
+	g := shard.Ingest{Log: m.log, Shards: machineShards, Save: func(context.Context, uint64, []byte) error { return nil }}
+	if err := g.Run(m.Context(), cut); err != nil {
+		m.Fatal(err)
+	}
+}
+
+// TestUsageCluster: cards and settings of the console reach the machines that
+// judge, and their alerts are incidents of the console, of its organisation alone.
+func TestUsageCluster(t *testing.T) {
+	t.Parallel()
+	m := newUsageMachines(t)
+	dir := t.TempDir()
+	begin := func() *running {
+		cfg := testConfig(dir, nopTerminal{})
+		cfg.UsageCluster = m.way()
+		p, err := New(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return runPlatform(t, p)
+	}
+	r := begin()
+	svc, who := r.Service(), r.owner()
+	var ids []ringwall.SIMID
+	for n, services := range [][]string{{"data"}, nil} {
+		s, err := svc.CreateSIM(t.Context(), who, api.SIMCreate{ICCID: fmt.Sprintf("89860012345678%04d", n), IMSI: testIMSI(n), IMEI: tIMEI, Services: services, Customer: "Water works"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, s.ID)
+	}
+	said := func(rule string, sim ringwall.SIMID) (all []api.SIMAlert) {
+		t.Helper()
+		page, err := svc.SIMAlerts(t.Context(), who, httpapi.SIMAlertFilter{Rule: rule}, httpapi.Paging{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range page.Items {
+			if a.SIM == sim {
+				all = append(all, a)
+			}
+		}
+		return all
+	}
+	// Records come again and again: the machines know a card some moment after the console.
+	at, day := time.Now().Add(-40*24*time.Hour), 0
+	r.wait("an alert of the machines", func() bool {
+		m.bring(0, at.AddDate(0, 0, day), cdr.SMS, tIMEI)
+		day++
+		return len(said("sim-service", ids[0])) > 0
+	})
+	a := said("sim-service", ids[0])[0]
+	if in, err := svc.Incident(t.Context(), who, a.Incident); err != nil || len(in.Alerts) == 0 {
+		t.Fatalf("alert %+v: %+v, %v", a, in, err)
+	}
+	// A swap that was planned is known by what the alert tells of the equipment.
+	if _, err := svc.CreateException(t.Context(), who, api.ExceptionCreate{Kind: api.ExceptSwap, SIM: ids[1], IMEI: oIMEI, From: at, Until: time.Now().Add(time.Hour), Reason: "repair"}); err != nil {
+		t.Fatal(err)
+	}
+	r.wait("a muted separation", func() bool {
+		m.bring(1, at.AddDate(0, 0, day), cdr.SMS, oIMEI)
+		s := said("separation", ids[1])
+		return len(s) == 1 && s[0].Muted == mutedSwap
+	})
+	// Settings, after a restart: they have the numbers that they had.
+	if len(said("sim-service", ids[1])) != 0 {
+		t.Error("nobody has said what the second card is for")
+	}
+	r.stop()
+	r = begin()
+	svc, who = r.Service(), r.owner()
+	if _, err := svc.PutUsageSettings(t.Context(), who, api.UsageSettings{Customer: "Water works", Services: []string{"data"}}); err != nil {
+		t.Fatal(err)
+	}
+	r.wait("an alert by the new settings", func() bool {
+		day++
+		m.bring(1, at.AddDate(0, 0, day), cdr.SMS, tIMEI)
+		return len(said("sim-service", ids[1])) > 0
+	})
+	// What is another organisation's is not taken, whatever it names.
+	before := len(said("sim-box", ids[0]))
+	stranger := ringwall.Alert{ID: "alr_stranger", Org: "org_other", Time: time.Now(), Rule: "sim-box", Nature: ringwall.NatureAttack, Severity: ringwall.High, Subject: simSubject(ids[0])}
+	nobody := stranger
+	nobody.ID, nobody.Org, nobody.Subject = "alr_nobody", r.org, simSubject("sim_nobody")
+	ours := stranger
+	ours.ID, ours.Org = "alr_ours", r.org
+	if err := m.log.Alerts(t.Context(), 0, []ringwall.Alert{stranger, nobody, ours, ours}); err != nil {
+		t.Fatal(err)
+	}
+	r.wait("our own", func() bool { return len(said("sim-box", ids[0])) > before })
+	if all := said("sim-box", ids[0]); len(all) != before+1 || all[0].ID != ours.ID {
+		t.Errorf("alerts %+v", all)
+	}
+}
