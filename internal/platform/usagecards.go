@@ -129,7 +129,9 @@ func (c *usageCards) look(ctx context.Context) error {
 }
 
 // past reports whether the last look was so long ago, and it is time for another.
-func (c *usageCards) past(d time.Duration) bool { return time.Since(c.ended) > max(d, lookShare*c.took) }
+func (c *usageCards) past(d time.Duration) bool {
+	return time.Since(c.ended) > max(d, lookShare*c.took)
+}
 
 // ready reports whether the cards of a piece were looked at late enough to judge
 // it: a moment ago, and, when it has cards that nobody knows, after it was read.
