@@ -47,8 +47,8 @@ const (
 
 // NewCSV reads the header. It returns *LineError when that is wrong, io.EOF when
 // the input is empty, an error with code Invalid when the position is none of a
-// CSV source. With a position the rest is sought when r is an io.Seeker, else
-// read and thrown away.
+// CSV source. With a position the rest is sought when r can be, else read and
+// thrown away.
 func NewCSV(r io.Reader, k *Keys, c CSVConfig) (*CSV, error) {
 	s := &CSV{c: c, r: r, buf: make([]byte, csvEnd+margin)}
 	s.empty()
@@ -88,14 +88,16 @@ func (s *CSV) seek(from []byte) error {
 	to, line := int64(binary.BigEndian.Uint64(from)), binary.BigEndian.Uint64(from[8:])
 	if skip := to - s.offset; skip <= int64(s.fill-s.at) {
 		s.at += int(skip)
-	} else if sk, ok := s.r.(io.Seeker); ok {
-		if _, err := sk.Seek(skip-int64(s.fill-s.at), io.SeekCurrent); err != nil {
-			return err
-		}
-		s.eof, s.err = false, nil
-		s.empty()
 	} else {
-		if _, err := io.CopyN(io.Discard, s.r, skip-int64(s.fill-s.at)); err != nil && err != io.EOF {
+		skip -= int64(s.fill - s.at)
+		sk, ok := s.r.(io.Seeker)
+		if ok { // unless it is a pipe, which has the method and no more
+			_, err := sk.Seek(skip, io.SeekCurrent)
+			ok = err == nil
+		}
+		if ok {
+			s.eof, s.err = false, nil
+		} else if _, err := io.CopyN(io.Discard, s.r, skip); err != nil && err != io.EOF {
 			return err
 		}
 		s.empty()

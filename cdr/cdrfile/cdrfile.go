@@ -128,7 +128,7 @@ func Open(path string, c Config) (*File, error) {
 	return file, nil
 }
 
-// New reads a stream, such as standard input.
+// New reads a stream, such as standard input; one that can be sought is.
 func New(r io.Reader, c Config) (*File, error) { return open(r, c) }
 
 func open(r io.Reader, c Config) (*File, error) {
@@ -146,11 +146,9 @@ func open(r io.Reader, c Config) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sk, ok := r.(io.Seeker); ok {
-		if _, err := sk.Seek(-int64(n), io.SeekCurrent); err != nil {
-			return nil, ringwall.Errorf(ringwall.Unavailable, "reading the usage file: %w", err)
-		}
-	} else {
+	// A pipe is an *os.File too, and says only when it is asked that it cannot go
+	// back; it is then an io.Seeker no longer.
+	if !back(r, int64(n)) {
 		r = io.MultiReader(bytes.NewReader(head), r)
 	}
 	if len(head) > 2 && head[0] == 0x1f && head[1] == 0x8b {
@@ -187,6 +185,16 @@ func open(r io.Reader, c Config) (*File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// back goes back by n bytes, and reports whether it could.
+func back(r io.Reader, n int64) bool {
+	sk, ok := r.(io.Seeker)
+	if !ok {
+		return false
+	}
+	_, err := sk.Seek(-n, io.SeekCurrent)
+	return err == nil
 }
 
 // unzipped makes of what gzip finds wrong an error of the input.

@@ -394,3 +394,69 @@ func BenchmarkNext(b *testing.B) {
 		})
 	}
 }
+
+// A pipe is a file that has the method Seek, and no use for it.
+func TestNew_pipe(t *testing.T) {
+	recs := some(1500)
+	for _, format := range []Format{CSV, BER, TS32297} {
+		m := write(t, format, recs, ts32298.Appender{})
+		pipe := func() io.Reader {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() {
+				_, err := w.Write(m.file)
+				done <- errors.Join(err, w.Close())
+			}()
+			t.Cleanup(func() {
+				_ = r.Close() // it was read
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+			return r
+		}
+		var pos []byte
+		n := 0
+		for _, batches := range []int{1, 1 << 20} { // the rest from the position of the first
+			f, err := New(pipe(), Config{Keys: testKeys(), From: pos})
+			if err != nil {
+				t.Fatalf("%v: %v", format, err)
+			}
+			var b cdr.Batch
+			for range batches {
+				if err = f.Next(context.Background(), &b); err != nil {
+					break
+				}
+				n += len(b.Events)
+			}
+			if batches > 1 && err != io.EOF || batches == 1 && err != nil {
+				t.Fatalf("%v: %v", format, err)
+			}
+			pos = f.Position()
+			if batches == 1 {
+				drain(t, f)
+			}
+		}
+		if n != len(recs) {
+			t.Errorf("%v: %d of %d records came through pipes", format, n, len(recs))
+		}
+	}
+}
+
+// drain reads what is left.
+func drain(t *testing.T, s cdr.Source) {
+	t.Helper()
+	var b cdr.Batch
+	for {
+		switch err := s.Next(context.Background(), &b); err {
+		case nil:
+		case io.EOF:
+			return
+		default:
+			t.Fatal(err)
+		}
+	}
+}
