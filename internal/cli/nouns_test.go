@@ -55,6 +55,8 @@ func TestNouns(t *testing.T) {
 		out    []string // in the answer
 		talk   []string // in the talk
 	}{
+		{name: "numbers in clear", args: []string{"sim", "reveal", string(s.MeterSIM), "--reason", "hotline, ticket 4711"}, out: []string{httpapitest.RevealedIMSI, httpapitest.RevealedICCID}},
+		{name: "numbers without a reason", args: []string{"sim", "reveal", string(s.MeterSIM)}, status: 1, talk: []string{"reason"}},
 		{name: "flows", args: []string{"flow", "list", "--verdict", "refused"}, out: []string{"REPORT", "refused", "flw_"}},
 		{name: "why a flow", args: []string{"flow", "why", "--verdict", "refused"}, out: []string{"It was refused", "generation 7"}},
 		{name: "why a flow that is not there", args: []string{"flow", "why", "flw_999-0"}, status: 1, talk: []string{"no flow report"}},

@@ -382,6 +382,45 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
+// TestReveal_is_not_kept: each answer with numbers is a request of its own, which is
+// written down; none is kept to be given again, by us or on the way.
+func TestReveal_is_not_kept(t *testing.T) {
+	x := newHouse(t)
+	path := "/v1/sims/" + string(x.MeterSIM) + "/reveal"
+	reveals := func() (n int) {
+		all, err := x.Audit(t.Context(), x.Owner, time.Time{}, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all {
+			if e.Act == "sim.reveal" {
+				n++
+			}
+		}
+		return n
+	}
+	for i := range 3 {
+		rec := x.do(t, "POST", path, `{"reason":"hotline, ticket 4711"}`, "Idempotency-Key", "same")
+		if rec.Code != 200 || !strings.Contains(rec.Body.String(), httpapitest.RevealedIMSI) || rec.Header().Get("Cache-Control") != "no-store" || rec.Header().Get("Idempotency-Replayed") != "" {
+			t.Fatalf("%d %v: %s", rec.Code, rec.Header(), rec.Body)
+		}
+		if got := reveals(); got != i+1 {
+			t.Errorf("after %d answers %d are written down", i+1, got)
+		}
+	}
+	for _, body := range []string{`{}`, `{"reason":"no"}`, `{"reason":"` + strings.Repeat("x", 201) + `"}`} {
+		if rec := x.do(t, "POST", path, body); rec.Code != 422 {
+			t.Errorf("%.30s: %d, want 422", body, rec.Code)
+		}
+	}
+	if rec := x.do(t, "GET", path+"?reason=hotline", ""); rec.Code < 400 {
+		t.Errorf("by GET, which stands in logs: %d", rec.Code)
+	}
+	if strings.Contains(x.log.String(), httpapitest.RevealedIMSI) || strings.Contains(x.log.String(), httpapitest.RevealedICCID) {
+		t.Error("the log has a number")
+	}
+}
+
 func TestIdempotencyKey_at_once(t *testing.T) {
 	x := newHouse(t)
 	var wg sync.WaitGroup
