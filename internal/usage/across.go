@@ -132,6 +132,7 @@ func (s *Set) saveAcross() (b []byte, err error) {
 	}
 	s.delivering(func() {
 		var buf bytes.Buffer
+		buf.Grow(int(s.across.table.Bytes()))
 		err = s.across.table.Snapshot(&buf)
 		b = buf.Bytes()
 	})

@@ -273,3 +273,70 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// A card whose clock is months ahead makes nobody forget, and nothing late, however
+// often it says so; many cards do.
+func TestTable_wrongClock(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		cards int
+		want  bool
+	}{{"one card", 1, true}, {"a dozen", 12, true}, {"all", 200, false}} {
+		tb := New(Config{Bytes: 1})
+		for d := range 6 {
+			tb.Observe(Observation{Kind: Peer, Key: 1, Card: card(1), Sec: sec(time.Duration(d) * day), Settings: 3})
+		}
+		feed(tb, Equipment, 0, 3, 5*day)
+		for i := range 200 {
+			at := 5*day + time.Duration(i)*time.Minute
+			tb.Observe(Observation{Kind: Equipment, Key: 5, Card: card(i % tt.cards), Sec: sec(at + 60*day)})
+		}
+		crowd, rack := feed(tb, Peer, 300, 20, 5*day+4*time.Hour), feed(tb, Equipment, 3, 1, 5*day+4*time.Hour)
+		if found := len(crowd) == 1; found != tt.want || len(rack) > 0 != tt.want {
+			t.Errorf("%s: of a crowd %v, of a rack %v", tt.name, crowd, rack)
+		}
+	}
+}
+
+// BenchmarkObserve is what an observation costs: of peers that are known, of new
+// ones of which there are ever more, of equipment at the start of a country.
+func BenchmarkObserve(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, bb := range []struct {
+		name string
+		make func(i int) Observation
+	}{
+		{"known", func(i int) Observation {
+			return Observation{Kind: Peer, Key: 3<<62 | r.Uint64()%1_000_000, Card: card(i % 1_000_000), Sec: sec(0), Settings: 3}
+		}},
+		{"new", func(i int) Observation {
+			return Observation{Kind: Peer, Key: r.Uint64(), Card: card(i % 1_000_000), Sec: sec(9 * day), Settings: 3}
+		}},
+		{"equipment", func(i int) Observation {
+			return Observation{Kind: Equipment, Key: r.Uint64(), Card: card(i), Sec: sec(0)}
+		}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			tb := New(Config{Cards: 100_000_000})
+			tb.Observe(Observation{Kind: Peer, Key: 1, Card: card(1), Sec: sec(0), Settings: 3})
+			if bb.name == "known" {
+				for i := range 2_000_000 {
+					tb.Observe(bb.make(i))
+				}
+			}
+			obs := make([]Observation, 1<<16)
+			for i := range obs {
+				obs[i] = bb.make(i)
+			}
+			i := 0
+			for b.Loop() {
+				o := obs[i%len(obs)]
+				if bb.name != "known" {
+					o.Key += uint64(i)
+				}
+				tb.Observe(o)
+				i++
+			}
+		})
+	}
+}

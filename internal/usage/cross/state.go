@@ -10,8 +10,8 @@ import (
 	"github.com/ringwall/ringwall"
 )
 
-// A state is "RWCROSS\x02"; the newest day, the day of the first observation and
-// the findings; the settings with their first days; the filters of known peers;
+// A state is "RWCROSS\x02"; the newest day, the day of the first observation,
+// what says that it is later, and the findings; the settings with their first days; the filters of known peers;
 // of each kind its counts, gate, slots and entries; and a CRC-32C of all after the
 // first eight bytes. Numbers are little endian. What is noted of peers that Usual
 // spared is nowhere in it.
@@ -27,8 +27,9 @@ func (t *Table) Snapshot(w io.Writer) error {
 	s.b = append(s.b, stateMagic...)
 	s.flush()
 	s.sum = 0
-	s.put(2, uint64(t.day), uint64(t.begun))
-	s.put(8, t.found, uint64(len(t.groups)))
+	s.put(2, uint64(t.day), uint64(t.begun), uint64(t.ahead.day))
+	s.put(4, uint64(t.ahead.times))
+	s.put(8, t.ahead.cards, t.found, uint64(len(t.groups)))
 	groups := make([]uint32, 0, len(t.groups))
 	for g := range t.groups {
 		groups = append(groups, g)
@@ -149,6 +150,7 @@ func (t *Table) Restore(r io.Reader) error {
 	in.sum = 0
 	next := New(t.c)
 	next.day, next.begun = uint16(in.num(2)), uint16(in.num(2))
+	next.ahead = ahead{day: uint16(in.num(2)), times: uint32(in.num(4)), cards: in.num(8)}
 	next.found = in.num(8)
 	for n := in.num(8); n > 0 && !in.bad; n-- {
 		g := uint32(in.num(4))

@@ -1,6 +1,7 @@
 package cross
 
 import (
+	"math/bits"
 	"slices"
 )
 
@@ -37,8 +38,34 @@ type Table struct {
 	begun    uint16            // day of the first observation
 	groups   map[uint32]uint16 // of settings, the day of their first observation of a peer
 	day      uint16            // newest
+	ahead    ahead
 	found    uint64
 	observed uint64
+}
+
+// ahead is what says that it is later than the day after the newest: many cards
+// must, as one may have a wrong clock, and nobody is to be forgotten for that.
+type ahead struct {
+	cards uint64 // that said so, by six bits of their hashes
+	times uint32
+	day   uint16 // the least that was said
+}
+
+// So many cards make it a later day, about 44, or so many observations where there
+// are not that many.
+const (
+	aheadCards = 32
+	aheadTimes = 4096
+)
+
+// vote counts an observation of a later day, and reports whether it is that day.
+func (a *ahead) vote(card uint64, day uint16) bool {
+	if a.times == 0 || day < a.day {
+		a.day = day
+	}
+	a.times++
+	a.cards |= 1 << (half(card) >> 10)
+	return bits.OnesCount64(a.cards) >= aheadCards || a.times >= aheadTimes
 }
 
 // New returns an empty table.
@@ -70,9 +97,11 @@ type Finding struct {
 func (t *Table) Observe(o Observation) (f Finding, ok bool) {
 	t.observed++
 	day := uint16(o.Sec / 86400)
-	if day > t.day {
-		t.day = day
-		t.turn()
+	switch {
+	case t.day == 0 || day == t.day+1:
+		t.turn(day)
+	case day > t.day && t.ahead.vote(o.Card, day):
+		t.turn(t.ahead.day)
 	}
 	t.Begin(o.Kind, o.Settings, day)
 	id := o.id()
@@ -95,6 +124,9 @@ func (t *Table) Observe(o Observation) (f Finding, ok bool) {
 // learn at once, whichever partition these belong to. It reports whether that is
 // earlier than was known, so that others have to hear of it.
 func (t *Table) Begin(k Kind, settings uint32, day uint16) (news bool) {
+	if day+2*periodDays < t.day {
+		return false // a wrong clock
+	}
 	if t.begun == 0 || day < t.begun {
 		t.begun, news = day, true
 	}
@@ -234,7 +266,7 @@ func (t *Table) note(l *lot, h uint64, card uint16, k Kind, day uint16) {
 			}
 		}
 		if p == nil && !l.firsts.grow() {
-			if !l.pass(k, h, t.day) {
+			if !l.pass(h, t.day) {
 				return
 			}
 			for i := range set { // of equals not always the same
@@ -254,13 +286,10 @@ func (t *Table) note(l *lot, h uint64, card uint16, k Kind, day uint16) {
 }
 
 // pass asks whether something passes the gate: it was seen before.
-func (l *lot) pass(k Kind, h uint64, day uint16) bool {
+func (l *lot) pass(h uint64, day uint16) bool {
 	switch g := &l.gate; {
 	case len(g.blocks) == 0:
 		*g = newFilter(l.gateMost, gateProbes)
-		l.gateFrom = day
-	case day >= l.gateFrom+gateDays[k]:
-		g.clear()
 		l.gateFrom = day
 	case g.full():
 		l.dropped += g.members()
@@ -448,10 +477,14 @@ func (t *Table) forget(k Kind, e *entry) {
 }
 
 // turn begins a day: it forgets what is of no use any more.
-func (t *Table) turn() {
-	t.known.turn(t.day)
+func (t *Table) turn(day uint16) {
+	t.day, t.ahead = day, ahead{}
+	t.known.turn(day)
 	for k := range t.lots {
 		l := &t.lots[k]
+		if day >= l.gateFrom+gateDays[k] {
+			l.gate = filter{}
+		}
 		for i := range l.all.n {
 			e := l.all.at(i)
 			if e.ID != 0 && (e.Day+idle < t.day || Kind(k) == Peer && t.day >= e.First+fresh) {

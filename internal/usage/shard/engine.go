@@ -351,6 +351,7 @@ func (m *Engine) Snapshot(w io.Writer, position []byte) error {
 		return ringwall.Errorf(ringwall.Internal, "writing the cards of a shard: %w", err)
 	}
 	var table bytes.Buffer
+	table.Grow(int(m.table.Bytes()))
 	if err := m.table.Snapshot(&table); err != nil {
 		return err
 	}
