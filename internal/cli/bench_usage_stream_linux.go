@@ -1,12 +1,16 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
@@ -94,7 +98,7 @@ func (b *usageBench) csv(ctx context.Context) error {
 	}
 	defer e.Close() // it is thrown away
 	s := w.Source()
-	return b.stream(ctx, "CSV → verdict", 8, s, e, func(out []byte) ([]byte, error) {
+	return b.stream(ctx, "CSV", 8, s, e, func(out []byte) ([]byte, error) {
 		if len(out) == 0 {
 			out = append(out, gen.Header...)
 		}
@@ -112,7 +116,7 @@ func (b *usageBench) ber(ctx context.Context) error {
 	s := w.Source()
 	var a ts32298.Appender
 	var r cdr.Record
-	return b.stream(ctx, "TS 32.298 BER → verdict", 3, s, e, func(out []byte) ([]byte, error) {
+	return b.stream(ctx, "TS 32.298 BER", 3, s, e, func(out []byte) ([]byte, error) {
 		for i := range s.Len() {
 			if err := s.Record(i, &r); err != nil {
 				return nil, err
@@ -125,16 +129,27 @@ func (b *usageBench) ber(ctx context.Context) error {
 	})
 }
 
-// stream has the records of a fleet written down, chunk after chunk, and measures
-// reading and judging them.
-func (b *usageBench) stream(ctx context.Context, name string, bar float64, s *gen.Source, e *usage.Engine, write func([]byte) ([]byte, error)) error {
-	var values []float64
+// streamWarm rounds come before those that count: the sets of record ids have grown
+// by then, and the cards have their lines.
+const streamWarm = 3
+
+// stream has the records of a fleet written into files, one after the other, and
+// measures reading and judging them: from opening the file, which is in the
+// system's memory, to the last verdict. What reading alone takes is measured beside.
+func (b *usageBench) stream(ctx context.Context, name string, bar float64, s *gen.Source, e *usage.Engine, write func([]byte) ([]byte, error)) (err error) {
+	dir, err := os.MkdirTemp(b.f.dir, "ringwall-stream-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	var values, alone []float64
 	var batch cdr.Batch
+	var data []byte
 	size, records := 0, uint64(0)
-	for i := range b.f.rounds + 2 {
-		var data []byte
+	for i := range b.f.rounds + streamWarm {
+		data = data[:0]
 		n := 0
-		for n < b.chunk() {
+		for n < streamChunk {
 			err := s.Next(ctx, &batch)
 			if errors.Is(err, io.EOF) {
 				return ringwall.Errorf(ringwall.Invalid, "%d cards have too few records for %d rounds", b.f.cards, b.f.rounds)
@@ -147,35 +162,58 @@ func (b *usageBench) stream(ctx context.Context, name string, bar float64, s *ge
 				return err
 			}
 		}
-		was := e.Stats()
-		from := threadTime()
-		f, err := cdrfile.New(bytes.NewReader(data), cdrfile.Config{Keys: s.Keys(), Name: "bench", Bad: func(cdr.Bad) {}})
+		path := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			return err
+		}
+		read := 0
+		decoding, err := b.read(ctx, path, s.Keys(), func(in *cdr.Batch) { read += len(in.Events) })
 		if err != nil {
 			return err
 		}
-		var in cdr.Batch
-		for {
-			err := f.Next(ctx, &in)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			e.Batch(&in, nil)
+		was := e.Stats()
+		took, err := b.read(ctx, path, s.Keys(), func(in *cdr.Batch) { e.Batch(in, nil) })
+		if err != nil {
+			return err
 		}
-		took := threadTime() - from
 		now := e.Stats()
-		if now.Records-was.Records != uint64(n) || now.Unknown != 0 {
-			return ringwall.Errorf(ringwall.Internal, "of %d records written %d were judged, %d of unknown cards", n, now.Records-was.Records, now.Unknown)
+		if read != n || now.Records-was.Records != uint64(n) || now.Unknown != 0 {
+			return ringwall.Errorf(ringwall.Internal, "of %d records written %d were read and %d judged, %d of unknown cards", n, read, now.Records-was.Records, now.Unknown)
 		}
-		if i > 1 { // the first warm up
-			values = append(values, float64(n)/took.Seconds()/1e6)
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+		if i >= streamWarm {
+			values, alone = append(values, float64(n)/took.Seconds()/1e6), append(alone, float64(n)/decoding.Seconds()/1e6)
 			size, records = size+len(data), records+uint64(n)
 		}
 	}
-	fig := rounds(name, "M records/s/core", bar, values)
-	fig.Note = fmt.Sprintf("%d cards of a made-up fleet, %.0f bytes a record, ids remembered", b.f.cards, float64(size)/float64(records))
-	b.figures = append(b.figures, fig)
+	fig := rounds(name+" → verdict", "M records/s/core", bar, values)
+	fig.Note = fmt.Sprintf("%d cards of a made-up fleet, %.0f bytes a record from a file, ids remembered", b.f.cards, float64(size)/float64(records))
+	reading := rounds(name+" → event", "M records/s/core", 0, alone)
+	reading.Note = fmt.Sprintf("reading alone: %.0f ns of %.0f ns a record", 1e3/reading.Best, 1e3/fig.Best)
+	b.figures = append(b.figures, fig, reading)
 	return nil
+}
+
+// read measures what a file takes, opened and closed, whose batches are given to do.
+func (b *usageBench) read(ctx context.Context, path string, k *cdr.Keys, do func(*cdr.Batch)) (time.Duration, error) {
+	runtime.GC() // else what other rounds left is cleared away in this one
+	from := threadTime()
+	f, err := cdrfile.Open(path, cdrfile.Config{Keys: k, Bad: func(cdr.Bad) {}})
+	if err != nil {
+		return 0, err
+	}
+	var in cdr.Batch
+	for {
+		if err = f.Next(ctx, &in); err != nil {
+			break
+		}
+		do(&in)
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	err = errors.Join(err, f.Close())
+	return threadTime() - from, err
 }
