@@ -25,14 +25,15 @@ func useOf(r *cdr.Record) curve.Use {
 }
 
 // cardUsed notes what is known of a card's use, and when it left, or came back
-// to, the equipment it is bound to.
-func (t *turn) cardUsed(id ringwall.SIMID, w *touch) error {
+// to, the equipment it is bound to. seen says that it was in other equipment the
+// last time.
+func (t *turn) cardUsed(id ringwall.SIMID, w *touch, seen bool) error {
 	use := w.use
 	scope, err := t.as(audit.SysUsage, audit.SystemUsage)
 	if err != nil {
 		return err
 	}
-	if w.imei != "" {
+	if w.imei != "" && seen {
 		if err := t.tx.SetIMEI(scope, id, w.imei, false); err != nil {
 			return err
 		}

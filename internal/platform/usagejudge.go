@@ -37,7 +37,7 @@ const (
 	// maxUses and maxTouched bound what waits to be written: past them it is written
 	// at once.
 	maxUses    = 50_000
-	maxTouched = 5_000
+	maxTouched = 2_000
 	// maxPieces is how many pieces wait to be judged.
 	maxPieces = 128
 	// maxWorkers bounds the engines: what is written of cards costs more than judging.
@@ -80,7 +80,8 @@ type usageJudge struct {
 	reckoned uint64 // of them
 	last     *piece // handed and not reckoned
 	touched  map[ringwall.SIMID]*touch
-	waiting  int // uses in touched
+	written  map[ringwall.SIMID]ringwall.IMEI // equipment, as it is in the database
+	waiting  int                              // uses in touched
 	since    time.Time
 	counted  map[string]*countedTo
 	archive  *archive.Archive
@@ -157,7 +158,7 @@ var errAnew = errors.New("what usage records are judged with has changed")
 func judgeUsage(ctx context.Context, d *usageDesk, world UsageWorld, sources []UsageSource, bad *quarantine.File) (err error) {
 	u := &usageJudge{
 		core: d.core, desk: d, org: d.org, keys: world.Keys, bad: bad, feeds: map[string]*feed{}, pieces: make(chan *piece, maxPieces), wake: make(chan struct{}, 1),
-		touched: map[ringwall.SIMID]*touch{}, counted: map[string]*countedTo{}, places: places{},
+		touched: map[ringwall.SIMID]*touch{}, written: map[ringwall.SIMID]ringwall.IMEI{}, counted: map[string]*countedTo{}, places: places{},
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -554,7 +555,7 @@ func (u *usageJudge) write(ctx context.Context) error {
 	marks := u.archive.Marks()
 	if err := u.turn(ctx, u.org, func(t *turn) error {
 		for id, w := range u.touched {
-			if err := t.cardUsed(id, w); err != nil {
+			if err := t.cardUsed(id, w, u.written[id] != w.imei); err != nil {
 				return err
 			}
 		}
@@ -590,6 +591,11 @@ func (u *usageJudge) write(ctx context.Context) error {
 	}
 	for _, c := range u.counted {
 		c.dirty = false
+	}
+	for id, w := range u.touched {
+		if w.imei != "" {
+			u.written[id] = w.imei
+		}
 	}
 	clear(u.touched)
 	u.waiting = 0
