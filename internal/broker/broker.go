@@ -340,6 +340,12 @@ func (l logger) Noticef(format string, v ...any) {
 	l.log.Debug(serverSays, "line", fmt.Sprintf(format, v...))
 }
 func (l logger) Warnf(format string, v ...any) {
+	if strings.Contains(format, "TLS Handshake First") {
+		// It warns of those who do not begin with TLS. They are to fail: it is our
+		// setting, said at each start.
+		l.Debugf(format, v...)
+		return
+	}
 	l.log.Warn(serverSays, "line", fmt.Sprintf(format, v...))
 }
 func (l logger) Fatalf(format string, v ...any) {

@@ -31,7 +31,7 @@ func TestMetrics_of_gateways(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.report(one, record(api.RecordHealth, api.Health{Version: "1.2.0", Tier: "nft+conntrack+(no BTF)", Clock: -5 * time.Minute, Lost: 7, Unwritten: 2, DNSRunning: true}))
-	r.report(two, record(api.RecordHealth, api.Health{Version: "1.10.0", Tier: "nft+conntrack+", DNSRunning: true}))
+	r.report(two, record(api.RecordHealth, api.Health{Version: "1.10.0", Tier: "nft+conntrack+fastpath", DNSRunning: true}))
 	r.wait("both", func() bool {
 		gs, err := svc.FindGateways(t.Context(), who, httpapi.GatewayFilter{})
 		return err == nil && len(gs) == 2 && gs[0].Health != nil && gs[1].Health != nil

@@ -38,13 +38,15 @@ func fast(c agent.FastConfig) (agent.FastPath, error) {
 
 type path struct{ *fastpath.Path }
 
-// Tier is what the fast path adds to the gateway's tier.
-func (p path) Tier() string {
-	on, text := p.Path.Tier()
-	if !on {
-		return "(" + text + ")"
+// Tier is what the fast path adds to the gateway's tier: that it is on, or in
+// brackets why not.
+func (p path) Tier() string { return tierOf(p.Path.Tier()) }
+
+func tierOf(on bool, why string) string {
+	if on {
+		return "fastpath"
 	}
-	return text
+	return "(" + why + ")"
 }
 
 func (p path) Run(ctx context.Context, f *nft.Firewall, ready func()) error {
