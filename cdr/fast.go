@@ -23,13 +23,17 @@ type Decoder struct {
 	most   int // digits of a volume that is read quickly
 	clock  clock
 	words  [2]words // of services and directions
-	picks  []pick
-	nums   numbersRead // of the line; what the layout lacks stays empty
-	peers  text.Memo[uint64]
-	apns   text.Memo[uint32]
-	rec    Record
-	room   []byte
-	marks  *marks // of room
+	plmn   struct { // that was read last
+		word uint64 // its at most six digits, and in the highest byte how many
+		key  uint32
+	}
+	picks []pick
+	nums  numbersRead // of the line; what the layout lacks stays empty
+	peers text.Memo[uint64]
+	apns  text.Memo[uint32]
+	rec   Record
+	room  []byte
+	marks *marks // of room
 }
 
 // word is a text of at most eight bytes and what it means.
@@ -197,7 +201,7 @@ func (p *places) of(f int16) (from, to int) { return int(p[uint8(f)]) + 1, int(p
 // word, which is looked at once: a jump for each would be guessed wrong too often.
 func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 	*e = Event{}
-	numbers(b, p, d.picks, &d.nums)
+	numbers(b, p, d.picks, d.layout.width, &d.nums)
 	v, n := &d.nums.v, &d.nums.n
 	var wrong int // below zero when something is
 	var use uint32
@@ -237,14 +241,19 @@ func (d *Decoder) fields(b []byte, p *places, e *Event) bool {
 	}
 	wrong |= 1<<24 - 1 - int(seconds)
 	use |= uint32(seconds)
-	switch plmn := uint32(v[numPLMN]); n[numPLMN] {
-	case 0:
-	case 5:
-		e.PLMN = PLMN(plmn/100, plmn%100, 2)
-	case 6:
-		e.PLMN = PLMN(plmn/1000, plmn%1000, 3)
-	default:
-		return false
+	if f := d.at[colPLMN]; f >= 0 {
+		if from, to := p.of(f); to > from {
+			word := text.First(b, from, to-from) | uint64(to-from)<<56
+			if word != d.plmn.word {
+				key := ParsePLMN(b[from:to])
+				if key == 0 {
+					return false
+				}
+				d.plmn.word, d.plmn.key = word, key
+			}
+			wrong |= 6 - (to - from)
+			e.PLMN = d.plmn.key
+		}
 	}
 	if n[numArea] > 0 {
 		from, to := p.of(d.at[colArea])

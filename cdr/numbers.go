@@ -21,7 +21,6 @@ const (
 	numUp
 	numDown
 	numDuration
-	numPLMN
 	numArea
 	numCell
 	numNone // what is read to make their number even
@@ -29,7 +28,7 @@ const (
 )
 
 // numbered are the columns that are numbers.
-var numbered = [...]int{numTime: colTime, numIMSI: colIMSI, numIMEI: colIMEI, numUp: colUp, numDown: colDown, numDuration: colDuration, numPLMN: colPLMN, numArea: colArea, numCell: colCell}
+var numbered = [...]int{numTime: colTime, numIMSI: colIMSI, numIMEI: colIMEI, numUp: colUp, numDown: colDown, numDuration: colDuration, numArea: colArea, numCell: colCell}
 
 // pick is a field and which number it is.
 type pick struct{ field, number uint8 }

@@ -1,7 +1,6 @@
 #include "textflag.h"
 
-// Weights of digits, of pairs of digits and of fours, and a row of masks: sixteen
-// bytes from byte n on keep the last n.
+// Weights of digits, of pairs of digits and of fours.
 DATA tenOne<>+0(SB)/8, $0x010a010a010a010a
 DATA tenOne<>+8(SB)/8, $0x010a010a010a010a
 GLOBL tenOne<>(SB), RODATA|NOPTR, $16
@@ -17,20 +16,14 @@ GLOBL zeros<>(SB), RODATA|NOPTR, $16
 DATA nines<>+0(SB)/8, $0x0909090909090909
 DATA nines<>+8(SB)/8, $0x0909090909090909
 GLOBL nines<>(SB), RODATA|NOPTR, $16
-DATA masks<>+0(SB)/8, $0
-DATA masks<>+8(SB)/8, $0
-DATA masks<>+16(SB)/8, $0xffffffffffffffff
-DATA masks<>+24(SB)/8, $0xffffffffffffffff
-GLOBL masks<>(SB), RODATA|NOPTR, $32
-
 DATA tens8<>+0(SB)/8, $100000000
 GLOBL tens8<>(SB), RODATA|NOPTR, $8
 
-// func numbersAVX2(b *byte, p *places, list *pick, pairs uint64, out *numbersRead)
+// func numbersAVX2(b *byte, p *places, list *pick, pairs uint64, out *numbersRead, masks *byte)
 //
 // Two numbers at once, one in each half of a register: R9 and R11 are how many
 // characters they have.
-TEXT ·numbersAVX2(SB), NOSPLIT, $0-40
+TEXT ·numbersAVX2(SB), NOSPLIT, $0-48
 	MOVQ b+0(FP), SI
 	MOVQ p+8(FP), DX
 	MOVQ list+16(FP), R8
@@ -42,8 +35,7 @@ TEXT ·numbersAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTI128 hundredOne<>(SB), Y11
 	VBROADCASTI128 myriadOne<>(SB), Y12
 	VPBROADCASTQ tens8<>(SB), Y13
-	LEAQ masks<>(SB), R13
-	MOVL $16, R12
+	MOVQ masks+40(FP), R13
 
 next:
 	MOVBLZX (R8), AX
@@ -58,14 +50,8 @@ next:
 	ADDL AX, R9
 	NOTL R11
 	ADDL BX, R11
-	MOVL R12, AX
-	CMPL R9, R12
-	CMOVLCS R9, AX
-	MOVL R12, BX
-	CMPL R11, R12
-	CMOVLCS R11, BX
-	VMOVDQU (R13)(AX*1), X1
-	VINSERTI128 $1, (R13)(BX*1), Y1, Y1
+	VMOVDQU (R13)(R9*1), X1
+	VINSERTI128 $1, (R13)(R11*1), Y1, Y1
 	VPSUBB Y8, Y0, Y0
 	VPAND Y1, Y0, Y0
 	VPSUBUSB Y9, Y0, Y2
@@ -85,8 +71,8 @@ value:
 	MOVBLZX 3(R8), BX
 	VMOVQ X0, (DI)(AX*8)
 	VMOVQ X1, (DI)(BX*8)
-	MOVQ R9, 80(DI)(AX*8)
-	MOVQ R11, 80(DI)(BX*8)
+	MOVQ R9, 72(DI)(AX*8)
+	MOVQ R11, 72(DI)(BX*8)
 	ADDQ $4, R8
 	DECQ CX
 	JNZ  next

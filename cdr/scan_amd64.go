@@ -20,17 +20,29 @@ func scan(b []byte, from, blocks int, comma byte, m *marks, n int) (int, int, bo
 	return int(n2), int(lines), odd != 0
 }
 
+// masks keep the last n of sixteen characters: sixteen bytes from byte n on.
+var masks = func() (m [16 + 16 + numbersLine]byte) {
+	for i := range m[16:] {
+		m[16+i] = 0xff
+	}
+	return m
+}()
+
+// numbersLine is how long a line may be whose numbers are read by vectors: there
+// must be a mask for each length of a field.
+const numbersLine = 4096
+
 // numbersAVX2 is numbersGo.
 //
 //go:noescape
-func numbersAVX2(b *byte, p *places, list *pick, pairs uint64, out *numbersRead)
+func numbersAVX2(b *byte, p *places, list *pick, pairs uint64, out *numbersRead, masks *byte)
 
 // numbers is numbersGo, by vectors where the processor has them. All of b that
 // the line's places name lies within b, with a margin.
-func numbers(b []byte, p *places, list []pick, out *numbersRead) {
-	if !hasAVX2 || len(list) == 0 {
+func numbers(b []byte, p *places, list []pick, width int, out *numbersRead) {
+	if !hasAVX2 || len(list) == 0 || p[width]-p[0] > numbersLine {
 		numbersGo(b, p, list, out)
 		return
 	}
-	numbersAVX2(&b[0], p, &list[0], uint64(len(list)/2), out)
+	numbersAVX2(&b[0], p, &list[0], uint64(len(list)/2), out, &masks[0])
 }

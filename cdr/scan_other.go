@@ -8,4 +8,6 @@ func scan(b []byte, from, blocks int, comma byte, m *marks, n int) (int, int, bo
 }
 
 // numbers is numbersGo where nobody wrote it for the processor.
-func numbers(b []byte, p *places, list []pick, out *numbersRead) { numbersGo(b, p, list, out) }
+func numbers(b []byte, p *places, list []pick, width int, out *numbersRead) {
+	numbersGo(b, p, list, out)
+}

@@ -95,12 +95,13 @@ const MaxMemo = 15
 // Find returns where the key of the text of n characters that ends at a place is
 // to be kept, and whether it is. n is not zero.
 func (m *Memo[K]) Find(b []byte, end, n int) (*K, bool) {
-	lo, hi := Last(b, end, n)
-	hi |= uint64(n) // in the lowest byte, which no character has
-	k := &m.of[(lo^hi*0x9e3779b97f4a7c15)*0x9e3779b97f4a7c15>>56]
-	if k.lo == lo && k.hi == hi {
-		return &k.key, true
+	k, w := &keep[uint(n)&15], b[end-16:end:end]
+	lo := Load(w, 8) & k.lo
+	hi := Load(w, 0)&k.hi | uint64(n) // in the lowest byte, which no character has
+	e := &m.of[(lo+hi>>7)*0x9e3779b97f4a7c15>>56]
+	if e.lo == lo && e.hi == hi {
+		return &e.key, true
 	}
-	k.lo, k.hi = lo, hi
-	return &k.key, false
+	e.lo, e.hi = lo, hi
+	return &e.key, false
 }
