@@ -61,14 +61,14 @@ func (s *service) LearnPolicy(ctx context.Context, a audit.Actor, id ringwall.De
 	out.Flows, out.All, out.Met = count.Looked, count.All, d.Covered
 	for _, l := range d.Terms {
 		l.Term.ID = strings.ReplaceAll(l.Term.ID, "/", "-") // as the owner's terms may be called
-		out.Lines = append(out.Lines, api.DraftLine{Term: l.Term, Flows: l.Flows, Bytes: l.Bytes, Days: l.Days, First: l.First, Last: l.Last, Note: l.Note})
+		out.Lines = append(out.Lines, api.DraftLine{Term: l.Term, Flows: l.Flows, Bytes: l.Bytes, Days: l.Days, First: l.First, Last: l.Last, Note: l.Note, NoteKey: l.NoteKey, NoteParams: l.NoteParams})
 	}
 	for _, l := range d.Dropped[:min(len(d.Dropped), maxLeft)] {
 		other := l.Name
 		if other == "" {
 			other = l.Addr.String()
 		}
-		out.Left = append(out.Left, api.DraftLeft{What: strings.TrimSpace(string(l.Direction) + " " + other + " " + l.Proto + "/" + strconv.Itoa(int(l.Port))), Why: l.Why, Days: l.Days, Last: l.Last})
+		out.Left = append(out.Left, api.DraftLeft{What: strings.TrimSpace(string(l.Direction) + " " + other + " " + l.Proto + "/" + strconv.Itoa(int(l.Port))), Why: l.Why, Days: l.Days, Last: l.Last, Key: l.Key, Params: l.Params})
 	}
 	return out, nil
 }

@@ -102,8 +102,8 @@ func taken(m api.MUDState, got *mudfetch.Fetched, sig mud.Signature, at time.Tim
 	m.Signature, m.Signer, m.Root, m.Reason = string(sig.State), sig.Signer, sig.Root, sig.Reason
 	terms, notes := mudpolicy.Terms(got.File)
 	m.Notes, m.Remarks = slices.Clone(got.File.Notes), nil
-	for _, n := range got.File.Notes {
-		m.Remarks = append(m.Remarks, api.Said{Text: n})
+	for _, n := range got.File.Remarks {
+		m.Remarks = append(m.Remarks, api.Said{Key: n.Key, Params: n.Params, Text: n.Text})
 	}
 	for _, n := range notes {
 		m.Notes, m.Remarks = append(m.Notes, n.Text), append(m.Remarks, n)

@@ -320,7 +320,9 @@ func startRecorded(ctx context.Context, svc *service, org ringwall.OrgID, conn *
 	}
 	d.recorded = &script
 	d.usage = filepath.Join(dir, "usage.csv")
-	d.replay = func(ctx context.Context) error { return playOnce(ctx, g, d.usage, svc.now, speed) }
+	d.replay = func(ctx context.Context) error {
+		return playOnce(ctx, g, d.usage, func() bool { return d.known(lab.Meter) != "" }, svc.now, speed)
+	}
 	events := svc.hub.watch(d.ctx, org)
 	d.runs.Go(func() { d.welcome(events) })
 	d.runs.Go(func() { <-d.ctx.Done(); stop() })
@@ -328,8 +330,9 @@ func startRecorded(ctx context.Context, svc *service, org ringwall.OrgID, conn *
 }
 
 // playOnce plays the recording through the gateway, its usage records into the
-// file that the platform follows.
-func playOnce(ctx context.Context, g *replayGateway, usage string, now func() time.Time, speed float64) error {
+// file that the platform follows: once the card is registered, as an operator
+// issues a card before it is used, however fast the recording is played.
+func playOnce(ctx context.Context, g *replayGateway, usage string, registered func() bool, now func() time.Time, speed float64) error {
 	f, err := os.OpenFile(usage, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -340,13 +343,19 @@ func playOnce(ctx context.Context, g *replayGateway, usage string, now func() ti
 			return err
 		}
 	}
+	var held []byte // lines of a card that is not registered yet
+	write := func() error {
+		_, err := f.Write(held)
+		held = held[:0]
+		return err
+	}
 	p, err := lab.NewPlayer(lab.PlayerConfig{
 		Now: now, Speed: speed,
 		Frame: func(data []byte, t time.Time, origLen int, _ string) error { return g.frame(ctx, data, t, origLen) },
 		Usage: func(r *cdr.Record) error {
-			line, err := cdr.AppendLine(nil, r)
-			if err == nil {
-				_, err = f.Write(line)
+			var err error
+			if held, err = cdr.AppendLine(held, r); err == nil && registered() {
+				err = write()
 			}
 			return err
 		},
@@ -354,7 +363,15 @@ func playOnce(ctx context.Context, g *replayGateway, usage string, now func() ti
 	if err != nil {
 		return err
 	}
-	return p.Play(ctx)
+	if err := p.Play(ctx); err != nil {
+		return err
+	}
+	for !registered() {
+		if !waited(ctx, time.Second/10) {
+			return nil
+		}
+	}
+	return write()
 }
 
 // submitRecorded submits what an assessment of an actor found when the range

@@ -67,6 +67,18 @@ func (d *usageDesk) settle(ctx context.Context) error {
 	return nil
 }
 
+// forgetOld removes the snapshots of programs before this one, which hold numbers
+// of cards and which nobody reads any more.
+func (d *usageDesk) forgetOld() {
+	old, err := filepath.Glob(filepath.Join(d.dir, "*.state*"))
+	for _, f := range old {
+		err = errors.Join(err, os.Remove(f))
+	}
+	if err != nil {
+		d.log.Warn("old snapshots of card usage are not removed", "cause", err)
+	}
+}
+
 // usageKey reads the key that keeps the ids of usage alerts from being guessed
 // back, or makes it.
 func usageKey(path string) ([]byte, error) {

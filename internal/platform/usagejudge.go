@@ -633,6 +633,7 @@ func (u *usageJudge) saved(v *usage.Saving) {
 		u.log.Error("what is known of card usage is not kept; it is tried again", "cause", err)
 		return
 	}
+	u.desk.forgetOld()
 	var at places
 	if err := json.Unmarshal(v.Position(), &at); err != nil {
 		return // it was ours a moment ago
