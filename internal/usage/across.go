@@ -22,35 +22,91 @@ type across struct {
 	s     *Set
 	c     cross.Config
 	table *cross.Table
-	cards atomic.Int64 // that are announced or may be adopted
 	bytes atomic.Int64 // that the table takes
+
+	now atomic.Pointer[acrossNow] // for the next parcel
+	was *acrossNow                // of the parcel that is delivered
+}
+
+// acrossNow is what holds from a parcel on: so findings follow from the input, and
+// from what was said of cards and settings between two parcels of it.
+type acrossNow struct {
+	cards int // that are announced, or may be adopted
+	book  *rules.Book
+	usual *rules.Usual
 }
 
 // newAcross returns a table for as many cards as the engines may have.
 func newAcross(s *Set, c cross.Config, e *Config) *across {
-	if c.Usual == nil {
-		c.Usual = &rules.Usual{}
-	}
 	if c.Cards == 0 {
 		if c.Cards = e.MaxCards; c.Cards == 0 && e.Adopt {
 			c.Cards = e.MaxAdopted
 		}
 	}
-	a := &across{s: s, c: c, table: cross.New(c)}
-	a.cards.Store(int64(c.Cards))
+	a := &across{s: s, c: c, was: &acrossNow{cards: c.Cards, book: e.Book, usual: &rules.Usual{}}}
+	a.now.Store(a.was)
+	a.c.Settled = func(settings uint32, peer uint64, day uint16) {
+		a.was.usual.Add(settings, peer, day)
+		if c.Settled != nil {
+			c.Settled(settings, peer, day)
+		}
+	}
+	a.table = cross.New(a.c)
 	return a
 }
 
 // Spare has the engine pass over what u has, of what cards without a list of
 // addresses do there; without one it notes nothing of these cards. u is to be
-// filled by a cross.Table that is given what Watch is told of.
+// filled by what a cross.Table that is given what Watch is told of has settled,
+// with numbers of settings that Book has.
 func (e *Engine) Spare(u *rules.Usual) { e.env.Usual = u }
 
-// grow says that there are so many cards more. The table hears of it with the next
-// parcel, so that it follows from the input when there is more room.
+// Group is the number of the settings that a card is counted by among others: those
+// of the Book, also when it has allowed uses of its own, whose numbers differ from
+// engine to engine.
+func (e *Engine) Group(l *rules.Line) uint32 {
+	n, all := l.Settings(), uint32(e.book.base.Count())
+	if n >= all && int(n-all) < len(e.book.own) {
+		n = e.book.own[n-all].Base
+	}
+	if n >= all {
+		return 0
+	}
+	return n
+}
+
+// grow says that there are so many cards more.
 func (a *across) grow(n int) {
-	if a != nil && a.s.c.Engine.MaxCards == 0 {
-		a.cards.Add(int64(n))
+	if a == nil || a.s.c.Engine.MaxCards > 0 {
+		return
+	}
+	for {
+		old := a.now.Load()
+		next := *old
+		next.cards += n
+		if a.now.CompareAndSwap(old, &next) {
+			return
+		}
+	}
+}
+
+// rule says which Book is in force. The numbers of settings mean other ones then,
+// and what was usual for these is not.
+func (a *across) rule(b *rules.Book) {
+	if a == nil {
+		return
+	}
+	for {
+		old := a.now.Load()
+		next := acrossNow{old.cards, b, &rules.Usual{}}
+		if a.now.CompareAndSwap(old, &next) {
+			a.s.Each(func(_ int, e *Engine) {
+				if e.env.Usual != nil {
+					e.Spare(next.usual)
+				}
+			})
+			return
+		}
 	}
 }
 
@@ -66,7 +122,7 @@ func (sh *shardOf) watch(c *Config) {
 	c.Watched |= cross.Watched
 	c.Watch = func(ev *cdr.Event, l *rules.Line, f rules.Fired) {
 		if sh.notes != nil {
-			sh.obs = cross.Collect(sh.obs[:0], l.Settings(), ev, f)
+			sh.obs = cross.Collect(sh.obs[:0], sh.e.Group(l), ev, f)
 			for _, o := range sh.obs {
 				*sh.notes = append(*sh.notes, noted{uint16(sh.e.at), o})
 			}
@@ -86,7 +142,8 @@ func (a *across) take(p *Parcel) (out []found) {
 	if n == 0 {
 		return nil
 	}
-	a.table.Grow(p.cards)
+	a.was = p.now
+	a.table.Grow(p.now.cards)
 	list := p.notes[0]
 	for i := range p.notes[1:] {
 		list = append(list, p.notes[i+1]...)
@@ -96,7 +153,7 @@ func (a *across) take(p *Parcel) (out []found) {
 		slices.SortStableFunc(list, func(a, b noted) int { return int(a.at) - int(b.at) })
 	}
 	for _, o := range list {
-		if f, ok := a.table.Observe(o.obs); ok {
+		if f, ok := a.table.Observe(o.obs); ok && (p.now.book == nil || f.Said(p.now.book)) {
 			for _, alert := range f.Alerts(a.s.c.Engine.Key, a.name) {
 				if line := p.Lines[o.at]; line != 0 && alert.Evidence.Records == nil {
 					alert.Evidence.Records = []uint64{line}
@@ -145,7 +202,7 @@ func (s *Set) loadAcross(r io.Reader) (err error) {
 	}
 	s.delivering(func() {
 		c := s.across.c
-		c.Cards = int(s.across.cards.Load())
+		c.Cards = s.across.now.Load().cards
 		table := cross.New(c)
 		if err = table.Restore(r); err == nil {
 			s.across.table = table

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/cdr"
 	"github.com/ringwall/ringwall/internal/usage/cross"
 	"github.com/ringwall/ringwall/internal/usage/rules"
@@ -73,14 +74,26 @@ func (c *ragged) Next(ctx context.Context, b *cdr.Batch) error {
 	return ctx.Err()
 }
 
-// crowdSet is a set for the fleet; bare engines do not look at servers.
+// crowdSet is a set for the fleet; bare engines do not look at servers. Every other
+// card may do something of its own: what number that has differs from engine to
+// engine.
 func crowdSet(t *testing.T, workers int, bare bool, emit func(*Parcel, []ringwall.Alert) error) *Set {
 	t.Helper()
-	book := must(rules.NewBook(rules.BookSpec{Version: 1, Settings: []rules.Spec{{}, {}}}, testKeys))
+	return crowdSetBy(t, workers, bare, rules.Spec{}, emit)
+}
+
+func crowdSetBy(t *testing.T, workers int, bare bool, spec rules.Spec, emit func(*Parcel, []ringwall.Alert) error) *Set {
+	t.Helper()
+	book := must(rules.NewBook(rules.BookSpec{Version: 1, Settings: []rules.Spec{{}, spec}}, testKeys))
 	s := NewSet(SetConfig{Engine: Config{Key: []byte("test key"), Book: book}, Workers: workers, Emit: emit, Cross: &cross.Config{}})
 	t.Cleanup(func() { _ = s.Close() })
 	for block := range 6 {
 		check(t, s.Announce(Range{First: crowdIMSI(block * crowdCards), N: crowdCards, Settings: 1}))
+		for i := 0; i < crowdCards; i += 2 {
+			own := must(ParseServices([][]string{{"data"}, {"data", "sms"}, {"data", "voice"}}[(i+block)/2%3]))
+			n := block*crowdCards + i
+			check(t, s.SetCard(Card{SIM: ringwall.SIMID(fmt.Sprint("sim_", n)), IMSI: crowdIMSI(n), Settings: 1, Services: own}))
+		}
 	}
 	if bare {
 		s.Each(func(_ int, e *Engine) { e.Spare(nil) })
@@ -175,6 +188,12 @@ func TestSet_crowd(t *testing.T) {
 	for name, f := range map[string]func(told *told) *Set{
 		"engines that look at no servers": func(told *told) *Set {
 			s := crowdSet(t, 2, true, told.emit)
+			crowdRun(t, s, &ragged{chopped{recs: recs}, rand.New(rand.NewPCG(1, 1)), 400})
+			return s
+		},
+		"a rule that is off": func(told *told) *Set {
+			off := rules.Spec{Rules: map[string]api.UsageRuleSetting{rules.Box: {Off: true}}}
+			s := crowdSetBy(t, 2, false, off, told.emit)
 			crowdRun(t, s, &ragged{chopped{recs: recs}, rand.New(rand.NewPCG(1, 1)), 400})
 			return s
 		},

@@ -78,7 +78,7 @@ type Parcel struct {
 	parts  [][]uint16 // of each engine, the places of its events
 	alerts [][]found  // of each engine
 	notes  [][]noted  // of each engine
-	cards  int        // that were announced before it
+	now    *acrossNow // that holds for it
 	do     func()     // instead: for the goroutine that delivers
 	wait   sync.WaitGroup
 }
@@ -132,7 +132,7 @@ func NewSet(c SetConfig) *Set {
 		}
 		sh.e = New(conf)
 		if s.across != nil {
-			sh.e.Spare(s.across.c.Usual)
+			sh.e.Spare(s.across.was.usual)
 		}
 		sh.e.place = [2]int{n, c.Workers}
 		s.shards = append(s.shards, sh)
@@ -197,7 +197,7 @@ func (s *Set) Submit(p *Parcel) {
 func (s *Set) cut(p *Parcel) {
 	n := len(s.shards)
 	if s.across != nil {
-		p.cards = int(s.across.cards.Load())
+		p.now = s.across.now.Load()
 	}
 	for i := range p.parts {
 		p.parts[i] = p.parts[i][:0]
@@ -504,6 +504,7 @@ func (s *Set) SetBook(b *rules.Book) error {
 			return err
 		}
 	}
+	s.across.rule(b)
 	return nil
 }
 

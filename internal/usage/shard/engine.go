@@ -113,11 +113,11 @@ func NewEngine(c EngineConfig) *Engine {
 			c.Cross.Cards = c.Usage.MaxAdopted
 		}
 	}
-	c.Cross.Usual, c.Cross.Settled = m.usual, m.popular.note
+	c.Cross.Settled = m.settled
 	m.c, m.table = c, cross.New(c.Cross)
 	c.Usage.Watched = cross.Watched
 	c.Usage.Watch = func(e *cdr.Event, l *rules.Line, f rules.Fired) {
-		m.observed = cross.Collect(m.observed, l.Settings(), e, f)
+		m.observed = cross.Collect(m.observed, m.e.Group(l), e, f)
 	}
 	m.e = usage.New(c.Usage)
 	m.e.Spare(m.usual)
@@ -161,6 +161,10 @@ func (m *Engine) Apply(e *Entry, after uint64, out *Output) error {
 		if b.Version() < m.e.Book().Version() {
 			return nil // somebody was slow to say it
 		}
+		// The numbers of settings mean other ones then, and what was usual for these is
+		// not.
+		m.usual = &rules.Usual{}
+		m.e.Spare(m.usual)
 		return m.e.SetBook(b)
 	case Seen:
 		return m.seen(e.Payload, out)
@@ -314,7 +318,7 @@ func (m *Engine) seen(b []byte, out *Output) error {
 		b = rest
 		switch day := uint16(seen.Sec / 86400); {
 		case seen.Kind == usual:
-			m.usual.Add(seen.Settings, seen.Key, day)
+			m.spare(seen.Settings, seen.Key, day)
 		case seen.Kind >= begun:
 			m.table.Begin(seen.Kind-begun, seen.Settings, day)
 		default:

@@ -38,6 +38,20 @@ func (p *popular) note(settings uint32, peer uint64, day uint16) {
 	}
 }
 
+// settled hears of a peer of which nothing can be said any more.
+func (m *Engine) settled(settings uint32, peer uint64, day uint16) {
+	m.spare(settings, peer, day)
+	m.popular.note(settings, peer, day)
+}
+
+// spare has the engine pass over what cards with some settings do at a peer. Numbers
+// that the Book does not have are left to cards with allowed uses of their own.
+func (m *Engine) spare(settings uint32, peer uint64, day uint16) {
+	if settings < uint32(m.e.Book().Count()) {
+		m.usual.Add(settings, peer, day)
+	}
+}
+
 // spread tells all other shards what is popular by now.
 func (m *Engine) spread(out *Output) {
 	for _, s := range m.popular.news {
