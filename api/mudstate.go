@@ -165,6 +165,9 @@ type DraftLine struct {
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
 	Note  string    `json:"note,omitempty"`
+	// NoteKey and NoteParams are the note, for other languages.
+	NoteKey    string            `json:"noteKey,omitempty"`
+	NoteParams map[string]string `json:"noteParams,omitempty"`
 }
 
 // DraftLeft is a need that is not proposed.
@@ -173,6 +176,9 @@ type DraftLeft struct {
 	Why  string    `json:"why"`
 	Days int       `json:"days"`
 	Last time.Time `json:"last"`
+	// Key and Params say why, for other languages.
+	Key    string            `json:"key,omitempty"`
+	Params map[string]string `json:"params,omitempty"`
 }
 
 // LearnRequest asks what a device needs, out of the reports of some days.

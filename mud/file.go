@@ -32,6 +32,15 @@ type File struct {
 	// Notes say where the file departs from the standard and what was not
 	// understood and left out without changing its meaning.
 	Notes []string
+	// Remarks are the same, for other languages.
+	Remarks []Remark
+}
+
+// Remark is a note by a key (NoteKeys) and its parameters.
+type Remark struct {
+	Key    string
+	Params map[string]string
+	Text   string // in English
 }
 
 // Signed reports whether the file names a signature. Nothing is verified.

@@ -28,7 +28,7 @@ func (p *parser) matches(v strict.Value, e *ACE, fam Family, hasActions bool, in
 				in.Failf("entry %q has actions twice", strict.Short(e.Name))
 				return
 			}
-			p.note("actions stand inside matches, as in the example of RFC 9761")
+			p.note("actions", "actions stand inside matches, as in the example of RFC 9761")
 			inner(in)
 		}
 	})

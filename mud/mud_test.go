@@ -22,6 +22,27 @@ func camera(t testing.TB) []byte {
 	return b
 }
 
+// remarked fails unless each note is a remark too, under a known key with the
+// parameters that it has.
+func remarked(t *testing.T, f *File) {
+	t.Helper()
+	keys := NoteKeys()
+	if len(f.Remarks) != len(f.Notes) {
+		t.Fatalf("%d remarks of %d notes", len(f.Remarks), len(f.Notes))
+	}
+	for i, r := range f.Remarks {
+		names, ok := keys[r.Key]
+		if !ok || r.Text != f.Notes[i] || strings.ContainsAny(r.Text, "{}") || len(names) != len(r.Params) {
+			t.Errorf("note %q is remarked as %+v", f.Notes[i], r)
+		}
+		for _, n := range names {
+			if v, ok := r.Params[n]; !ok || !strings.Contains(r.Text, v) {
+				t.Errorf("%s does not tell {%s}: %q", r.Key, n, r.Text)
+			}
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	f, err := Parse(camera(t))
 	if err != nil {
@@ -106,6 +127,7 @@ func TestParse_forms_of_the_field(t *testing.T) {
 		if notes := strings.Join(f.Notes, "; "); c.note != "" && !strings.Contains(notes, c.note) || c.note == "" && notes != "" {
 			t.Errorf("%s: notes %q, want %q", c.name, notes, c.note)
 		}
+		remarked(t, f)
 		if len(f.Rules()) != 7 || len(f.Rules()[0].TLS) != 1 {
 			t.Errorf("%s: the rules are not what they were", c.name)
 		}
@@ -205,7 +227,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.Notes, again.Notes = nil, nil
+		m.Notes, again.Notes, m.Remarks, again.Remarks = nil, nil, nil, nil
 		for _, f := range []*File{m, again} {
 			for _, a := range f.ACLs {
 				for i := range a.ACEs {

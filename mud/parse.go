@@ -49,9 +49,27 @@ type use struct {
 	at   strict.Value
 }
 
-func (p *parser) note(text string) {
-	if !slices.Contains(p.file.Notes, text) && len(p.file.Notes) < 64 {
-		p.file.Notes = append(p.file.Notes, text)
+// note notes what was found, once. Parameters are pairs of name and value.
+func (p *parser) note(key, english string, params ...string) {
+	r := Remark{Key: "mudfile." + key}
+	for i := 0; i+1 < len(params); i += 2 {
+		if r.Params == nil {
+			r.Params = map[string]string{}
+		}
+		r.Params[params[i]] = params[i+1]
+		english = strings.ReplaceAll(english, "{"+params[i]+"}", params[i+1])
+	}
+	if r.Text = english; !slices.Contains(p.file.Notes, english) && len(p.file.Notes) < 64 {
+		p.file.Notes, p.file.Remarks = append(p.file.Notes, english), append(p.file.Remarks, r)
+	}
+}
+
+// NoteKeys lists the keys of all remarks with the names of their parameters, for
+// translation.
+func NoteKeys() map[string][]string {
+	return map[string][]string{
+		"mudfile.actions": nil, "mudfile.lists": nil, "mudfile.boolean": nil, "mudfile.http": nil, "mudfile.tls.names": nil,
+		"mudfile.extension": {"member", "line"}, "mudfile.systeminfo": {"n"}, "mudfile.tls.member": {"member", "line"}, "mudfile.tls.pins": {"line"},
 	}
 }
 
@@ -62,7 +80,7 @@ func (p *parser) foreign(name string, v strict.Value) bool {
 	if !ok || strings.HasPrefix(module, "ietf-mud") || strings.HasPrefix(module, "ietf-access-control-list") {
 		return false
 	}
-	p.note("member " + strconv.Quote(strict.Short(name)) + " on line " + strconv.Itoa(v.Line()) + " belongs to an extension and was left out")
+	p.note("extension", "member {member} on line {line} belongs to an extension and was left out", "line", strconv.Itoa(v.Line()), "member", strconv.Quote(strict.Short(name)))
 	return true
 }
 
@@ -85,7 +103,7 @@ func (p *parser) document(root strict.Value) {
 			return
 		}
 		if draft.Present() {
-			p.note(`access lists stand in "access-lists", as in an early draft, instead of "acls"`)
+			p.note("lists", `access lists stand in "access-lists", as in an early draft, instead of "acls"`)
 			lists = draft
 		}
 		lists.Fields(func(get func(string) strict.Value) { get("acl").Each(maxLists, p.list) })
@@ -121,7 +139,7 @@ func (p *parser) mud(m strict.Value) {
 		}
 		f.SystemInfo = p.text(get("systeminfo"))
 		if n := len([]rune(f.SystemInfo)); n > 60 {
-			p.note("systeminfo has " + strconv.Itoa(n) + " characters, the standard allows 60")
+			p.note("systeminfo", "systeminfo has {n} characters, the standard allows 60", "n", strconv.Itoa(n))
 		}
 		f.Manufacturer, f.Model = p.text(get("mfg-name")), p.text(get("model-name"))
 		f.Firmware, f.Software = p.text(get("firmware-rev")), p.text(get("software-rev"))
@@ -135,7 +153,7 @@ func (p *parser) mud(m strict.Value) {
 // flag reads a boolean, or the text that RFC 9761 section 7 shows in its place.
 func (p *parser) flag(v strict.Value) bool {
 	if v.Present() && v.Node().Kind == strict.String {
-		p.note("a boolean is written as a text, as in the example of RFC 9761")
+		p.note("boolean", "a boolean is written as a text, as in the example of RFC 9761")
 		return v.OneOf("true", "false") == "true"
 	}
 	return v.Bool()
@@ -159,7 +177,7 @@ func (p *parser) url(v strict.Value, must bool) string {
 	case len(s) > maxURL:
 		v.Failf("is longer than %d bytes", maxURL)
 	case strings.HasPrefix(s, "http:"):
-		p.note("a URL has scheme http; the standard wants https")
+		p.note("http", "a URL has scheme http; the standard wants https")
 	}
 	return s
 }

@@ -16,7 +16,7 @@ func (p *parser) profiles(v strict.Value, e *ACE, asExample bool) {
 		return
 	}
 	if asExample {
-		p.note("TLS profiles carry the member names of the example in RFC 9761, not of its YANG modules")
+		p.note("tls.names", "TLS profiles carry the member names of the example in RFC 9761, not of its YANG modules")
 	}
 	v.Fields(func(get func(string) strict.Value) {
 		for _, name := range []string{"tls-dtls-profile", "tls-dtls-profiles"} {
@@ -56,7 +56,7 @@ func (p *parser) profile(v strict.Value) TLSProfile {
 		// A profile only tells one TLS from another: without one of its members it
 		// tells less, and allows nothing more than the entry does.
 		t.Partial = true
-		p.note("TLS profile on line " + strconv.Itoa(v.Line()) + ": member " + strconv.Quote(strict.Short(name)) + " was left out")
+		p.note("tls.member", "TLS profile on line {line}: member {member} was left out", "line", strconv.Itoa(v.Line()), "member", strconv.Quote(strict.Short(name)))
 		return true
 	})
 	if len(t.Versions) == 0 {
@@ -102,6 +102,6 @@ func (p *parser) pins(v strict.Value, t *TLSProfile) {
 	}
 	if !taken {
 		t.Partial = true
-		p.note("TLS profile on line " + strconv.Itoa(v.Line()) + ": pins are not in the form that is read here and were left out")
+		p.note("tls.pins", "TLS profile on line {line}: pins are not in the form that is read here and were left out", "line", strconv.Itoa(v.Line()))
 	}
 }

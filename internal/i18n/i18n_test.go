@@ -24,7 +24,7 @@ func told(key string) bool {
 	if strings.HasPrefix(key, "story.") || strings.HasPrefix(key, "timeline.") {
 		return key != "timeline.empty" && key != "timeline.older" && key != "timeline.more"
 	}
-	return strings.HasPrefix(key, "mudnote.") || strings.HasPrefix(key, "rolloutwhy.") || regexp.MustCompile(`^trust\.[a-z]+\.`).MatchString(key)
+	return strings.HasPrefix(key, "mudnote.") || strings.HasPrefix(key, "mudfile.") || strings.HasPrefix(key, "learnwhy.") || strings.HasPrefix(key, "rolloutwhy.") || regexp.MustCompile(`^trust\.[a-z]+\.`).MatchString(key)
 }
 
 var slot = regexp.MustCompile(`\{([a-zA-Z]+)(?:\|[a-z]+)?\}`)

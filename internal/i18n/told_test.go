@@ -13,8 +13,10 @@ import (
 	"github.com/ringwall/ringwall/internal/incident"
 	"github.com/ringwall/ringwall/internal/lab"
 	"github.com/ringwall/ringwall/internal/platform"
+	"github.com/ringwall/ringwall/internal/policy"
 	"github.com/ringwall/ringwall/internal/policy/mudpolicy"
 	"github.com/ringwall/ringwall/internal/trust"
+	"github.com/ringwall/ringwall/mud"
 )
 
 var parameter = regexp.MustCompile(`\{([a-zA-Z]+)(?:\|([a-z]+))?\}`)
@@ -87,6 +89,38 @@ func TestTold_notes(t *testing.T) {
 	}
 	for _, k := range zh.Keys() {
 		if strings.HasPrefix(k, "mudnote.") && !slices.Contains(keys, k) {
+			t.Errorf("%q has Chinese, and nobody tells it", k)
+		}
+	}
+}
+
+// TestTold_reasons: what is noted of a usage description's text, and why a need is not
+// proposed, is told in Chinese with each of its parameters, under every key and no
+// other.
+func TestTold_reasons(t *testing.T) {
+	c, err := i18n.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	zh, keys := c.Match("zh-CN"), mud.NoteKeys()
+	maps.Copy(keys, policy.LearnKeys())
+	for k, names := range keys {
+		params := map[string]string{}
+		for _, n := range names {
+			params[n] = "‹" + n + "›"
+		}
+		got := zh.Tell(k, "", params)
+		if got == "" || strings.ContainsAny(got, "?{}[]") {
+			t.Errorf("%q tells %q", k, got)
+		}
+		for _, v := range params {
+			if !strings.Contains(got, v) {
+				t.Errorf("%q does not tell %s: %q", k, v, got)
+			}
+		}
+	}
+	for _, k := range zh.Keys() {
+		if _, ok := keys[k]; !ok && (strings.HasPrefix(k, "mudfile.") || strings.HasPrefix(k, "learnwhy.")) {
 			t.Errorf("%q has Chinese, and nobody tells it", k)
 		}
 	}

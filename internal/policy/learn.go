@@ -2,7 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -88,8 +87,11 @@ type DraftTerm struct {
 	Last  time.Time    `json:"last"`
 	Addrs []netip.Addr `json:"addrs,omitempty"` // some of those that were reached by it
 	Ports int          `json:"ports,omitempty"` // how many were seen
-	// Note says where the term is wider than what was seen.
-	Note string `json:"note,omitempty"`
+	// Note says where the term is wider than what was seen; NoteKey and NoteParams
+	// the same, for other languages.
+	Note       string            `json:"note,omitempty"`
+	NoteKey    string            `json:"noteKey,omitempty"`
+	NoteParams map[string]string `json:"noteParams,omitempty"`
 }
 
 // Dropped is what was seen and is not proposed.
@@ -97,6 +99,9 @@ type Dropped struct {
 	Observation
 	Days int    `json:"days"`
 	Why  string `json:"why"`
+	// Key and Params say why for other languages.
+	Key    string            `json:"key"`
+	Params map[string]string `json:"params,omitempty"`
 }
 
 // Draft is a proposal of least privilege. A person approves it.
@@ -200,9 +205,9 @@ type learner struct {
 	out   Draft
 }
 
-func (l *learner) drop(o Observation, days int, why string) {
+func (l *learner) drop(o Observation, days int, why api.Said) {
 	if len(l.out.Dropped) < maxNeeds {
-		l.out.Dropped = append(l.out.Dropped, Dropped{o, days, why})
+		l.out.Dropped = append(l.out.Dropped, Dropped{o, days, why.Text, why.Key, why.Params})
 	}
 }
 
@@ -212,10 +217,10 @@ func (l *learner) take(o Observation) {
 	key := endKey{dir: o.Direction, proto: o.Proto}
 	switch {
 	case o.Direction != api.FromDevice && o.Direction != api.ToDevice, o.Proto != "tcp" && o.Proto != "udp" && o.Proto != "icmp":
-		l.drop(o, 1, "no term can speak of it")
+		l.drop(o, 1, because("none", "no term can speak of it"))
 		return
 	case o.Refused:
-		l.drop(o, 1, "it was refused: what was tried is no need")
+		l.drop(o, 1, because("refused", "it was refused: what was tried is no need"))
 		return
 	case o.Device != "":
 		key.device = o.Device
@@ -224,10 +229,10 @@ func (l *learner) take(o Observation) {
 	case o.Direction == api.FromDevice && l.named[o.Addr] != "":
 		key.name = l.named[o.Addr]
 	case !o.Addr.IsValid():
-		l.drop(o, 1, "the other end is not known")
+		l.drop(o, 1, because("unknown", "the other end is not known"))
 		return
 	case o.Addr.Is6() && !l.o.IP6:
-		l.drop(o, 1, "IPv6 is closed to the device")
+		l.drop(o, 1, because("ip6", "IPv6 is closed to the device"))
 		return
 	default:
 		key.addr = o.Addr
@@ -243,7 +248,7 @@ func (l *learner) take(o Observation) {
 	n := ports[o.Port]
 	if n == nil {
 		if l.count == maxNeeds {
-			l.drop(o, 1, "more kinds of flows were seen than are looked at")
+			l.drop(o, 1, because("kinds", "more kinds of flows were seen than are looked at"))
 			return
 		}
 		l.count++
@@ -281,7 +286,7 @@ func (l *learner) propose() {
 		if len(last.Term.Ports) > 0 {
 			o.Port = last.Term.Ports[0].First
 		}
-		l.drop(o, last.Days, fmt.Sprintf("more than %d terms: a device that needs so many is no thing of one purpose", l.o.MaxTerms))
+		l.drop(o, last.Days, because("terms", "more than {most} terms: a device that needs so many is no thing of one purpose", "most", l.o.MaxTerms))
 	}
 	slices.SortFunc(l.out.Terms, func(a, b DraftTerm) int { return strings.Compare(a.Term.ID, b.Term.ID) })
 }
@@ -344,18 +349,21 @@ func (l *learner) end(k endKey, runs []portRun) {
 			}
 		}
 		all.Port = r.first
-		if why := l.refuses(k, r, &all, singles); why != "" {
-			if why != "covered" {
-				l.drop(all.Observation, len(all.days), why)
-			}
+		switch why, covered := l.refuses(k, r, &all, singles); {
+		case covered:
+			l.out.Covered++
+			continue
+		case why.Key != "":
+			l.drop(all.Observation, len(all.days), why)
 			continue
 		}
 		l.out.Terms = append(l.out.Terms, draftTerm(k, r, &all))
 	}
 }
 
-// refuses says why a need becomes no term, or "".
-func (l *learner) refuses(k endKey, r portRun, n *need, singles int) string {
+// refuses says why a need becomes no term: none is needed, or the reason that it
+// returns; one without a key is none.
+func (l *learner) refuses(k endKey, r portRun, n *need, singles int) (why api.Said, covered bool) {
 	f := Flow{Direction: k.dir, Proto: k.proto, RemoteDevice: k.device, At: n.Last}
 	addr := n.Addr
 	if !addr.IsValid() {
@@ -366,7 +374,7 @@ func (l *learner) refuses(k endKey, r portRun, n *need, singles int) string {
 		f.Names = []string{k.name}
 	}
 	v := l.judge.Decide(ringwall.Unrestricted, f)
-	covered := v.Pass
+	covered = v.Pass
 	for p := int(r.first) + 1; p <= int(r.last) && covered; p++ {
 		if l.needs[k][uint16(p)] != nil {
 			f.Remote, f.Local = netip.AddrPortFrom(addr, uint16(p)), netip.AddrPortFrom(addr, uint16(p))
@@ -375,25 +383,24 @@ func (l *learner) refuses(k endKey, r portRun, n *need, singles int) string {
 	}
 	switch {
 	case covered:
-		l.out.Covered++
-		return "covered"
+		return why, true
 	case v.Reason == ReasonDeny:
-		return "the term " + strconv.Quote(v.Term) + " denies it"
+		why = because("deny", "the term {term} denies it", "term", strconv.Quote(v.Term))
 	case !l.o.Alert.IsZero() && !n.First.Before(l.o.Alert):
-		return "it was first seen after an alert"
+		why = because("alert", "it was first seen after an alert")
 	case len(n.days) < l.o.MinDays:
-		return fmt.Sprintf("it was seen on %d days, fewer than %d", len(n.days), l.o.MinDays)
+		why = because("days", "it was seen on {n} days, fewer than {least}", "n", len(n.days), "least", l.o.MinDays)
 	case n.Flows < l.o.MinFlows:
-		return fmt.Sprintf("it was seen %d times, fewer than %d", n.Flows, l.o.MinFlows)
+		why = because("flows", "it was seen {n} times, fewer than {least}", "n", n.Flows, "least", l.o.MinFlows)
 	case r.first == r.last && singles > l.o.MaxPorts:
-		return fmt.Sprintf("it is one of %d scattered ports, more than %d", singles, l.o.MaxPorts)
+		why = because("ports", "it is one of {n} scattered ports, more than {most}", "n", singles, "most", l.o.MaxPorts)
 	}
-	return ""
+	return why, false
 }
 
 func draftTerm(k endKey, r portRun, n *need) DraftTerm {
 	t := api.Term{Action: api.Allow, Direction: k.dir, Proto: k.proto, Domain: k.name, Device: k.device, Why: "learned"}
-	note := ""
+	var note api.Said
 	t.ID = "learned:" + k.String() + ":" + strconv.Itoa(int(r.first))
 	if k.addr.IsValid() {
 		t.CIDR = netip.PrefixFrom(k.addr, k.addr.BitLen())
@@ -401,17 +408,17 @@ func draftTerm(k endKey, r portRun, n *need) DraftTerm {
 	if k.proto != "icmp" {
 		t.Ports = []api.PortRange{{First: r.first, Last: r.last}}
 		if int(r.last)-int(r.first)+1 > r.n {
-			note = fmt.Sprintf("%d of the ports from %d to %d were seen", r.n, r.first, r.last)
+			note = because("some", "{n} of the ports from {first} to {last} were seen", "n", r.n, "first", r.first, "last", r.last)
 		}
 		if r.first != r.last {
 			t.ID += "-" + strconv.Itoa(int(r.last))
 		}
 		if k.name != "" && int(r.last)-int(r.first) >= MaxNamePorts {
 			t.Ports = []api.PortRange{{First: 0, Last: 0xffff}}
-			note = fmt.Sprintf("%d ports from %d to %d were seen; a name can have so many only as all of them", r.n, r.first, r.last)
+			note = because("all", "{n} ports from {first} to {last} were seen; a name can have so many only as all of them", "n", r.n, "first", r.first, "last", r.last)
 		}
 	}
-	out := DraftTerm{Term: t, Flows: n.Flows, Bytes: n.Bytes, Days: len(n.days), First: n.First, Last: n.Last, Ports: r.n, Note: note}
+	out := DraftTerm{Term: t, Flows: n.Flows, Bytes: n.Bytes, Days: len(n.days), First: n.First, Last: n.Last, Ports: r.n, Note: note.Text, NoteKey: note.Key, NoteParams: note.Params}
 	for a := range n.addrs {
 		out.Addrs = append(out.Addrs, a)
 	}

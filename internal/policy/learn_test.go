@@ -14,6 +14,21 @@ import (
 	"github.com/ringwall/ringwall/internal/policy"
 )
 
+// keyed fails unless a reason is told under a known key too, with the parameters
+// that it has.
+func keyed(t *testing.T, key, text string, params map[string]string) {
+	t.Helper()
+	names, ok := policy.LearnKeys()[key]
+	if !ok || len(names) != len(params) || strings.ContainsAny(text, "{}") {
+		t.Errorf("%q is told under %q with %v", text, key, params)
+	}
+	for _, n := range names {
+		if v, ok := params[n]; !ok || !strings.Contains(text, v) {
+			t.Errorf("%s does not tell {%s}: %q", key, n, text)
+		}
+	}
+}
+
 func TestLearn(t *testing.T) {
 	day := time.Date(2026, 11, 10, 9, 0, 0, 0, time.UTC)
 	var seen []policy.Observation
@@ -86,6 +101,12 @@ func TestLearn(t *testing.T) {
 	why := map[string]string{}
 	for _, x := range draft.Dropped {
 		why[x.Addr.String()] = x.Why
+		keyed(t, x.Key, x.Why, x.Params)
+	}
+	for _, x := range draft.Terms {
+		if x.Note != "" {
+			keyed(t, x.NoteKey, x.Note, x.NoteParams)
+		}
 	}
 	for addr, part := range map[string]string{
 		"198.51.100.9": "scattered", "198.51.100.11": "on 1 days", "198.51.100.12": "seen 2 times", "198.51.100.13": "after an alert", "198.51.100.14": `"no-telnet" denies`,

@@ -27,7 +27,7 @@ func (m *Mem) LearnPolicy(_ context.Context, a audit.Actor, id ringwall.DeviceID
 	for i, f := range h.flows[id] {
 		out.Flows++
 		if f.Verdict == "refused" || f.Name == "" {
-			out.Left = append(out.Left, api.DraftLeft{What: f.Remote.String(), Why: "it was refused or has no name", Days: 1, Last: f.Time})
+			out.Left = append(out.Left, api.DraftLeft{What: f.Remote.String(), Why: "it was refused: what was tried is no need", Key: "learnwhy.refused", Days: 1, Last: f.Time})
 			continue
 		}
 		out.Lines = append(out.Lines, api.DraftLine{
