@@ -109,9 +109,10 @@ type Decoder struct {
 		octets, key uint32
 	}
 	apns text.Memo[uint32]
-	ids  struct { // the last recorder, and room for an id that begins with it
-		raw, id [256]byte
-		nRaw, n int
+	ids  struct {
+		line text.Line
+		node [64]byte // of the last record that has one
+		n    int
 	}
 }
 

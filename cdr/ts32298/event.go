@@ -159,43 +159,53 @@ func (d *Decoder) peer(b []byte) []byte {
 // id is what tells the record from others of its card: recorder and local
 // sequence number, else what its kind has instead.
 func (d *Decoder) id(b []byte) []byte {
-	f := &d.f
-	id := d.recorder(b)
+	f, id := &d.f, &d.ids.line
+	d.recorder(b)
+	id.Reset()
 	switch {
 	case f.has&hasLocal != 0:
-		return text.AppendUint(id, f.local)
+		id.Uint(f.local)
+		return id.Bytes()
 	case !f.reference.empty():
 		v := f.reference.of(b)
 		for _, c := range v[:min(len(v), 16)] {
-			id = append(id, hexDigits[c>>4], hexDigits[c&15])
+			id.Byte(hexDigits[c>>4])
+			id.Byte(hexDigits[c&15])
 		}
 	case f.has&hasCharging != 0:
-		id = text.AppendUint(append(id, 'c'), f.charging)
+		id.Byte('c')
+		id.Uint(f.charging)
 	default:
 		return nil
 	}
 	if f.has&hasSequence != 0 {
-		id = text.AppendUint(append(id, '.'), f.sequence)
+		id.Byte('.')
+		id.Uint(f.sequence)
 	}
-	return text.AppendUint(append(id, '@'), uint64(f.begin))
+	id.Byte('@')
+	id.Uint(uint64(f.begin))
+	return id.Bytes()
 }
 
-// recorder is the beginning of an id. It remembers the last one: a file is that of
-// one recorder.
-func (d *Decoder) recorder(b []byte) []byte {
+// recorder has ids begin with the name or number of the recorder and a slash. It
+// remembers the last name: a file is that of one recorder.
+func (d *Decoder) recorder(b []byte) {
 	f, r := &d.f, &d.ids
-	if f.node.empty() {
-		r.nRaw = 0
-		return append(number(r.id[:0], f.entity.of(b)), '/') // which is nothing of nothing
-	}
 	v := f.node.of(b)
-	v = v[:min(len(v), 64)]
-	if string(v) != string(r.raw[:r.nRaw]) {
-		r.nRaw = copy(r.raw[:], v)
-		var room [256]byte
-		r.n = len(append(append(r.id[:0], clean(v, &room)...), '/'))
+	v = v[:min(len(v), len(r.node))]
+	if len(v) > 0 && string(v) == string(r.node[:r.n]) {
+		return
 	}
-	return r.id[:r.n]
+	var room [256]byte
+	if len(v) > 0 {
+		r.n = copy(r.node[:], v)
+		v = clean(v, &room)
+	} else {
+		r.n = 0
+		v = number(room[:0], f.entity.of(b))
+	}
+	var begin [len(r.node) + 1]byte
+	r.line.Begin(append(append(begin[:0], v...), '/'))
 }
 
 const hexDigits = "0123456789abcdef"

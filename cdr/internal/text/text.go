@@ -1,13 +1,12 @@
 // Package text reads and writes short ASCII fields several bytes at a time, for
-// the decoders of charging records. All of it is pure but for a Memo, which
-// belongs to one goroutine. Whoever calls sees to it that the bytes which are
+// the decoders of charging records. All of it is pure but for a Memo and a Line,
+// which belong to one goroutine. Whoever calls sees to it that the bytes which are
 // loaded are there: up to sixteen in front of where a field ends.
 package text
 
 import (
 	"encoding/binary"
 	"math/bits"
-	"strconv"
 )
 
 // Ones has each byte one, Highs the highest bit of each.
@@ -58,18 +57,76 @@ func Equal(w, x uint64) uint64 {
 	return ^(w&^Highs + 0x7f*Ones | w) & Highs
 }
 
-// AppendUint is strconv.AppendUint in decimal.
-func AppendUint(dst []byte, v uint64) []byte {
-	switch {
-	case v < 1e8:
-		w := eight(v)
-		z := uint(bits.TrailingZeros64(w|1<<56)) &^ 7
-		n := len(dst) + 8 - int(z>>3)
-		return binary.LittleEndian.AppendUint64(dst, (w|'0'*Ones)>>z)[:n]
-	case v < 1e16:
-		return binary.LittleEndian.AppendUint64(AppendUint(dst, v/1e8), eight(v%1e8)|'0'*Ones)
+// Line puts short texts one behind the other. Each word of what it holds is written
+// once and whole: a processor hands on what was written a moment ago only to who
+// reads it as it was written.
+type Line struct {
+	b    [MaxLine + 32]byte
+	at   int    // of the word that is being put together
+	word uint64 // so far
+	bits uint   // that it has
+	from struct {
+		at   int
+		word uint64
+		bits uint
 	}
-	return strconv.AppendUint(dst, v, 10)
+}
+
+// MaxLine is the most that a line may have.
+const MaxLine = 256
+
+// Begin is what all lines begin with from now on, up to MaxLine/2 bytes.
+func (l *Line) Begin(p []byte) {
+	n := copy(l.b[:MaxLine/2], p)
+	l.from.at, l.from.bits, l.from.word = n&^7, uint(n&7)*8, 0
+	for i, c := range l.b[n&^7 : n] {
+		l.from.word |= uint64(c) << (8 * i)
+	}
+}
+
+// Reset begins a line.
+func (l *Line) Reset() { l.at, l.word, l.bits = l.from.at, l.from.word, l.from.bits }
+
+// put adds the first n bytes of a word, 1 to 8, whose others are zero.
+func (l *Line) put(w uint64, n uint) {
+	l.word |= w << (l.bits & 63)
+	if l.bits += 8 * n; l.bits >= 64 {
+		binary.LittleEndian.PutUint64(l.b[l.at&(MaxLine-1):], l.word)
+		l.at += 8
+		l.bits -= 64
+		// What is left of w; all of it was written when nothing is.
+		l.word = w >> ((8*n - l.bits) & 63)
+		if l.bits == 0 {
+			l.word = 0
+		}
+	}
+}
+
+// Byte adds a byte.
+func (l *Line) Byte(c byte) { l.put(uint64(c), 1) }
+
+// Uint adds a number in decimal.
+func (l *Line) Uint(v uint64) {
+	if v >= 1e8 {
+		if v >= 1e16 {
+			l.Uint(v / 1e16)
+			l.put(eight(v/1e8%1e8)|'0'*Ones, 8)
+		} else {
+			l.Uint(v / 1e8)
+		}
+		l.put(eight(v%1e8)|'0'*Ones, 8)
+		return
+	}
+	w := eight(v)
+	z := uint(bits.TrailingZeros64(w|1<<56)) &^ 7
+	l.put((w|'0'*Ones)>>z, 8-z/8)
+}
+
+// Bytes is the line, until it begins anew. It holds at most MaxLine bytes; whoever
+// fills it sees to that.
+func (l *Line) Bytes() []byte {
+	binary.LittleEndian.PutUint64(l.b[l.at&(MaxLine-1):], l.word)
+	return l.b[:l.at+int(l.bits>>3)]
 }
 
 // eight gives the eight digits of v, the first in the lowest byte.

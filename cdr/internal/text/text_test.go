@@ -32,15 +32,28 @@ func TestLast(t *testing.T) {
 	}
 }
 
-func TestAppendUint(t *testing.T) {
+func TestLine(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for i := range 200_000 {
-		v := r.Uint64() >> r.IntN(64)
-		if i < 20_000 {
-			v = uint64(i)
-		}
-		if got, want := string(AppendUint([]byte("x"), v)), "x"+strconv.FormatUint(v, 10); got != want {
-			t.Fatalf("%s, want %s", got, want)
+	var l Line
+	for range 100_000 {
+		want := []byte("recorder-of-twenty-octets"[:r.IntN(26)])
+		l.Begin(want)
+		for range 2 { // the beginning stays
+			l.Reset()
+			want := want
+			for range r.IntN(6) {
+				v := r.Uint64() >> r.IntN(64)
+				if r.IntN(3) == 0 {
+					v = uint64(r.IntN(20)) + []uint64{0, 90, 99999990, 1e8 - 10, 1e16 - 10, 1<<64 - 20}[r.IntN(6)]
+				}
+				c := byte(r.Uint32())
+				l.Byte(c)
+				l.Uint(v)
+				want = strconv.AppendUint(append(want[:len(want):len(want)], c), v, 10)
+			}
+			if got := l.Bytes(); string(got) != string(want) {
+				t.Fatalf("%q, want %q", got, want)
+			}
 		}
 	}
 }
