@@ -96,6 +96,9 @@ type Finding struct {
 // its day.
 func (t *Table) Observe(o Observation) (f Finding, ok bool) {
 	t.observed++
+	if o.Card >= nameless {
+		return f, false // no card has such a key
+	}
 	day := uint16(o.Sec / 86400)
 	switch {
 	case t.day == 0 || day == t.day+1:

@@ -253,3 +253,33 @@ func TestEngine_crowd(t *testing.T) {
 		t.Errorf("at a server that they always reach: %v", got)
 	}
 }
+
+// FuzzEngine_seen takes anything for what another shard saw: it is taken or refused,
+// and what is known then can be kept and read.
+func FuzzEngine_seen(f *testing.F) {
+	f.Add([]byte{})
+	one := append([]byte{26}, make([]byte, 26)...)
+	for kind := range byte(8) {
+		one[25] = kind
+		f.Add(slices.Clone(one))
+		f.Add(append(slices.Clone(one), one[:20]...))
+	}
+	one[26] = 200
+	f.Add(one)
+	key := []byte("a key of an operator, 32 bytes..")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e := shard.NewEngine(shard.EngineConfig{Usage: usage.Config{Key: key, Duplicates: 16}, Shard: 1, Shards: 3})
+		defer e.Usage().Close()
+		var out shard.Output
+		if err := e.Apply(&shard.Entry{Kind: shard.Seen, Payload: b}, 0, &out); err != nil && ringwall.CodeOf(err) != ringwall.Invalid {
+			t.Fatal(err)
+		}
+		var file bytes.Buffer
+		if err := e.Snapshot(&file, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Restore(&file); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
