@@ -149,7 +149,7 @@ func (b *usageBench) stream(ctx context.Context, name string, bar float64, s *ge
 	for i := range b.f.rounds + streamWarm {
 		data = data[:0]
 		n := 0
-		for n < streamChunk {
+		for n < b.chunk() {
 			err := s.Next(ctx, &batch)
 			if errors.Is(err, io.EOF) {
 				return ringwall.Errorf(ringwall.Invalid, "%d cards have too few records for %d rounds", b.f.cards, b.f.rounds)
