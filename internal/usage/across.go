@@ -90,21 +90,15 @@ func (a *across) grow(n int) {
 	}
 }
 
-// rule says which Book is in force. The numbers of settings mean other ones then,
-// and what was usual for these is not.
-func (a *across) rule(b *rules.Book) {
+// rule says which Book is in force, and what engines pass over since: the numbers
+// of settings mean other ones now, and what was usual for these is not.
+func (a *across) rule(b *rules.Book, usual *rules.Usual) {
 	if a == nil {
 		return
 	}
 	for {
 		old := a.now.Load()
-		next := acrossNow{old.cards, b, &rules.Usual{}}
-		if a.now.CompareAndSwap(old, &next) {
-			a.s.Each(func(_ int, e *Engine) {
-				if e.env.Usual != nil {
-					e.Spare(next.usual)
-				}
-			})
+		if a.now.CompareAndSwap(old, &acrossNow{old.cards, b, usual}) {
 			return
 		}
 	}

@@ -239,3 +239,28 @@ func TestSet_acrossGrows(t *testing.T) {
 		check(t, s.Close())
 	}
 }
+
+// TestSet_crowdOfOtherBooks: Books come that have more settings, and fewer, in the
+// middle of it; what is known is the same for any number of engines.
+func TestSet_crowdOfOtherBooks(t *testing.T) {
+	recs := crowdRecords(false)
+	var state []byte
+	for _, workers := range []int{1, 3} {
+		s := crowdSet(t, workers, false, nil)
+		r := rand.New(rand.NewPCG(1, uint64(workers)))
+		from := 0
+		for i, n := range []int{2, 6, 3, 2, 5} {
+			to := len(recs) * (i + 1) / 5
+			crowdRun(t, s, &ragged{chopped{recs: recs[:to], from: from}, r, 300})
+			from = to
+			check(t, s.SetBook(must(rules.NewBook(rules.BookSpec{Version: uint64(2 + i), Settings: make([]rules.Spec, n)}, testKeys))))
+		}
+		known := must(s.saveAcross())
+		if state == nil {
+			state = known
+		}
+		if string(state) != string(known) || s.Across().Findings == 0 {
+			t.Errorf("%d engines know other things", workers)
+		}
+	}
+}

@@ -498,13 +498,18 @@ func (s *Set) announce(r Range) error {
 // errors it returns one.
 func (s *Set) SetBook(b *rules.Book) error {
 	errs := make([]error, len(s.shards))
-	s.Each(func(n int, e *Engine) { errs[n] = e.SetBook(b) })
+	usual := &rules.Usual{}
+	s.Each(func(n int, e *Engine) {
+		if errs[n] = e.SetBook(b); e.env.Usual != nil {
+			e.Spare(usual)
+		}
+	})
 	for _, err := range errs {
 		if err != nil {
 			return err
 		}
 	}
-	s.across.rule(b)
+	s.across.rule(b, usual)
 	return nil
 }
 
