@@ -14,7 +14,7 @@ import (
 func TestScan_findsWhatGoFinds(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	var a, b marks
-	for round := range 3000 {
+	for round := range 800 {
 		blocks := r.IntN(marksPart/64 + 1)
 		in := make([]byte, 64*blocks+2*margin)
 		alphabet := []string{",", "\n", ",\n", "ab,cdefgh\n", "0123456789abcdef,0123456789abcdef\n", "x\"\n,", "é,\n"}[r.IntN(7)]
@@ -38,7 +38,7 @@ func TestScan_findsWhatGoFinds(t *testing.T) {
 
 func TestNumbers_saysWhatGoSays(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 50_000 {
+	for range 10_000 {
 		in := make([]byte, margin)
 		var p places
 		p[0] = margin - 1
