@@ -82,6 +82,9 @@ type SIMAlert struct {
 	Facts    map[string]string   `json:"facts,omitempty"`
 	Area     string              `json:"area,omitempty"`
 	Incident ringwall.IncidentID `json:"incident,omitempty"`
+	// With are other cards that it names: many acted as one. Each has an alert of its
+	// own.
+	With []ringwall.SIMID `json:"with,omitempty"`
 	// Muted says why it made no incident: "off", "exception", "window", "swap",
 	// "pool"; By names the exception or pool. "" = it did.
 	Muted       string               `json:"muted,omitempty"`

@@ -57,6 +57,9 @@ func showCard(w io.Writer, c api.SIMCard) {
 	}
 	for _, a := range c.Alerts {
 		row(w, "alert", when(a.Time), a.Severity, a.Rule, a.Title, verdictText(a), a.ID)
+		for _, other := range a.With {
+			row(w, "", "with", other)
+		}
 	}
 	for _, e := range c.Except {
 		row(w, e.Kind, dash(strings.Join(e.Rules, ",")), "until "+when(e.Until), e.Reason, e.ID)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -121,6 +122,10 @@ func TestUsage_crowd(t *testing.T) {
 	r := runPlatform(t, p)
 	svc, who := r.Service(), r.owner()
 	ids := r.issue(6)
+	other := "Nord"
+	if _, err := svc.PatchSIM(t.Context(), who, ids[2], api.SIMPatch{Customer: &other}); err != nil {
+		t.Fatal(err)
+	}
 	now := time.Now()
 	box := func(imei, tag string) (text string) {
 		for n := range ids {
@@ -147,15 +152,19 @@ func TestUsage_crowd(t *testing.T) {
 	named := map[ringwall.SIMID]bool{}
 	for _, a := range all {
 		named[a.SIM] = true
-		if a.Incident != in.ID || a.Facts["kind"] == "" || !strings.Contains(a.Facts[factSIMs], string(a.SIM)) || strings.Contains(fmt.Sprint(a), oIMEI) {
+		if a.Incident != in.ID || a.Facts["kind"] == "" || len(a.With) != len(all)-1 || slices.Contains(a.With, a.SIM) || strings.Contains(fmt.Sprint(a), oIMEI) {
 			t.Errorf("alert %+v", a)
 		}
 		if c, err := svc.SIMCard(t.Context(), who, a.SIM); err != nil || len(c.Alerts) == 0 || c.Alerts[0].Rule != "sim-box" {
 			t.Errorf("the page of %s has %+v, %v", a.SIM, c.Alerts, err)
 		}
 	}
-	if len(named) != len(all) || len(named) < 3 {
+	if len(named) != len(all) || len(named) < 3 || !named[ids[2]] {
 		t.Errorf("%d entries for %d cards", len(all), len(named))
+	}
+	// The incident goes to the party of its card: it names no other's.
+	if sims := in.Alerts[0].Evidence.Facts[factSIMs]; sims == "" || strings.Contains(fmt.Sprint(in), string(ids[2])) {
+		t.Errorf("the incident names %q; %s is another customer's", sims, ids[2])
 	}
 	// Killed or not, the same is said once.
 	appendUsage(t, file, box(oIMEI, "y"))
@@ -170,7 +179,7 @@ func TestUsage_crowd(t *testing.T) {
 	if _, err := svc.PutIMEIPool(t.Context(), who, api.IMEIPool{Name: "spares", TACs: []string{"86012345"}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := svc.PutUsageSettings(t.Context(), who, api.UsageSettings{Customer: "Water works", Pools: []string{"spares"}}); err != nil {
+	if _, err := svc.PutUsageSettings(t.Context(), who, api.UsageSettings{Pools: []string{"spares"}}); err != nil {
 		t.Fatal(err)
 	}
 	appendUsage(t, file, box("860123450000011", "z"))

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,7 +25,10 @@ func (t *turn) simAlert(a ringwall.Alert, r *cdr.Record) error {
 	}
 	var kept []api.SIMAlert
 	var cards []api.SIM
-	for _, id := range namedIn(a) {
+	named := namedIn(a)
+	facts := maps.Clone(a.Evidence.Facts)
+	delete(facts, factSIMs)
+	for _, id := range named {
 		s, err := t.tx.SIM(scope, id)
 		if isCode(err, ringwall.NotFound) {
 			t.log.Error("an alert is about no card of ours, and is passed over", "rule", a.Rule, "alert", a.ID)
@@ -34,7 +38,12 @@ func (t *turn) simAlert(a ringwall.Alert, r *cdr.Record) error {
 			return err
 		}
 		k := api.SIMAlert{
-			ID: a.ID, SIM: s.ID, Time: a.Time, Rule: a.Rule, Nature: a.Nature, Severity: a.Severity, Title: clip(a.Title, maxSaid), Facts: a.Evidence.Facts, Area: clip(r.Area, maxName),
+			ID: a.ID, SIM: s.ID, Time: a.Time, Rule: a.Rule, Nature: a.Nature, Severity: a.Severity, Title: clip(a.Title, maxSaid), Facts: facts, Area: clip(r.Area, maxName),
+		}
+		for _, other := range named {
+			if other != s.ID {
+				k.With = append(k.With, other)
+			}
 		}
 		if string(s.ID) != a.Subject.ID { // it has an entry of its own
 			k.ID = ringwall.AlertID(ringwall.DeriveID(ringwall.PrefixAlert, string(a.ID), string(s.ID)))
@@ -48,6 +57,18 @@ func (t *turn) simAlert(a ringwall.Alert, r *cdr.Record) error {
 	loud := slices.IndexFunc(kept, func(k api.SIMAlert) bool { return k.Muted == "" })
 	var in ringwall.IncidentID
 	if loud >= 0 {
+		// An incident's words go to the party that its card belongs to, which need not
+		// learn of another's.
+		var same []string
+		for _, s := range cards {
+			if s.Customer == cards[loud].Customer {
+				same = append(same, string(s.ID))
+			}
+		}
+		if a.Evidence.Facts = facts; len(same) > 1 {
+			a.Evidence.Facts = maps.Clone(facts)
+			a.Evidence.Facts[factSIMs] = strings.Join(same, " ")
+		}
 		about, err := t.aboutSIM(scope, cards[loud])
 		if err != nil {
 			return err

@@ -643,6 +643,7 @@ func (m *Mem) fillSIMUse(org ringwall.OrgID, t time.Time, sim ringwall.SIMID, de
 	for n, x := range []api.SIMAlert{
 		{Rule: "separation", Nature: ringwall.NatureAttack, Severity: ringwall.Critical, Title: "SIM seen in equipment of another model", Facts: map[string]string{"seenImei": "49015420****51"}, Time: t.Add(-70 * time.Hour), Disposition: "benign", Decided: "usr_owner", DecidedAt: t.Add(-69 * time.Hour)},
 		{Rule: "sim-service", Nature: ringwall.NatureAttack, Severity: ringwall.High, Title: "SIM used for sms, which it is not meant for", Facts: map[string]string{"service": "sms"}, Time: t.Add(-50 * time.Hour), Area: "9002"},
+		{Rule: "sim-box", Nature: ringwall.NatureAttack, Severity: ringwall.High, Title: "One piece of equipment is used with many SIMs", Facts: map[string]string{"kind": "equipment", "cards": "4"}, Time: t.Add(-20 * 24 * time.Hour), With: []ringwall.SIMID{sim}},
 		{Rule: "sim-peer", Nature: ringwall.NatureDeviation, Severity: ringwall.Medium, Title: "SIM reached a peer that is not on its list", Time: t.Add(-30 * time.Hour), Area: "9001", Muted: "window", MutedBy: string(id[ringwall.ExceptionID](ringwall.PrefixException, "window of "+string(org)))},
 	} {
 		x.ID, x.SIM = id[ringwall.AlertID](ringwall.PrefixAlert, x.Rule+" of "+string(org)), sim
