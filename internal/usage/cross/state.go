@@ -23,7 +23,7 @@ const (
 // Snapshot writes the table. Equal tables have equal snapshots. It names cards
 // by their keys: whoever keeps it, keeps it from others.
 func (t *Table) Snapshot(w io.Writer) error {
-	s := &writer{w: w}
+	s := &writer{w: w, b: make([]byte, 0, 2*writeSize)}
 	s.b = append(s.b, stateMagic...)
 	s.flush()
 	s.sum = 0
@@ -86,8 +86,10 @@ func (s *writer) put(size int, all ...uint64) {
 func (s *writer) filter(f *filter) {
 	s.put(8, uint64(len(f.blocks)), f.set, uint64(f.probes))
 	for i := range f.blocks {
-		for _, w := range f.blocks[i] {
-			s.b = binary.LittleEndian.AppendUint64(s.b, w)
+		n := len(s.b)
+		s.b = append(s.b, make([]byte, blockBytes)...)
+		for j, w := range f.blocks[i] {
+			binary.LittleEndian.PutUint64(s.b[n+8*j:], w)
 		}
 		if len(s.b) >= writeSize {
 			s.flush()
