@@ -587,14 +587,26 @@ func TestCross_card_online_camera_offline(t *testing.T) {
 	if n := len(w.card().Alerts); n != 1 {
 		t.Errorf("said %d times in a day", n)
 	}
-	in, err := svc.Incidents(t.Context(), who, httpapi.IncidentFilter{}, httpapi.Paging{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, i := range in.Items {
-		if i.Subject != deviceSubject(w.dev.ID) {
-			t.Errorf("an incident of %v, want the device's alone", i.Subject)
+	// One deviation alone opens nothing; with an attack it is of the device's incident.
+	incidents := func() []api.Incident {
+		t.Helper()
+		page, err := svc.Incidents(t.Context(), who, httpapi.IncidentFilter{}, httpapi.Paging{})
+		if err != nil {
+			t.Fatal(err)
 		}
+		return page.Items
+	}
+	if in := incidents(); len(in) != 0 {
+		t.Errorf("incidents %+v of one deviation", in)
+	}
+	w.report(w.b, record(api.RecordAlert, ringwall.Alert{
+		ID: "alt_scan", Time: time.Now().UTC(), Rule: "mirai-scan", Nature: ringwall.NatureAttack, Severity: ringwall.Critical, Stage: ringwall.Propagation, Subject: deviceSubject(w.dev.ID), Title: "scan",
+	}))
+	w.wait("the device's incident", func() bool { return len(incidents()) > 0 })
+	if in := incidents(); len(in) != 1 || in[0].Subject != deviceSubject(w.dev.ID) {
+		t.Errorf("incidents %+v, want the device's alone", in)
+	} else if got := w.card().Alerts[0].Incident; got != in[0].ID {
+		t.Errorf("the alert names incident %q, want %s", got, in[0].ID)
 	}
 }
 
