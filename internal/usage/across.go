@@ -61,18 +61,24 @@ func newAcross(s *Set, c cross.Config, e *Config) *across {
 // with numbers of settings that Book has.
 func (e *Engine) Spare(u *rules.Usual) { e.env.Usual = u }
 
-// Group is the number of the settings that a card is counted by among others: those
-// of the Book, also when it has allowed uses of its own, whose numbers differ from
-// engine to engine.
-func (e *Engine) Group(l *rules.Line) uint32 {
+// Observed appends what an event says of more than its card (cross.Collect), for
+// Watch. Cards are counted by settings of the Book, also when they have allowed uses
+// of their own, whose numbers differ from engine to engine; what Spare spares of
+// these is left out here.
+func (e *Engine) Observed(to []cross.Observation, ev *cdr.Event, l *rules.Line, f rules.Fired) []cross.Observation {
 	n, all := l.Settings(), uint32(e.book.base.Count())
-	if n >= all && int(n-all) < len(e.book.own) {
-		n = e.book.own[n-all].Base
-	}
 	if n >= all {
-		return 0
+		if own := int(n - all); own < len(e.book.own) {
+			n = e.book.own[own].Base
+		}
+		if n >= all {
+			n = 0
+		}
+		if f&rules.Unlisted != 0 && e.env.Usual.Has(n, ev) {
+			f &^= rules.Unlisted
+		}
 	}
-	return n
+	return cross.Collect(to, n, ev, f)
 }
 
 // grow says that there are so many cards more.
@@ -116,7 +122,7 @@ func (sh *shardOf) watch(c *Config) {
 	c.Watched |= cross.Watched
 	c.Watch = func(ev *cdr.Event, l *rules.Line, f rules.Fired) {
 		if sh.notes != nil {
-			sh.obs = cross.Collect(sh.obs[:0], sh.e.Group(l), ev, f)
+			sh.obs = sh.e.Observed(sh.obs[:0], ev, l, f)
 			for _, o := range sh.obs {
 				*sh.notes = append(*sh.notes, noted{uint16(sh.e.at), o})
 			}

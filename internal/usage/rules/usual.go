@@ -42,7 +42,10 @@ func (u *Usual) Clear() {
 	}
 }
 
-// has reports whether the other end of an event is usual, or no address.
+// Has reports whether the other end of an event is usual for cards of some settings,
+// or no address.
+func (u *Usual) Has(settings uint32, e *cdr.Event) bool { return u.has(settings, e) }
+
 func (u *Usual) has(settings uint32, e *cdr.Event) bool {
 	if e.Peer>>62 < cdr.PeerIPv4 || e.Use.Service() != cdr.Data {
 		return true

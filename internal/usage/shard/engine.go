@@ -117,7 +117,7 @@ func NewEngine(c EngineConfig) *Engine {
 	m.c, m.table = c, cross.New(c.Cross)
 	c.Usage.Watched = cross.Watched
 	c.Usage.Watch = func(e *cdr.Event, l *rules.Line, f rules.Fired) {
-		m.observed = cross.Collect(m.observed, m.e.Group(l), e, f)
+		m.observed = m.e.Observed(m.observed, e, l, f)
 	}
 	m.e = usage.New(c.Usage)
 	m.e.Spare(m.usual)
