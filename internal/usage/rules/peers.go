@@ -159,6 +159,12 @@ func (p *Peers) refuse(e *cdr.Event, env *Env) (bits uint32) {
 	return bits
 }
 
+// accepts reports whether the other end of an event of data is known to be in the
+// set, or not judged.
+func (p *Peers) accepts(e *cdr.Event) bool {
+	return e.Use.Service() == cdr.Data && (!p.addrs || e.Peer == 0 || p.has(e.Peer))
+}
+
 // shortNumber reports whether a number has less than three digits: it is none.
 func shortNumber(k uint64) bool {
 	return cdr.PeerKind(k) == cdr.PeerNumber && k<<2>>2 < 1000

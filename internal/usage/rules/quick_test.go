@@ -86,6 +86,10 @@ func TestStep_asksWhatMatters(t *testing.T) {
 		}},
 		{Services: []string{"data", "sms"}, Peers: []string{"198.51.100.20", "192.0.2.0/24"}, Homes: []string{"460"}},
 		{Services: []string{"data", "sms", "voice"}},
+		{Services: []string{"data"}, Fixed: true, Bytes: 2e7, Countries: []string{"460"}, Hours: []api.Window{{Zone: "Asia/Shanghai", From: "06:00", To: "23:00"}}},
+		{Services: []string{"data"}, Peers: []string{"198.51.100.1", "198.51.100.2", "198.51.100.16/28", "203.0.113.7"}, Rules: map[string]api.UsageRuleSetting{
+			Volume: {Limits: map[string]float64{"most-bytes": 1e6}},
+		}},
 	}}
 	var list []AreaLine
 	for i := range 2000 {
@@ -97,11 +101,17 @@ func TestStep_asksWhatMatters(t *testing.T) {
 		kinds := map[uint64]uint32{}
 		for i := range lines {
 			kinds[lines[i].Card] = lines[i].Settings()
+			switch i % 20 {
+			case 2:
+				kinds[lines[i].Card] = 3
+			case 4, 14:
+				kinds[lines[i].Card] = 4
+			}
 		}
 		for i := range events {
 			e := &events[i]
 			e.Volume *= float32(math.Exp2(float64(e.Sec-events[0].Sec) / (4 * 86400)))
-			e.Area = at[i]%3 + 1
+			e.Area = at[i]/3%3 + 1
 			switch at[i] % 20 {
 			case 9: // there is no word of where it is
 				e.PLMN, e.Area, e.Cell = 0, 0, 0

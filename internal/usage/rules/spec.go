@@ -57,8 +57,7 @@ func FromSettings(u api.UsageSettings) Spec {
 type Settings struct {
 	uses uint32 // a bit for each service and direction that is allowed
 	// unasked is a bit for each of which a rule has something to ask: what is not
-	// allowed, calls and messages; all of them when there is more to ask of each
-	// event.
+	// allowed, calls and messages.
 	unasked uint32
 	on      uint32 // the statements that are on
 	flags   uint32
@@ -221,11 +220,11 @@ func Compile(spec Spec, keys *cdr.Keys) (*Settings, error) {
 	}
 	s.volumeQuick = s.volumeLeast
 	if s.volumeMost != 0 {
-		s.volumeQuick = 0
+		s.volumeQuick = min(s.volumeQuick, s.volumeMost)
 	}
 	s.unasked = ^s.uses
 	for use := range uint32(32) {
-		if use>>1&1 != 0 || s.flags&extra != 0 { // cdr.SMS or cdr.Voice
+		if use>>1&1 != 0 { // cdr.SMS or cdr.Voice
 			s.unasked |= 1 << use
 		}
 	}

@@ -41,8 +41,11 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 	place := placeOf(e)
 	differs := l.bound&(equipmentMask|awayBit|staleBit|3<<riskAt|movedBit|strangeBit) ^ e.IMEI |
 		uint64((place^l.place)>>16|(e.PLMN^s.home)&s.homeMask|(e.APN^s.name)&s.nameMask|(s.unasked>>(use>>24&31)|unused>>(l.terms>>lifeAt&lifeMask))&1|raw)
-	if differs != 0 || (e.Peer^s.first[0])&s.peerMask != 0 && e.Peer != s.first[1] ||
+	if differs != 0 || (e.Peer^s.first[0])&s.peerMask != 0 && e.Peer != s.first[1] && !s.peers.accepts(e) ||
 		!(l.hour+e.Volume < s.volumeQuick) || sec-last > s.silence || lasted > 3600 || place == 0 {
+		return other(l, s, e, env, 0, raw)
+	}
+	if s.flags&extra != 0 && profile(l, s, e, env)&s.on != 0 {
 		return other(l, s, e, env, 0, raw)
 	}
 	var out Fired
@@ -55,6 +58,9 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 		if s.flags&fixed == 0 {
 			out = Arrived
 		}
+	}
+	if s.flags&hasCap != 0 {
+		count(l, e, env)
 	}
 	l.hour += e.Volume
 	l.day += e.Volume
