@@ -111,7 +111,7 @@ func TestStep_asksWhatMatters(t *testing.T) {
 		for i := range events {
 			e := &events[i]
 			e.Volume *= float32(math.Exp2(float64(e.Sec-events[0].Sec) / (4 * 86400)))
-			e.Area = at[i]/3%3 + 1
+			e.Area = at[i]/7%3 + 1
 			switch at[i] % 20 {
 			case 9: // there is no word of where it is
 				e.PLMN, e.Area, e.Cell = 0, 0, 0
