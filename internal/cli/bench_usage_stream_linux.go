@@ -42,7 +42,7 @@ func (b *usageBench) fleetEngine(cards int) (*gen.World, *usage.Engine, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	e := usage.New(usage.Config{Key: key, Book: book, Areas: areas, NoTotals: true, Duplicates: 8 << 20})
+	e := usage.New(usage.Config{Key: key, Book: book, Areas: areas, NoTotals: true})
 	for _, cu := range w.Customers() {
 		if err := e.Announce(usage.Range{First: ringwall.IMSI(cdr.IMSIOf(w.FirstNumber(cu))), N: cu.Cards, Settings: cu.Settings()}); err != nil {
 			return nil, nil, errors.Join(err, e.Close())
