@@ -17,6 +17,6 @@ func usageRules() []api.UsageRule {
 		}
 		all = append(all, u)
 	}
-	all = append(all, api.UsageRule{Name: rules.Box, Why: "Many cards in one piece of equipment or one cell: a bank of modems that sells calls or opens accounts.", Limits: map[string]float64{}})
+	all = append(all, api.UsageRule{Name: rules.Box, Why: "Many cards that act as one: in one piece of equipment or one cell, a bank of modems that sells calls or opens accounts; at one new address, an infected fleet that calls home.", Limits: map[string]float64{}})
 	return append(all, crossRules()...)
 }
