@@ -156,7 +156,7 @@ func (s *speed) round(ids bool) (float64, error) {
 			e := s.event(s.random.Uint64N(s.cards), uint32(s.sec), s.random.Uint32())
 			if ids {
 				s.ids++
-				e.ID = s.ids*0x9e3779b97f4a7c15 | 1<<32
+				e.ID = hashed(s.ids)
 			}
 			s.batch.Events = append(s.batch.Events, e)
 		}
@@ -169,6 +169,15 @@ func (s *speed) round(ids bool) (float64, error) {
 		return 0, ringwall.Errorf(ringwall.Internal, "not all records were judged: %+v", now)
 	}
 	return speedEvents / took.Seconds() / 1e6, nil
+}
+
+// hashed spreads a number as a hash does (the last steps of SplitMix64): ids of
+// records are hashes.
+func hashed(v uint64) uint64 {
+	v *= 0x9e3779b97f4a7c15
+	v = (v ^ v>>30) * 0xbf58476d1ce4e5b9
+	v = (v ^ v>>27) * 0x94d049bb133111eb
+	return v ^ v>>31
 }
 
 // limit is what memory allows: random lines are changed, and nothing is judged.
