@@ -73,6 +73,11 @@ func TestRange(t *testing.T) {
 	for _, id := range []string{"AP-01", "FS-01", "CO-02"} {
 		probetest.Want(t, bad.Findings, id, ringwall.Fail, ringwall.Confirmed)
 	}
+	if t.Failed() {
+		for _, f := range bad.Findings {
+			t.Logf("%s %v (%v) by %s: %s %q", f.Indicator, f.Outcome, f.Confidence, f.Source, f.Title, f.Evidence)
+		}
+	}
 	if bad.Vendor == "" || bad.Model == "" || bad.Type != "camera" {
 		t.Errorf("the bad camera is %q %q %q", bad.Vendor, bad.Model, bad.Type)
 	}

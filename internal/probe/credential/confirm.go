@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"slices"
+	"time"
 )
 
 // A pair that was let in is presented again so often, with a stranger asking
@@ -13,6 +14,11 @@ import (
 const (
 	repeats      = 9
 	repeatsAsked = 5
+	// spares is how often in all a device may fail to answer while a pair that it
+	// let in is proven: small devices stall, and a connection lost is not a no.
+	spares = 2
+	// breath is how long it is left alone then.
+	breath = time.Second
 )
 
 // confirm decides whether p, which was let in once, really opens the service:
@@ -41,9 +47,17 @@ func (c *check) confirm(ctx context.Context, p Pair, as Outcome, proof string) {
 				return
 			}
 		}
-		if o, _ := c.login(ctx, p.User, p.password); o != as {
+		o, _ := c.login(ctx, p.User, p.password)
+		for o != as && o.unanswered() && c.spare(ctx) {
+			o, _ = c.login(ctx, p.User, p.password)
+		}
+		if o != as {
 			if ctx.Err() != nil {
 				c.r.Shaky, c.r.Stopped = true, "time was up before the pair was proven"
+				return
+			}
+			if o == Dropped || o == Unclear {
+				c.end(o) // neither a yes nor a no
 				return
 			}
 			c.decoy("it let %v in, and not when it came again (%d): its answers say nothing", p, n+1)
@@ -73,6 +87,12 @@ func (c *check) refuses(ctx context.Context, p Pair, password, what string) bool
 		return false
 	}
 	o, _ := c.login(ctx, p.User, password)
+	for (o == Dropped || o == Unclear) && c.spare(ctx) {
+		if ok, _ := c.env.Ledger.Spend(c.s.Realm, c.s.Key, p.User); !ok {
+			break
+		}
+		o, _ = c.login(ctx, p.User, password)
+	}
 	switch o {
 	case Refused:
 		return true
@@ -84,6 +104,27 @@ func (c *check) refuses(ctx context.Context, p Pair, password, what string) bool
 		c.r.Stopped = "a negative control was not answered: " + c.r.Stopped
 	}
 	return false
+}
+
+// unanswered reports whether the service may merely have stalled: it said
+// neither no nor that somebody is locked, and showed no proof either.
+func (o Outcome) unanswered() bool { return o == Dropped || o == Unclear || o == Hollow }
+
+// spare leaves the device alone for a moment and reports whether it may be
+// asked again; it may only so often while one pair is proven.
+func (c *check) spare(ctx context.Context) bool {
+	if c.spared == spares {
+		return false
+	}
+	c.spared++
+	t := time.NewTimer(breath)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // offByOne returns s with its first character changed: some devices cut long

@@ -139,6 +139,47 @@ func testCheck_decoysAreNoFinding(t *testing.T) {
 	}
 }
 
+// A stall is not an answer: what a small device fails to say while a pair is
+// proven is asked again, a little.
+func TestCheck_stallsAreForgiven(t *testing.T) { synctest.Test(t, testCheck_stallsAreForgiven) }
+
+func testCheck_stallsAreForgiven(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		stall map[int]Outcome // by the number of the login
+		hit   bool
+		decoy bool
+	}{
+		{"none", nil, true, false},
+		{"the first yes shows nothing", map[int]Outcome{2: Hollow}, true, false},
+		{"the first yes never shows anything", map[int]Outcome{2: Hollow, 3: Hollow}, false, true},
+		{"the first control is lost", map[int]Outcome{3: Dropped}, true, false},
+		{"a repeat is lost, another shows nothing", map[int]Outcome{4: Dropped, 9: Hollow}, true, false},
+		{"three repeats are lost", map[int]Outcome{4: Dropped, 8: Unclear, 11: Dropped}, false, false},
+		{"a repeat is refused", map[int]Outcome{5: Refused}, false, true},
+		{"the last repeats show nothing", map[int]Outcome{10: Hollow, 11: Hollow, 12: Hollow}, false, true},
+	} {
+		d, n := &device{user: "root", password: "xc3511"}, 0
+		tel := Service{Name: "telnet on port 23", Key: "telnet/23", Realm: assess.SystemAccounts}
+		r := Check(t.Context(), newEnv(""), tel, func(ctx context.Context, user, password string) (Outcome, string) {
+			n++
+			if o, ok := tt.stall[n]; ok {
+				return o, ""
+			}
+			return d.login(ctx, user, password)
+		})
+		if (r.Hit != nil) != tt.hit || r.Decoy != tt.decoy {
+			t.Errorf("%s: hit %v, decoy %v after %d logins (%q)", tt.name, r.Hit, r.Decoy, n, r.Evidence)
+		}
+		if r.Hit == nil && answer(t, r).Outcome != ringwall.Unknown {
+			t.Errorf("%s: %+v", tt.name, answer(t, r))
+		}
+		if d.failures > 4 {
+			t.Errorf("%s: %d wrong passwords were presented", tt.name, d.failures)
+		}
+	}
+}
+
 func TestCheck_locksNobodyOut(t *testing.T) { synctest.Test(t, testCheck_locksNobodyOut) }
 
 func testCheck_locksNobodyOut(t *testing.T) {

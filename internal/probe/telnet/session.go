@@ -19,7 +19,8 @@ const (
 	// promptTimeout is how long a prompt may take. busybox login waits three
 	// seconds after a wrong password, inetutils up to five.
 	promptTimeout = 8 * time.Second
-	// proofTimeout is how long a shell may take to run echo.
+	// proofTimeout is how long a shell may take to start and to run echo; who lets
+	// in a credential and is slower is asked once more.
 	proofTimeout = 4 * time.Second
 	// quiet is how long a peer must be silent after a prompt-like line for it
 	// to be one: text that happens to end in "#" goes on.
