@@ -38,7 +38,7 @@ type Config struct {
 	// = rules.MaxSide.
 	MaxSide int
 	// Duplicates is how many record ids are remembered at least; 0 = 1,048,576,
-	// negative = none. It costs 12 to 24 bytes for each.
+	// negative = none. It costs about 21 bytes for each.
 	Duplicates int
 	// NoTotals leaves out the bytes and the number of records that are kept for
 	// Use of each card that SetCard named: about 60 bytes a card, and half the

@@ -19,7 +19,7 @@ import (
 //
 //	'L'  first place (4), count (4), then of each line its state (rules.Line.AppendState)
 //	'P'  count (4), of each a place (4), then their states: they replace those before
-//	'K'  1 for the old generation, else 0, then keys of records (8 each)
+//	'K'  how many generations ago keys of records came, below store.SeenAges, then these (8 each)
 //	'T'  totals: card, up, down, records (8 each)
 //	'J'  a part of the description (JSON), in order
 //	'E'  the end

@@ -135,7 +135,7 @@ func (l *loading) keys(p []byte) error {
 		return torn("a part of it is too short")
 	}
 	for q := p[1:]; len(q) > 0; q = q[8:] {
-		l.seen.Load(binary.LittleEndian.Uint64(q), p[0] == 1)
+		l.seen.Load(binary.LittleEndian.Uint64(q), int(p[0]))
 	}
 	return nil
 }

@@ -139,12 +139,12 @@ func (s *Snapshot) parts(kind byte, prefix, text []byte, put func([]byte)) {
 }
 
 func (s *Snapshot) keys(put func([]byte)) {
-	for gen, old := range []bool{false, true} {
-		var text []byte
-		for _, k := range s.e.seen.AppendKeys(nil, old) {
-			text = binary.LittleEndian.AppendUint64(text, k)
+	var text [store.SeenAges][]byte
+	s.e.seen.Each(func(key uint64, age int) { text[age] = binary.LittleEndian.AppendUint64(text[age], key) })
+	for age, t := range text {
+		if len(t) > 0 {
+			s.parts(frameKeys, []byte{byte(age)}, t, put)
 		}
-		s.parts(frameKeys, []byte{byte(gen)}, text, put)
 	}
 }
 

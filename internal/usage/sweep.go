@@ -49,11 +49,9 @@ func (e *Engine) Hash() uint64 {
 		}
 		return true
 	})
-	for gen, old := range []bool{true, false} {
-		for _, k := range e.seen.AppendKeys(nil, old) {
-			sum += hashOf([]byte{byte(gen), byte(k), byte(k >> 8), byte(k >> 16), byte(k >> 24), byte(k >> 32), byte(k >> 40), byte(k >> 48), byte(k >> 56)})
-		}
-	}
+	e.seen.Each(func(k uint64, age int) {
+		sum += hashOf([]byte{byte(age), byte(k), byte(k >> 8), byte(k >> 16), byte(k >> 24), byte(k >> 32), byte(k >> 40), byte(k >> 48), byte(k >> 56)})
+	})
 	for i, v := range e.stats.counters() {
 		sum += *v * (uint64(2*i+1) * 0x9e3779b97f4a7c15)
 	}

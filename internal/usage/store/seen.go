@@ -1,109 +1,98 @@
 package store
 
 import (
-	"math"
 	"math/bits"
 	"unsafe"
 )
 
-// Seen remembers at least the newest n keys. A key is found by one look at
-// memory: young ones and old ones lie side by side, each with a mark of its
-// generation, in lines of eight that are in parts of some ten thousand keys. When
-// as many young keys are in a part as there may be, they become its old ones, and
-// those that were old are taken out. It takes about 24 bytes a key to remember, and
-// no more than there are keys.
+// Seen remembers at least the newest n keys. Keys are of generations, each a
+// seventh of n, and those of the newest eight count: what is older is in nobody's
+// way, and its room is taken by new ones. Nothing is moved or taken out for that.
 //
-// Keys are hashes: their high bits say where they belong, and what differs in
-// the three lowest alone is the same key. 0 is no key. With n above partKeys the
-// newest n are spread over parts, and a part has room for eight standard
-// deviations more than its share.
+// A key is found by one look at memory: lines hold seven, with a byte beside each
+// that says of which generation it is, and are half full, so that one in forty
+// sends the search on. That is about 21 bytes for each key of n, and no more than
+// there are keys.
+//
+// Keys are hashes: their high bits say where they belong. 0 is no key.
 //
 // It belongs to one goroutine.
 type Seen struct {
-	n int // to remember
-	seenTable
+	n     int // to remember
+	each  int // keys of a generation
+	lines []seenLine
+	own   slab
+	size  int // keys that there is room for
+
+	now   uint8         // the generation of new keys
+	count [SeenAges]int // keys of each generation, at its number modulo SeenAges
+	total int           // of all of them
+	swept int           // the next line whose forgotten keys are to be made older
+	stale uint64        // of now, in every byte: what makes ages of generations
 }
 
-// seenTable is the parts of one size of a Seen.
-type seenTable struct {
-	lines  []seenLine
-	own    slab
-	parts  []seenPart
-	bits   uint   // of how many parts there are
-	stride uint64 // lines of a part
-	most   int    // young keys of a part
-	size   int    // young keys of all parts that it was made for
-}
+// SeenAges is how many generations of keys are remembered.
+const SeenAges = 8
 
-// seenLine is eight slots. A key is in the line that its hash names, or, when that
-// was full and says so, in the next.
-type seenLine [8]uint64
-
-// seenPart is how many keys of each generation are in a part, and which mark the
-// young ones have.
-type seenPart struct {
-	young, old uint32
-	mark       uint64
+// seenLine is up to seven keys, with the generations of each, and of the newest
+// that belongs here and is in the next line because this one was full.
+type seenLine struct {
+	keys [seenKeys]uint64
+	gens [seenKeys + 1]uint8
 }
 
 const (
-	// partKeys is about how many keys a part remembers: few enough that taking the old
-	// ones out holds nobody up for long.
-	partKeys = 1 << 16
+	seenKeys = 7
+	// seenOver is the place of a line's last generation.
+	seenOver = seenKeys
 	// firstKeys is for how many keys there is room at first.
 	firstKeys = 1024
+	// seenSweep is in how many generations all lines are swept. Generations are counted
+	// modulo 256: what is forgotten must not become young again.
+	seenSweep = 64
+	// seenNever is the age of what was never there.
+	seenNever = 128
 )
 
-// What the lowest bits of a slot say, in the place of those of its key.
-const (
-	seenTaken = 1 // there is a key in it
-	seenMark  = 2 // of its generation
-	seenOver  = 4 // of the first slot: a key that belongs here may be in the next line
-	seenBits  = 7
+// A seenLine is a line of a slab.
+var (
+	_ [LineBytes - unsafe.Sizeof(seenLine{})]byte
+	_ [unsafe.Sizeof(seenLine{}) - LineBytes]byte
 )
 
 // NewSeen remembers n keys; n <= 0 remembers none.
-func NewSeen(n int) *Seen { return &Seen{n: n} }
-
-// newSeenTable makes room for size keys of each generation.
-func newSeenTable(size int) (t seenTable, err error) {
-	t.size = size
-	if size > partKeys {
-		t.bits = uint(bits.Len(uint((size - 1) / partKeys)))
-	}
-	share := float64(size) / float64(uint64(1)<<t.bits)
-	t.most = size
-	if t.bits > 0 {
-		t.most = int(math.Ceil(share + 8*math.Sqrt(share)))
-	}
-	t.stride = uint64(t.most)*3/8 + 2 // two thirds full, when both generations are
-	t.parts = make([]seenPart, 1<<t.bits)
-	n := t.stride << t.bits
-	t.own = slab{most: n}
-	if err := t.own.ensure(n); err != nil {
-		return seenTable{}, err
-	}
-	t.lines = unsafe.Slice((*seenLine)(t.own.base), n)
-	return t, nil
+func NewSeen(n int) *Seen {
+	s := &Seen{n: n, each: max((n+SeenAges-2)/(SeenAges-1), 1)}
+	s.turn(seenNever)
+	return s
 }
 
-// A seenLine is a line of a slab.
-var _ [LineBytes - unsafe.Sizeof(seenLine{})]byte
-
-// home is the part of a key, and its line there.
-func (t *seenTable) home(key uint64) (part, line uint64) {
-	return key >> 1 >> (63 - t.bits), key << t.bits >> 32 * t.stride >> 32
+// turn makes a generation that of new keys.
+func (s *Seen) turn(gen uint8) {
+	s.now = gen
+	s.stale = bytes8 * uint64(gen)
 }
 
-// after is the line after another of its part.
-func (t *seenTable) after(line uint64) uint64 {
-	if line++; line == t.stride {
-		return 0
-	}
-	return line
+const (
+	bytes8 = 0x0101010101010101
+	high8  = 0x80 * bytes8
+)
+
+// live has the high bit of each byte whose generation counts.
+func (s *Seen) live(l *seenLine) uint64 {
+	gens := *(*uint64)(unsafe.Pointer(&l.gens))
+	// Ages are differences, byte by byte (Warren, Hacker's Delight, 2-18).
+	ages := (s.stale | high8) - gens&^high8 ^ (s.stale^^gens)&high8
+	// Those below SeenAges have none of the upper bits.
+	upper := ages &^ ((SeenAges - 1) * bytes8)
+	return ^(upper&^high8 + (high8 - bytes8) | upper) & high8
 }
 
-func (t *seenTable) linesOf(part uint64) []seenLine { return t.lines[part*t.stride:][:t.stride] }
+// home is the line that a key belongs in.
+func (s *Seen) home(key uint64) int {
+	at, _ := bits.Mul64(key, uint64(len(s.lines)))
+	return int(at)
+}
 
 // Prefetch has fetched what is needed to add the Few keys from ids[from] on.
 func (s *Seen) Prefetch(ids *Cards, from int) {
@@ -113,8 +102,7 @@ func (s *Seen) Prefetch(ids *Cards, from int) {
 	few := (*[Few]uint64)(ids[from&(Width-Few):])
 	var at [Few]uint32
 	for i, key := range few {
-		part, line := s.home(key)
-		at[i] = uint32(part*s.stride + line)
+		at[i] = uint32(s.home(key))
 	}
 	prefetch(s.own.base, &at[0], Few, lineShift)
 }
@@ -125,174 +113,178 @@ func (s *Seen) Add(key uint64) bool {
 	if s.n <= 0 {
 		return true
 	}
-	if len(s.lines) == 0 && !s.grow() {
+	if s.count[s.now%SeenAges] >= s.each || s.total >= s.size {
+		s.room()
+	}
+	if len(s.lines) == 0 {
 		return true // there is no memory to remember it in
 	}
-	n, at := s.home(key)
-	p := &s.parts[n]
-	lines := s.linesOf(n)
-	want := key&^seenBits | seenTaken | p.mark
-	var free *uint64
-	for {
-		l := &lines[at]
-		same, room := l.look(want)
-		if same {
+	l := &s.lines[s.home(key)]
+	live := s.live(l)
+	if l.keys[0] == key || l.keys[1] == key || l.keys[2] == key || l.keys[3] == key || l.keys[4] == key || l.keys[5] == key || l.keys[6] == key {
+		if l.has(key, live) {
 			return false
 		}
-		if free == nil && room != 0 {
-			free = &l[bits.TrailingZeros8(room)&7]
+	}
+	free := ^live & high8
+	if live>>63 != 0 || free<<8 == 0 {
+		return s.addBeyond(key)
+	}
+	i := bits.TrailingZeros64(free) >> 3 & 7
+	l.keys[i%seenKeys] = key
+	l.gens[i] = s.now
+	s.count[s.now%SeenAges]++
+	s.total++
+	return true
+}
+
+// has reports whether a key is among those that count.
+func (l *seenLine) has(key, live uint64) bool {
+	for i, k := range l.keys {
+		if k == key && live>>(8*i+7)&1 != 0 {
+			return true
 		}
-		if l[0]&seenOver == 0 {
+	}
+	return false
+}
+
+// addBeyond is Add where a line was full: the key may be in those after it.
+func (s *Seen) addBeyond(key uint64) bool {
+	at := s.home(key)
+	for {
+		l := &s.lines[at]
+		live := s.live(l)
+		if l.has(key, live) {
+			return false
+		}
+		if live>>63 == 0 {
 			break
 		}
 		at = s.after(at)
 	}
-	switch {
-	case int(p.young) < s.most:
-		p.young++
-		if free != nil {
-			*free = *free&seenOver | want
-		} else {
-			s.put(want)
-		}
-		return true
-	case s.size == s.n:
-		s.age(n)
-	case !s.grow():
-		s.forget(n) // there is no memory for a larger one
-	}
-	return s.Add(key)
-}
-
-// look looks at all slots of a line, without a jump that depends on what is in
-// them: whether one has the key of want, and which have none.
-func (l *seenLine) look(want uint64) (same bool, room uint8) {
-	want >>= 3
-	var found uint64
-	for i := 0; i < len(l); i += 4 {
-		a, b, c, d := l[i], l[i+1], l[i+2], l[i+3]
-		room |= uint8((^a&1|^b&1<<1|^c&1<<2|^d&1<<3)&15) << i
-		// A free slot is never the same: it has no bits but the lowest, and want has.
-		found |= ((a>>3 ^ want) - 1) | ((b>>3 ^ want) - 1) | ((c>>3 ^ want) - 1) | ((d>>3 ^ want) - 1)
-	}
-	return found>>63 != 0, room
-}
-
-// age makes the young keys of a part the old ones, and takes the old ones out.
-// Keys stay where they are.
-func (s *Seen) age(part uint64) {
-	p := &s.parts[part]
-	lines := s.linesOf(part)
-	for i := range lines {
-		for j, v := range lines[i] {
-			young := v & 1 &^ ((v ^ p.mark) >> 1)
-			lines[i][j] = v & -young &^ seenOver
-		}
-	}
-	for i := range lines {
-		for _, v := range lines[i] {
-			if _, at := s.home(v); at != uint64(i) && v&seenTaken != 0 {
-				for ; at != uint64(i); at = s.after(at) {
-					lines[at][0] |= seenOver
-				}
-			}
-		}
-	}
-	*p = seenPart{old: p.young, mark: p.mark ^ seenMark}
-}
-
-// forget empties a part.
-func (s *Seen) forget(part uint64) {
-	clear(s.linesOf(part))
-	s.parts[part] = seenPart{}
-}
-
-// put puts a slot's content into the first line from its home on that has room.
-// There is room, and it is not there.
-func (t *seenTable) put(v uint64) {
-	n, at := t.home(v)
-	lines := t.linesOf(n)
-	for {
-		l := &lines[at]
-		for i := range l {
-			if l[i]&seenTaken == 0 {
-				l[i] = l[i]&seenOver | v
-				return
-			}
-		}
-		l[0] |= seenOver
-		at = t.after(at)
-	}
-}
-
-// grow makes room for four times as many keys, at most n. No key is old before
-// there is room for n.
-func (s *Seen) grow() bool {
-	next, err := newSeenTable(min(max(4*s.size, firstKeys), s.n))
-	if err != nil {
-		return false
-	}
-	for i, p := range s.parts {
-		for _, l := range s.linesOf(uint64(i)) {
-			for _, v := range l {
-				if v&seenTaken != 0 {
-					next.count(v, v&seenMark != p.mark)
-					next.put(v&^(seenMark|seenOver) | (v^p.mark)&seenMark)
-				}
-			}
-		}
-	}
-	s.lines = nil
-	_ = s.own.close() // memory that nobody refers to any more
-	s.seenTable = next
+	s.put(key, s.now)
 	return true
 }
 
-// count counts a key.
-func (t *seenTable) count(key uint64, old bool) {
-	n, _ := t.home(key)
-	if old {
-		t.parts[n].old++
-	} else {
-		t.parts[n].young++
+func (s *Seen) after(at int) int {
+	if at++; at == len(s.lines) {
+		return 0
+	}
+	return at
+}
+
+// put puts a key of a generation into the first line from its home on that has
+// room. There is room, and it is not there.
+func (s *Seen) put(key uint64, gen uint8) {
+	at := s.home(key)
+	for {
+		l := &s.lines[at]
+		live := s.live(l)
+		if free := ^live & (high8 >> 8); free != 0 {
+			i := bits.TrailingZeros64(free) >> 3
+			l.keys[i], l.gens[i] = key, gen
+			s.count[gen%SeenAges]++
+			s.total++
+			return
+		}
+		// The younger of those that were sent on says for how long to look beyond.
+		if live>>63 == 0 || s.now-gen < s.now-l.gens[seenOver] {
+			l.gens[seenOver] = gen
+		}
+		at = s.after(at)
+	}
+}
+
+// room makes room for one more key: in a larger table, or by a new generation.
+func (s *Seen) room() {
+	for s.total >= s.size && s.size < s.most() && s.grow() {
+	}
+	// Where there is no memory for more, the oldest are forgotten early.
+	for s.total >= s.size && s.size < s.most() && s.total > 0 {
+		s.age()
+	}
+	if s.count[s.now%SeenAges] >= s.each {
+		s.age()
+	}
+}
+
+// most is how many keys count at most.
+func (s *Seen) most() int { return s.each * SeenAges }
+
+// age begins a generation, and forgets the oldest.
+func (s *Seen) age() {
+	s.turn(s.now + 1)
+	s.total -= s.count[s.now%SeenAges]
+	s.count[s.now%SeenAges] = 0
+	if len(s.lines) == 0 {
+		return
+	}
+	for range len(s.lines)/seenSweep + 1 {
+		l := &s.lines[s.swept]
+		for i, gen := range l.gens {
+			if s.now-gen >= SeenAges {
+				l.gens[i] = s.now - seenNever
+			}
+		}
+		s.swept = s.after(s.swept)
+	}
+}
+
+// grow makes room for four times as many keys.
+func (s *Seen) grow() bool {
+	size := min(max(4*s.size, firstKeys), s.most())
+	n := uint64(size)*2/seenKeys + 1
+	next := Seen{n: s.n, each: s.each, size: size, own: slab{most: n}}
+	if next.own.ensure(n) != nil {
+		return false
+	}
+	next.turn(s.now)
+	next.lines = unsafe.Slice((*seenLine)(next.own.base), n)
+	for i := range next.lines {
+		next.lines[i].clear(s.now)
+	}
+	s.Each(func(key uint64, age int) { next.put(key, s.now-uint8(age)) })
+	s.lines = nil
+	_ = s.own.close() // memory that nobody refers to any more
+	*s = next
+	return true
+}
+
+// clear makes a line one that never had a key.
+func (l *seenLine) clear(now uint8) {
+	for i := range l.gens {
+		l.gens[i] = now - seenNever
 	}
 }
 
 // Len is how many keys are remembered.
-func (s *Seen) Len() int {
-	n := 0
-	for _, p := range s.parts {
-		n += int(p.young) + int(p.old)
-	}
-	return n
-}
+func (s *Seen) Len() int { return s.total }
 
 // Bytes is how much memory they take.
 func (s *Seen) Bytes() uint64 { return uint64(len(s.lines)) * LineBytes }
 
-// AppendKeys appends the keys of the old or the young generation. They are spread
-// in no order: a set that is filled in the order of its lines while it grows
-// would have them all in one heap, and need the square of the time.
-func (s *Seen) AppendKeys(dst []uint64, old bool) []uint64 {
+// Each calls f with every key and how many generations ago it came, below
+// SeenAges. They come in no order: a set that is filled in the order of its lines
+// while it grows would have them all in one heap, and need the square of the time.
+func (s *Seen) Each(f func(key uint64, age int)) {
 	n := uint64(len(s.lines))
 	if n == 0 {
-		return dst
+		return
 	}
 	step := n*5/8 | 1
 	for gcd(step, n) != 1 {
 		step += 2
 	}
 	for i, at := uint64(0), uint64(0); i < n; i++ {
-		for _, v := range s.lines[at] {
-			if v&seenTaken != 0 && (v&seenMark != s.parts[at/s.stride].mark) == old {
-				dst = append(dst, v&^(seenMark|seenOver))
-			}
+		l := &s.lines[at]
+		for live := s.live(l) & (high8 >> 8); live != 0; live &= live - 1 {
+			j := bits.TrailingZeros64(live) >> 3
+			f(l.keys[j], int(s.now-l.gens[j]))
 		}
 		if at += step; at >= n {
 			at -= n
 		}
 	}
-	return dst
 }
 
 func gcd(a, b uint64) uint64 {
@@ -302,32 +294,20 @@ func gcd(a, b uint64) uint64 {
 	return a
 }
 
-// Load adds a key of a generation to a Seen to which nothing was added yet; those
-// beyond n are left out.
-func (s *Seen) Load(key uint64, old bool) {
-	if key == 0 || s.n <= 0 {
+// Load adds a key that came age generations ago to a Seen to which nothing was
+// added yet. One of no age is left out, and so are those that there is no room for.
+func (s *Seen) Load(key uint64, age int) {
+	if key == 0 || s.n <= 0 || uint(age) >= SeenAges {
 		return
 	}
-	for len(s.lines) == 0 || s.full(key, old) {
-		if s.size >= s.n || !s.grow() {
+	for s.total >= s.size && s.size < s.most() {
+		if !s.grow() {
 			return
 		}
 	}
-	n, _ := s.home(key)
-	v := key&^seenBits | seenTaken | s.parts[n].mark
-	if old {
-		v ^= seenMark
+	// A line has room for twice what there is room for.
+	if s.total >= s.size+s.size/2 {
+		return
 	}
-	s.count(key, old)
-	s.put(v)
-}
-
-// full reports whether there is no room for a key.
-func (s *Seen) full(key uint64, old bool) bool {
-	n, _ := s.home(key)
-	p := &s.parts[n]
-	if old {
-		return int(p.old) >= s.most
-	}
-	return int(p.young) >= s.most
+	s.put(key, s.now-uint8(age))
 }
