@@ -238,23 +238,13 @@ func (s *Seen) grow() bool {
 	if next.own.ensure(n) != nil {
 		return false
 	}
-	next.turn(s.now)
+	next.turn(seenNever) // so that lines of zeros have no key
 	next.lines = unsafe.Slice((*seenLine)(next.own.base), n)
-	for i := range next.lines {
-		next.lines[i].clear(s.now)
-	}
-	s.Each(func(key uint64, age int) { next.put(key, s.now-uint8(age)) })
+	s.Each(func(key uint64, age int) { next.put(key, next.now-uint8(age)) })
 	s.lines = nil
 	_ = s.own.close() // memory that nobody refers to any more
 	*s = next
 	return true
-}
-
-// clear makes a line one that never had a key.
-func (l *seenLine) clear(now uint8) {
-	for i := range l.gens {
-		l.gens[i] = now - seenNever
-	}
 }
 
 // Len is how many keys are remembered.
