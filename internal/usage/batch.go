@@ -1,6 +1,8 @@
 package usage
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"strconv"
 	"time"
 	"unsafe"
@@ -174,7 +176,11 @@ func (e *Engine) recordOf(*cdr.Event) *cdr.Record {
 // alert makes an alert of a statement. Its id says what was said, of whom and of
 // which day, so that saying it again makes no new one.
 func (e *Engine) alert(ev *cdr.Event, st rules.Statement, r *cdr.Record) ringwall.Alert {
-	imsi := e.keyed("usage alert", cdr.IMSIOf(ev.Card))
+	if e.mac == nil {
+		e.mac = hmac.New(sha256.New, e.c.Key)
+	}
+	e.mac.Reset()
+	imsi := keyedBy(e.mac, "usage alert", cdr.IMSIOf(ev.Card))
 	sim, org := e.name(ev.Card)
 	at := time.Unix(int64(ev.Sec), 0).UTC()
 	if r != nil {

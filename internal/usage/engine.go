@@ -3,6 +3,7 @@ package usage
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"hash"
 	"unsafe"
 
 	"github.com/ringwall/ringwall"
@@ -31,6 +32,7 @@ type Engine struct {
 	batch  *cdr.Batch
 	at     int // the event
 	rec    cdr.Record
+	mac    hash.Hash // of alert; it knows the key
 	groups [2]group
 	loud   rules.Fired
 	every  [cdr.MaxBatch]uint16 // 0, 1, 2 ...
@@ -103,7 +105,10 @@ var (
 
 // keyed is a keyed hash of s for one purpose.
 func (e *Engine) keyed(purpose, s string) (sum [16]byte) {
-	m := hmac.New(sha256.New, e.c.Key)
+	return keyedBy(hmac.New(sha256.New, e.c.Key), purpose, s)
+}
+
+func keyedBy(m hash.Hash, purpose, s string) (sum [16]byte) {
 	m.Write([]byte(purpose + "\x00" + s))
 	copy(sum[:], m.Sum(nil))
 	return sum

@@ -70,7 +70,7 @@ func (a *Areas) Version() uint64 {
 // alike reports whether all cells of an area are as good as each other: there is
 // no map of cells, or it matters not where in the area the device is.
 func (a *Areas) alike(fixed bool) bool {
-	return a == nil || len(a.cells.keys) == 0 || fixed && !a.riskyCell
+	return a == nil || len(a.cells.slots) == 0 || fixed && !a.riskyCell
 }
 
 // List gives the areas that have a name or a point, in the order of their keys.
@@ -112,9 +112,14 @@ func areaKey(plmn, area uint32) uint64 { return uint64(plmn)<<32 | uint64(area) 
 
 // table is an open-addressing map from keys that are not 0.
 type table struct {
-	keys  []uint64 // a power of two, at most half full
-	spots []spot
+	slots []known // a power of two, at most half full
 	shift uint
+}
+
+// known is a key with what is known of it: side by side, for one look at memory.
+type known struct {
+	key  uint64
+	spot spot
 }
 
 func newTable(m map[uint64]spot) table {
@@ -125,13 +130,13 @@ func newTable(m map[uint64]spot) table {
 	for n < 2*len(m) {
 		n *= 2
 	}
-	t := table{keys: make([]uint64, n), spots: make([]spot, n), shift: shiftOf(n)}
+	t := table{slots: make([]known, n), shift: shiftOf(n)}
 	for _, k := range sortedKeys(m) {
 		i := t.slot(k)
-		for t.keys[i] != 0 {
+		for t.slots[i].key != 0 {
 			i = (i + 1) & (n - 1)
 		}
-		t.keys[i], t.spots[i] = k, m[k]
+		t.slots[i] = known{k, m[k]}
 	}
 	return t
 }
@@ -150,7 +155,7 @@ func (t *table) slot(k uint64) int {
 
 // take adds what the table has of a key to what is known so far.
 func (t *table) take(key uint64, s spot, risk Risk) (spot, Risk) {
-	if len(t.keys) == 0 {
+	if len(t.slots) == 0 {
 		return s, risk
 	}
 	v, ok := t.get(key)
@@ -164,10 +169,10 @@ func (t *table) take(key uint64, s spot, risk Risk) (spot, Risk) {
 }
 
 func (t *table) get(k uint64) (spot, bool) {
-	for i := t.slot(k); ; i = (i + 1) & (len(t.keys) - 1) {
-		switch t.keys[i] {
+	for i := t.slot(k); ; i = (i + 1) & (len(t.slots) - 1) {
+		switch s := &t.slots[i]; s.key {
 		case k:
-			return t.spots[i], true
+			return s.spot, true
 		case 0:
 			return spot{}, false
 		}

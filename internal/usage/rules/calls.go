@@ -32,46 +32,44 @@ func (b *block) setTallies(t tallies) {
 	b.w[2] = t.senders | min(t.quarters, 1<<16-1)<<16
 }
 
-// with is what the counts are with one event more. ok = false: the event is of
-// a day that is no longer counted.
-func (t tallies) with(e *cdr.Event, listed bool) (tallies, bool) {
-	hour := e.Sec / 3600
+// at turns the counts to an hour: what is of its day stays, what is not goes.
+func (t tallies) at(hour uint32) tallies {
 	switch {
 	case hour == t.hour:
-	case hour/24 == t.hour/24 && hour < t.hour:
-		// Late, of an hour of the day that is over.
-		kept, calls := t.messagesHour, t.callsHour
-		t.messagesHour, t.callsHour = 0, 0
-		t, _ = t.add(e, listed)
-		t.messagesHour, t.callsHour = kept, calls
-		return t, true
-	case hour < t.hour:
-		return t, false
+		return t
 	case hour/24 == t.hour/24:
 		t.hour, t.messagesHour, t.callsHour = hour, 0, 0
-	default:
-		t = tallies{hour: hour}
+		return t
 	}
-	return t.add(e, listed)
+	return tallies{hour: hour}
 }
 
-func (t tallies) add(e *cdr.Event, listed bool) (tallies, bool) {
+// inHour counts an event in its hour.
+func (t *tallies) inHour(e *cdr.Event) {
+	switch {
+	case e.Use.Direction() == cdr.Terminated:
+	case e.Use.Service() == cdr.Voice:
+		t.callsHour++
+	default:
+		t.messagesHour++
+	}
+}
+
+// inDay counts an event in its day.
+func (t *tallies) inDay(e *cdr.Event, s *Settings) {
 	sent := e.Use.Direction() != cdr.Terminated
 	switch {
 	case e.Use.Service() == cdr.Voice:
 		t.quarters += e.Use.Seconds() / 15
 		if sent {
-			t.callsHour++
 			t.callsDay++
 		}
 	case sent:
-		t.messagesHour++
 		t.messagesDay++
-	case !listed && codeSender(e.Peer):
+	case !s.listed(e) && codeSender(e.Peer):
 		t.coded++
 		t.senders |= 1 << (e.Peer * 0x9e3779b97f4a7c15 >> 60)
 	}
-	return t, true
 }
 
 // codeSender reports whether a peer is a short number, a number of a message
@@ -101,18 +99,11 @@ func (s *Settings) listed(e *cdr.Event) bool {
 
 // calls asks the rules about counts of calls and messages.
 func calls(l *Line, s *Settings, e *cdr.Event, env *Env) (raw uint32) {
-	var t tallies
-	if b := env.Side.find(l, kindCalls); b != nil {
-		t = b.tallies()
-	}
-	t, ok := t.with(e, s.listed(e))
+	t := counted(l, s, e, env)
 	env.found.tallies = t
 	minutes := e.Use.Seconds() / 60
 	if e.Use.Service() == cdr.Voice && minutes >= s.callMinutes {
 		raw |= 1 << burstTime
-	}
-	if !ok {
-		return raw
 	}
 	if t.messagesHour >= s.messagesHour || t.messagesDay >= s.messagesDay {
 		raw |= 1 << burstSMS
@@ -135,13 +126,45 @@ func calls(l *Line, s *Settings, e *cdr.Event, env *Env) (raw uint32) {
 	return raw
 }
 
+// counted are the counts of an event's hour and day, with it.
+func counted(l *Line, s *Settings, e *cdr.Event, env *Env) tallies {
+	var t tallies
+	if b := env.Side.find(l, kindCalls); b != nil {
+		t = b.tallies()
+	}
+	hour := e.Sec / 3600
+	if hour != t.hour && (hour < t.hour || env.ahead(e)) {
+		t, _ = env.callsAside(l, s, e, t)
+		return t
+	}
+	t = t.at(hour)
+	t.inHour(e)
+	t.inDay(e, s)
+	return t
+}
+
 // tally counts a call or message.
 func tally(l *Line, s *Settings, e *cdr.Event, env *Env) {
-	b := env.Side.take(l, kindCalls)
-	if b == nil {
+	b := env.Side.find(l, kindCalls)
+	var t tallies
+	if b != nil {
+		t = b.tallies()
+	}
+	hour := e.Sec / 3600
+	if hour != t.hour && (hour < t.hour || env.ahead(e)) {
+		env.tallyAside(l, s, e, b, t)
 		return
 	}
-	if t, ok := b.tallies().with(e, s.listed(e)); ok {
-		b.setTallies(t)
+	if b == nil {
+		if b = env.Side.add(l, kindCalls); b == nil {
+			return
+		}
 	}
+	if hour != t.hour {
+		env.keepCalls(l, s, t, hour)
+		t = t.at(hour)
+	}
+	t.inHour(e)
+	t.inDay(e, s)
+	b.setTallies(t)
 }

@@ -46,6 +46,7 @@ type found struct {
 	where       uint8 // of a device that does not move: where it is, seen from home
 	tallies     tallies
 	month       month
+	hour        float32 // bytes, of an hour that is not the newest
 }
 
 // asked is what a record told of a peer that its event could not tell.

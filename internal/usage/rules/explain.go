@@ -220,7 +220,10 @@ func (x *explainer) volume() {
 	}
 	x.say(ringwall.High, "SIM uses far more in an hour than is usual")
 	sum := float64(hourly(x.e))
-	if x.e.Sec/3600 == x.l.last/3600 {
+	switch {
+	case x.e.Sec < x.l.last || x.env.ahead(x.e):
+		sum = float64(x.env.found.hour)
+	case x.e.Sec/3600 == x.l.last/3600:
 		sum += float64(x.l.hour)
 	}
 	x.fact("bytes", bytesText(sum))

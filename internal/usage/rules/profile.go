@@ -27,7 +27,7 @@ func lifecycle(l *Line, s *Settings, e *cdr.Event, env *Env) uint32 {
 
 // profile asks the rules about the hours, places and caps of a function profile.
 func profile(l *Line, s *Settings, e *cdr.Event, env *Env) (raw uint32) {
-	if s.flags&hasHour != 0 && e.Use.Flags()&cdr.Estimated == 0 && s.outside(e.Sec, env) {
+	if s.flags&hasHour != 0 && e.Use.Flags()&cdr.Estimated == 0 && s.outside(e.Sec, env) && !env.ahead(e) {
 		raw |= 1 << hoursOut
 	}
 	if s.flags&hasArea != 0 {
@@ -88,15 +88,8 @@ func (b *block) setMonth(m month) {
 	b.w = [3]uint32{m.month | min(m.calls, maxCount)<<12, min(m.messages, maxCount) | uint32(bytes)<<20, uint32(bytes >> 12)}
 }
 
-// with is what the month has with one event more. ok = false: the event is of a
-// month that is over.
-func (m month) with(e *cdr.Event) (month, bool) {
-	switch now := monthOf(e.Sec); {
-	case now < m.month:
-		return m, false
-	case now > m.month:
-		m = month{month: now}
-	}
+// with is what the month has with one event of it more.
+func (m month) with(e *cdr.Event) month {
 	switch e.Use.Service() {
 	case cdr.Voice:
 		m.calls++
@@ -106,7 +99,7 @@ func (m month) with(e *cdr.Event) (month, bool) {
 	if e.Volume > 0 { // nor is it when it is no number
 		m.bytes = min(m.bytes+uint64(min(e.Volume, maxBytes)), maxBytes)
 	}
-	return m, true
+	return m
 }
 
 // monthOf counts months (UTC) from January 1970: the calendar of the era that
@@ -120,17 +113,17 @@ func monthOf(sec uint32) uint32 {
 	return (days/146097*400+year)*12 + m + 2 - 1970*12
 }
 
-// caps asks whether the month has more than the profile allows.
+// caps asks whether the month of an event has more than the profile allows.
 func caps(l *Line, s *Settings, e *cdr.Event, env *Env) (raw uint32) {
-	var m month
+	m, now := month{}, monthOf(e.Sec)
 	if b := env.Side.find(l, kindQuota); b != nil {
 		m = b.month()
 	}
-	m, ok := m.with(e)
-	env.found.month = m
-	if !ok {
-		return 0
+	if m.month != now {
+		m = env.monthAside(l, now)
 	}
+	m = m.with(e)
+	env.found.month = m
 	if s.bytes > 0 && m.bytes > s.bytes {
 		raw = 1 << quotaBytes
 	}
@@ -145,11 +138,12 @@ func caps(l *Line, s *Settings, e *cdr.Event, env *Env) (raw uint32) {
 
 // count counts an event of a card with caps.
 func count(l *Line, e *cdr.Event, env *Env) {
-	b := env.Side.take(l, kindQuota)
-	if b == nil {
-		return
+	now := monthOf(e.Sec)
+	if b := env.Side.find(l, kindQuota); b != nil {
+		if m := b.month(); m.month == now {
+			b.setMonth(m.with(e))
+			return
+		}
 	}
-	if m, ok := b.month().with(e); ok {
-		b.setMonth(m)
-	}
+	env.countAside(l, e, now)
 }

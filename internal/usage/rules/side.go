@@ -8,8 +8,8 @@ import (
 
 // Side keeps what only some cards need, in blocks of 16 bytes chained to their
 // lines: the home and neighbour cells of a device that does not move, counts of
-// calls and messages, the equipment of a card that is away. It is bounded; when
-// it is full what would be kept is not, Full counts it, and what then is unknown
+// calls and messages, the equipment of a card that is away, what came out of
+// order. It is bounded; when it is full what would be kept is not, Full counts it, and what then is unknown
 // is not judged.
 //
 // A Side belongs to the goroutine of its lines. Blocks have numbers that are of
@@ -45,6 +45,12 @@ const (
 	kindQuota   // use of a month
 	kindLife    // since when the card may not be used
 	kindFormer  // equipment before a planned swap, and when that was
+
+	// What came out of order, late or ahead of the clock, and what was counted last
+	// before what is counted now.
+	kindCallsAside // as kindCalls
+	kindQuotaAside // as kindQuota
+	kindHourAside  // bytes of an hour
 	kinds
 )
 
@@ -147,6 +153,7 @@ type SideStats struct {
 	Quota   uint64 `json:"quota"`   // cards with a monthly cap
 	Life    uint64 `json:"life"`    // cards that may not be used
 	Former  uint64 `json:"former"`  // cards that were swapped as planned
+	Aside   uint64 `json:"aside"`   // blocks of what came out of order
 	Bytes   uint64 `json:"bytes"`   // of memory
 	Full    uint64 `json:"full"`    // times that something was not kept
 }
@@ -155,7 +162,8 @@ type SideStats struct {
 func (s *Side) Stats() SideStats {
 	return SideStats{
 		Homes: s.kinds[kindHome], Cells: s.kinds[kindCells], Foreign: s.kinds[kindForeign], Calls: s.kinds[kindCalls],
-		Quota: s.kinds[kindQuota], Life: s.kinds[kindLife], Former: s.kinds[kindFormer], Bytes: uint64(len(s.chunks)) * chunk * 16, Full: s.full,
+		Quota: s.kinds[kindQuota], Life: s.kinds[kindLife], Former: s.kinds[kindFormer],
+		Aside: s.kinds[kindCallsAside] + s.kinds[kindQuotaAside] + s.kinds[kindHourAside], Bytes: uint64(len(s.chunks)) * chunk * 16, Full: s.full,
 	}
 }
 

@@ -162,14 +162,18 @@ func other(l *Line, s *Settings, e *cdr.Event, env *Env, out Fired, raw uint32) 
 }
 
 // late judges an event that is older than the newest of its card. It moves only
-// what is counted by the hour, day or month that it falls in.
+// what is counted by the hour, day or month that it falls in, aside if that is not
+// the newest.
 func late(l *Line, s *Settings, e *cdr.Event, env *Env) (out Fired) {
 	raw, out := static(l, s, e, env)
 	out |= Late
 	v := hourly(e)
-	sum := v
+	var sum float32
 	if e.Sec/3600 == l.last/3600 {
-		sum += l.hour
+		sum = l.hour + v
+		env.found.hour = sum
+	} else {
+		sum = env.hourAside(l, e, v)
 	}
 	if sum >= s.volumeLeast || s.volumeMost != 0 {
 		r, cold := spike(l, s, sum)
@@ -195,7 +199,9 @@ func late(l *Line, s *Settings, e *cdr.Event, env *Env) (out Fired) {
 		count(l, e, env)
 	}
 	if e.Sec/3600 == l.last/3600 {
-		l.hour += v
+		l.hour = sum
+	} else {
+		env.addAside(l, s, e, v, sum)
 	}
 	if e.Sec/86400 == l.last/86400 {
 		l.day += e.Volume
@@ -203,13 +209,32 @@ func late(l *Line, s *Settings, e *cdr.Event, env *Env) (out Fired) {
 	return out
 }
 
-// future judges an event that is ahead of the clock. It moves nothing.
+// future judges an event that is ahead of the clock. It is counted in the hour,
+// day and month that it says that it is of, and moves nothing.
 func future(l *Line, s *Settings, e *cdr.Event, env *Env) (out Fired) {
 	raw, out := static(l, s, e, env)
 	out |= Future
+	v := hourly(e)
+	sum := env.hourAside(l, e, v)
+	if sum >= s.volumeLeast || s.volumeMost != 0 {
+		r, cold := spike(l, s, sum)
+		raw |= r
+		out |= cold
+	}
+	call := uint32(e.Use)>>25&1 != 0
+	if call {
+		raw |= calls(l, s, e, env)
+	}
 	if raw &= s.on; raw != 0 {
 		out |= say(l, s, e, env, raw)
 	}
+	if call {
+		tally(l, s, e, env)
+	}
+	if s.flags&hasCap != 0 {
+		count(l, e, env)
+	}
+	env.addAside(l, s, e, v, sum)
 	return out
 }
 
