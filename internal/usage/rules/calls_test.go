@@ -58,18 +58,78 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-// Late records count in their hour while it is the newest of the counts, in
-// their day while that is; what is older counts no more.
-func TestBurst_late(t *testing.T) {
+// What comes out of order counts in the hour and day that it says it is of, with
+// what came of them before.
+func TestBurst_outOfOrder(t *testing.T) {
 	spec := Spec{Rules: map[string]api.UsageRuleSetting{Burst: {Limits: map[string]float64{"messages-hour": 5, "messages-day": 8}}}}
-	sent := func(int) func(*cdr.Record) { return sms(cdr.Originated, "10086") }
-	c := newCard(t, spec)
-	c.feed(rec(90*time.Minute, sent(0)))
-	c.want("of the hour before", c.burst(0, 6, time.Minute, sent))
-	c.want("of the day", c.burst(10*time.Minute, 1, time.Minute, sent), "1 sim-burst/0 deviation high action")
-	c = newCard(t, spec)
-	c.feed(rec(24*time.Hour, sent(0)))
-	c.want("of the day before", c.burst(0, 20, time.Minute, sent))
+	const day = 24 * time.Hour
+	type some struct {
+		from  time.Duration
+		n     int
+		every time.Duration
+	}
+	for _, tt := range []struct {
+		name  string
+		clock time.Duration // 0 = no record is ahead of it
+		feed  []some
+		want  []string // of the last of them
+	}{
+		{"of the hour before", 0, []some{{90 * time.Minute, 1, 0}, {0, 6, time.Minute}}, []string{"5 sim-burst/0 deviation high action"}},
+		{"of the day, hours of less", 0, []some{{0, 1, 0}, {-13 * time.Hour, 8, time.Hour}}, []string{"7 sim-burst/0 deviation high action"}},
+		{"of the day before", 0, []some{{day, 1, 0}, {0, 6, time.Minute}}, []string{"5 sim-burst/0 deviation high action"}},
+		{"of the day before, hours of less", 0, []some{{2 * day, 1, 0}, {day, 9, time.Hour}}, []string{"8 sim-burst/0 deviation high action"}},
+		{"the end of what was counted of the hour", 0, []some{{0, 3, time.Minute}, {time.Hour, 1, 0}, {30 * time.Minute, 2, time.Minute}}, []string{"2 sim-burst/0 deviation high action"}},
+		{"the end of what was counted of yesterday", 0, []some{{-13 * time.Hour, 4, 2 * time.Hour}, {12 * time.Hour, 1, 0}, {-5 * time.Hour, 4, 2 * time.Hour}}, []string{"4 sim-burst/0 deviation high action"}},
+		{"two days of less", 0, []some{{3 * day, 1, 0}, {day, 4, time.Minute}, {2 * day, 4, time.Minute}}, nil},
+		{"two hours of less", 0, []some{{10 * time.Hour, 1, 0}, {0, 3, time.Minute}, {time.Hour, 3, time.Minute}}, nil},
+		{"it does not count for today", 0, []some{{day, 4, time.Minute}, {0, 4, time.Minute}, {day + 10*time.Minute, 1, 0}}, []string{"1 sim-burst/0 deviation high action"}},
+		{"yesterday does not count for today", 0, []some{{day, 3, time.Minute}, {0, 4, time.Minute}, {day + 10*time.Minute, 1, 0}}, nil},
+		{"messages later than other records, in order", 0, []some{{-time.Hour, 1, 0}, {0, 6, time.Minute}}, []string{"5 sim-burst/0 deviation high action"}},
+		// Of a day that is not the newest nothing is noted as said: its alert has the
+		// same id again.
+		{"ahead of the clock", time.Hour, []some{{8 * time.Hour, 5, time.Minute}}, []string{"5 sim-burst/0 deviation high action"}},
+		{"tomorrow", time.Hour, []some{{0, 1, 0}, {day, 5, time.Minute}}, []string{"5 sim-burst/0 deviation high action"}},
+		{"the present after what was ahead", time.Hour, []some{{8 * time.Hour, 4, time.Minute}, {0, 4, time.Minute}}, nil},
+		{"the clock comes there", day, []some{{day + time.Hour, 4, time.Minute}, {23 * time.Hour, 4, time.Minute}}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCard(t, spec)
+			if tt.clock != 0 {
+				c.env.Horizon = uint32(t0.Add(tt.clock).Unix())
+			}
+			var got []string
+			for i, f := range tt.feed {
+				if tt.name == "messages later than other records, in order" && i == 1 {
+					c.feed(rec(2 * time.Hour))
+				}
+				got = c.burst(f.from, f.n, f.every, func(int) func(*cdr.Record) { return sms(cdr.Originated, "10086") })
+				if i < len(tt.feed)-1 && got != nil {
+					t.Errorf("said %v too early", got)
+				}
+			}
+			c.want(tt.name, got, tt.want...)
+			if tt.clock != 0 && c.l.last > c.env.Horizon {
+				t.Error("what is ahead of the clock became the present")
+			}
+		})
+	}
+}
+
+// What was counted aside is not kept for good: it takes a block of the Side.
+func TestBurst_asideEnds(t *testing.T) {
+	c := newCard(t, Spec{})
+	sent := sms(cdr.Originated, "10086")
+	c.feed(rec(48*time.Hour, sent))
+	c.feed(rec(0, sent))
+	for day := range 12 {
+		if n, want := c.env.Side.Stats().Aside, uint64(1); day+2 <= keepAside && n != want || day+2 > keepAside+1 && n != 0 {
+			t.Errorf("before day %d there are %d blocks", day+2, n)
+		}
+		c.feed(rec(time.Duration(day+2)*24*time.Hour+time.Hour, sent))
+	}
+	if n := c.env.Side.Stats().Aside; n != 0 {
+		t.Errorf("in the end there are %d blocks", n)
+	}
 }
 
 func TestVerification(t *testing.T) {

@@ -74,6 +74,8 @@ func TestHours(t *testing.T) {
 		}
 		c.want(tt.name, c.feed(rec(when.Sub(t0))), want...)
 		c.want(tt.name+", time made up", c.feed(rec(when.Sub(t0), func(r *cdr.Record) { r.Estimated = true })))
+		c.env.Horizon = uint32(when.Add(-time.Minute).Unix())
+		c.want(tt.name+", ahead of the clock", c.feed(rec(when.Sub(t0))))
 	}
 	if _, err := Compile(Spec{Hours: []api.Window{{Zone: "Local", From: "00:00", To: "01:00"}}}, keys); err == nil {
 		t.Error("the zone of this machine was taken")
@@ -119,8 +121,52 @@ func TestQuota(t *testing.T) {
 	c.want("two calls", c.feed(rec(7*time.Second, voice(cdr.Originated, "10086", 0))), "sim-quota/2 deviation medium")
 	c.want("the next day it is still the month", c.feed(rec(24*time.Hour, bytesOf(1))), "sim-quota/0 deviation medium", "sim-quota/1 deviation medium", "sim-quota/2 deviation medium")
 	c.want("the next month", c.feed(rec(10*24*time.Hour, bytesOf(600))))
-	c.want("late, of last month, counts no more", c.feed(rec(24*time.Hour+time.Second, bytesOf(600))))
+	c.want("late, of last month, over its cap still", c.feed(rec(24*time.Hour+time.Second, bytesOf(600))), "sim-quota/0 deviation medium", "sim-quota/1 deviation medium", "sim-quota/2 deviation medium")
 	c.want("still the next month", c.feed(rec(10*24*time.Hour+time.Hour, bytesOf(400))))
+}
+
+// What comes out of order counts in its month, with what was counted of it.
+func TestQuota_outOfOrder(t *testing.T) {
+	const month = 31 * 24 * time.Hour // from one to the next, at any rate
+	over := "sim-quota/0 deviation medium"
+	type use struct {
+		at    time.Duration
+		bytes uint64
+		want  []string
+	}
+	for _, tt := range []struct {
+		name  string
+		clock time.Duration // 0 = no record is ahead of it
+		uses  []use
+	}{
+		{"late, of last month, with what came before", 0, []use{{0, 900, nil}, {month, 10, nil}, {time.Hour, 90, nil}, {2 * time.Hour, 20, []string{over}}}},
+		{"late, of last month, and nothing came before", 0, []use{{month, 900, nil}, {0, 900, nil}, {month + time.Hour, 90, nil}, {time.Hour, 200, []string{over}}}},
+		{"last month was little: it is not kept", 0, []use{{0, 200, nil}, {month, 10, nil}, {time.Hour, 900, nil}, {2 * time.Hour, 101, []string{over}}}},
+		{"late, of this month", 0, []use{{time.Hour, 900, nil}, {0, 101, []string{over}}}},
+		{"ahead of the clock, of this month", time.Minute, []use{{0, 900, nil}, {time.Hour, 101, []string{over}}}},
+		{"ahead of the clock, of next month", time.Minute, []use{{0, 900, nil}, {month, 900, nil}, {10 * time.Second, 90, nil}, {month, 101, []string{over}}}},
+		{"ahead of the clock, and nothing came before", time.Minute, []use{{time.Hour, 900, nil}, {2 * time.Hour, 101, []string{over}}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCard(t, Spec{Bytes: 1000})
+			if tt.clock != 0 {
+				c.env.Horizon = uint32(t0.Add(tt.clock).Unix())
+			}
+			for i, u := range tt.uses {
+				c.want(tt.name, c.feed(rec(u.at, bytesOf(u.bytes))), u.want...)
+				if i == 0 && c.l.last > c.env.Horizon && tt.clock != 0 {
+					t.Error("what is ahead of the clock became the present")
+				}
+			}
+		})
+	}
+	// What was counted ahead of the clock is of the month when that has come.
+	c := newCard(t, Spec{Bytes: 1000})
+	c.feed(rec(0))
+	c.env.Horizon = uint32(t0.Add(time.Minute).Unix())
+	c.feed(rec(month, bytesOf(900)))
+	c.env.Horizon = 0
+	c.want("the month has come", c.feed(rec(month+time.Hour, bytesOf(101))), over)
 }
 
 func TestMonthOf(t *testing.T) {

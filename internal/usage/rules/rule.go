@@ -71,8 +71,8 @@ func All() []Rule {
 			},
 		},
 		{
-			Name: Volume, Version: 1, Learns: 21, Severity: ringwall.High, Attack: "T1643",
-			Why:   "An hour with far more traffic than the card's hours have: a device that attacks, sends video to strangers, or a card that serves as somebody's internet. What is usual is the mean of the logarithm and the mean deviation from it, of hours with use, and the largest hours of the last days; one wild hour moves them little, a silence widens them, and hours in a maintenance window are not learned. It says nothing in a card's first hours and days with use (Fired.Cold tells). A rise that is too slow for that is seen by the day against what was usual long ago.",
+			Name: Volume, Version: 2, Learns: 21, Severity: ringwall.High, Attack: "T1643",
+			Why:   "An hour with far more traffic than the card's hours have: a device that attacks, sends video to strangers, or a card that serves as somebody's internet. What is usual is the mean of the logarithm and the mean deviation from it, of hours with use, and the largest hours of the last days; one wild hour moves them little, a silence widens them, and hours in a maintenance window are not learned. An hour that comes out of order is judged by all that came of it so, unless its records are very small. It says nothing in a card's first hours and days with use (Fired.Cold tells). A rise that is too slow for that is seen by the day against what was usual long ago.",
 			Needs: "volumes; learn-hours hours and learn-days days with use",
 			Limits: []Limit{
 				{"learn-hours", 24, 4, 255, "hours with use before it judges", []int{0}},
@@ -108,8 +108,8 @@ func All() []Rule {
 			},
 		},
 		{
-			Name: Burst, Version: 1, Severity: ringwall.High, Attack: "T1582",
-			Why:   "Many calls or messages in an hour or a day, or calls that go on and on: a card that serves a call centre, a sender of mass messages, or a relay for calls. Only what the card began counts for messages; calls count both ways in minutes. A session that several records tell of counts once for each.",
+			Name: Burst, Version: 2, Severity: ringwall.High, Attack: "T1582",
+			Why:   "Many calls or messages in an hour or a day, or calls that go on and on: a card that serves a call centre, a sender of mass messages, or a relay for calls. Only what the card began counts for messages; calls count both ways in minutes. A session that several records tell of counts once for each. What comes late, or is ahead of the clock, counts in the hour and day that it says it is of.",
 			Needs: "records of calls and messages",
 			Limits: []Limit{
 				{"messages-hour", 30, 1, 250, "messages sent in an hour", []int{0}},
@@ -121,7 +121,7 @@ func All() []Rule {
 			},
 		},
 		{
-			Name: Verification, Version: 1, Severity: ringwall.High, Attack: "T1585",
+			Name: Verification, Version: 2, Severity: ringwall.High, Attack: "T1585",
 			Why:   "Accounts on the internet are opened with codes that come by message from short numbers or named senders. A card that gets such messages from many senders in a day opens accounts for somebody. Senders are told apart by a sketch that never counts one too many. Cards that settings mean for it are not judged.",
 			Needs: "records of received messages with their senders",
 			Limits: []Limit{
@@ -137,8 +137,8 @@ func All() []Rule {
 				{"grace-minutes", 60, 0, 100000, "after the change that are not judged", nil},
 			},
 		},
-		{Name: Hours, Version: 1, Severity: ringwall.Medium, Attack: "T1078", Why: "A card used outside the hours of its function profile. Hours are those of the wall at the time of the record, summer time included. Times that the receiver made up are not judged.", Needs: "hours in the function profile"},
+		{Name: Hours, Version: 2, Severity: ringwall.Medium, Attack: "T1078", Why: "A card used outside the hours of its function profile. Hours are those of the wall at the time of the record, summer time included. Times that the receiver made up, or that are ahead of the clock, are not judged.", Needs: "hours in the function profile"},
 		{Name: Place, Version: 1, Severity: ringwall.Medium, Attack: "T1078", Why: "A card used outside the countries, areas or cells of its function profile. A record that names none is not judged.", Needs: "places in the function profile"},
-		{Name: Quota, Version: 1, Severity: ringwall.Medium, Attack: "T1643", Why: "More bytes, messages or calls in a calendar month (UTC) than the function profile allows.", Needs: "monthly caps in the function profile"},
+		{Name: Quota, Version: 2, Severity: ringwall.Medium, Attack: "T1643", Why: "More bytes, messages or calls in a calendar month (UTC) than the function profile allows. What comes late counts in its own month.", Needs: "monthly caps in the function profile"},
 	}
 }

@@ -128,6 +128,58 @@ func TestVolume_lateAndDays(t *testing.T) {
 	}
 }
 
+// An hour that comes out of order is judged by all that came of it, however many
+// records tell of it.
+func TestVolume_outOfOrder(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		clock time.Duration // 0 = no record is ahead of it
+		from  time.Duration
+		n     int
+		bytes uint64
+		want  int // statements
+	}{
+		{"late, in parts none of which is much", 0, 30 * time.Minute, 20, 5 * MB, 1},
+		{"yesterday, in parts", 0, -20 * time.Hour, 20, 5 * MB, 1},
+		{"ahead of the clock, in parts", 3 * time.Hour, 8 * time.Hour, 3, 3 * MB, 1},
+		{"late, as ever", 0, 30 * time.Minute, 20, 2 * kB, 0},
+		{"ahead of the clock, as ever", 3 * time.Hour, 8 * time.Hour, 20, 2 * kB, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCard(t, Spec{})
+			c.settle(8, bytesOf(40*kB))
+			c.feed(rec(2*time.Hour, bytesOf(40*kB)))
+			before := c.l
+			if tt.clock != 0 {
+				c.env.Horizon = uint32(t0.Add(tt.clock).Unix())
+			}
+			n := 0
+			for i := range tt.n {
+				got := c.feed(rec(tt.from+time.Duration(i)*time.Minute, bytesOf(tt.bytes)))
+				if n += len(got); len(got) > 0 && got[0] != spikeSaid {
+					t.Errorf("said %v", got)
+				}
+			}
+			if n != tt.want {
+				t.Errorf("%d statements, want %d", n, tt.want)
+			}
+			if c.l.hour != before.hour || c.l.last != before.last || c.l.mean != before.mean {
+				t.Error("the present changed")
+			}
+			if blocks := c.env.Side.Stats().Aside; blocks != uint64(min(tt.want, 1)) {
+				t.Errorf("%d blocks", blocks)
+			}
+		})
+	}
+	// Two hours that take turns are two hours.
+	c := newCard(t, Spec{})
+	c.settle(8, bytesOf(40*kB))
+	c.feed(rec(5*time.Hour, bytesOf(40*kB)))
+	for i := range 10 {
+		c.want("an hour of several", c.feed(rec(time.Duration(i%4)*time.Hour+time.Duration(i)*time.Minute, bytesOf(3*MB))))
+	}
+}
+
 // A rise of a few percent a day is no spike on any day; it is told when what is
 // usual is four times what was.
 func TestVolume_drift(t *testing.T) {
