@@ -117,6 +117,19 @@ func (m *misuse) avoid(seconds int64) {
 	m.truth.From = m.at
 }
 
+// announced reports whether one of the records lies in a night for which their
+// customer has announced works.
+func (m *misuse) announced() bool {
+	for _, x := range m.w.Windows() {
+		for i := range m.rows {
+			if at := m.rows[i].at; x.Customer == m.cu.index && at >= x.From && at < x.To {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // few is how many cards are no crowd.
 const few = 20
 

@@ -1,6 +1,8 @@
 package gen
 
 import (
+	"time"
+
 	"github.com/ringwall/ringwall/cdr"
 )
 
@@ -258,6 +260,9 @@ func atNight(m *misuse) {
 	for i := range 3 {
 		m.add(m.at+int64(i)*900, 60, cdr.Data, nil)
 	}
+	if m.announced() {
+		m.truth.Ambiguous = "in a night of works that its customer announced, nobody can tell use from works"
+	}
 }
 
 func outOfPlace(m *misuse) {
@@ -276,4 +281,16 @@ func overBytes(m *misuse) {
 		m.add(m.at+int64(i)*7200, 600, cdr.Data, func(r *row) { r.up, r.down = 1e6, 4.3e6 })
 	}
 	m.by(n - 1)
+	// What is agreed is agreed for calendar months (UTC).
+	var most uint64
+	sums := map[time.Month]uint64{}
+	for i := range m.rows {
+		r := &m.rows[i]
+		month := time.Unix(r.at, 0).UTC().Month()
+		sums[month] += r.up + r.down
+		most = max(most, sums[month])
+	}
+	if most <= m.cu.Tariff.MonthBytes {
+		m.truth.Ambiguous = "it lies in two months, and is less in each than is agreed for a month"
+	}
 }

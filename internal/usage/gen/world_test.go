@@ -3,6 +3,7 @@ package gen
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/ringwall/ringwall/cdr"
 	"github.com/ringwall/ringwall/internal/usage/rules"
@@ -125,6 +126,58 @@ func TestWorld_booksAndTruth(t *testing.T) {
 	if want := len(w.recipes()); len(kinds) < want {
 		t.Errorf("%d kinds of misuse in %d cases, want %d", len(kinds), clear, want)
 	}
+}
+
+// What is in the truth as misuse is misuse by the operator's books: it is not what
+// they allow. Of a world as long as it takes, some is: nobody could tell that.
+func TestWorld_allowedIsNoMisuse(t *testing.T) {
+	allowed := map[string]int{}
+	for seed := range uint64(30) {
+		w := world(t, Config{Seed: seed, Cards: 6000, Days: 45, Misuse: 25})
+		rows := map[uint64][]*row{}
+		for i := range w.extra {
+			r := &w.extra[i]
+			key := w.CardKey(r.card)
+			rows[key] = append(rows[key], r)
+		}
+		for _, x := range w.Truth() {
+			card, _ := w.CardOf(x.Card)
+			cu := w.CustomerOf(card)
+			var ok bool
+			switch x.Kind {
+			case "used at night":
+				for _, n := range w.Windows() {
+					for _, r := range rows[x.Card] {
+						ok = ok || n.Customer == cu.index && r.at >= n.From && r.at < n.To
+					}
+				}
+			case "over its quota of bytes":
+				first, last := rows[x.Card][0], rows[x.Card][len(rows[x.Card])-1]
+				turn := time.Unix(last.at, 0).UTC()
+				before, after := uint64(0), uint64(0)
+				for _, r := range rows[x.Card] {
+					if r.at < time.Date(turn.Year(), turn.Month(), 1, 0, 0, 0, 0, time.UTC).Unix() {
+						before += r.up + r.down
+					} else {
+						after += r.up + r.down
+					}
+				}
+				ok = first.at < last.at && before <= cu.Tariff.MonthBytes && after <= cu.Tariff.MonthBytes
+			default:
+				continue
+			}
+			if ok {
+				allowed[x.Kind]++
+			}
+			if ok != (x.Ambiguous != "") {
+				t.Errorf("seed %d: %s, allowed %v: %q", seed, x.Kind, ok, x.Ambiguous)
+			}
+		}
+	}
+	if len(allowed) < 2 {
+		t.Errorf("there was only %v to try", allowed)
+	}
+	t.Log(allowed)
 }
 
 func TestNew_refuses(t *testing.T) {

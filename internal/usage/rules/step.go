@@ -40,7 +40,7 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 	lasted := use & (1<<24 - 1)
 	place := placeOf(e)
 	differs := l.bound&(equipmentMask|awayBit|staleBit|3<<riskAt|movedBit|strangeBit) ^ e.IMEI |
-		uint64((place^l.place)>>16|(e.PLMN^s.home)&s.homeMask|(e.APN^s.name)&s.nameMask|(s.unasked>>(use>>24&31)|unused>>(l.terms>>lifeAt&lifeMask))&1|raw)
+		uint64((e.PLMN^s.home)&s.homeMask|(e.APN^s.name)&s.nameMask|(s.unasked>>(use>>24&31)|unused>>(l.terms>>lifeAt&lifeMask))&1|raw)
 	if differs != 0 || (e.Peer^s.first[0])&s.peerMask != 0 && e.Peer != s.first[1] && !s.peers.accepts(e) ||
 		!(l.hour+e.Volume < s.volumeQuick) || sec-last > s.silence || lasted > 3600 || place == 0 {
 		return other(l, s, e, env, 0, raw)
@@ -49,22 +49,26 @@ func Step(l *Line, s *Settings, e *cdr.Event, env *Env) Fired {
 		return other(l, s, e, env, 0, raw)
 	}
 	var out Fired
-	if place != l.place {
-		if place>>16 == 0 || !env.Areas.alike(s.flags&fixed != 0) {
-			return other(l, s, e, env, 0, raw)
-		}
+	seen := uint8(sec / seenUnit)
+	switch {
+	case place == l.place:
+		l.seen = seen
+	case place>>16 == l.place>>16 && place>>16 != 0 && env.Areas.alike(s.flags&fixed != 0):
 		// Another cell of the same area, which tells nothing more.
-		l.place = place
+		l.place, l.seen = place, seen
 		if s.flags&fixed == 0 {
 			out = Arrived
 		}
+	case s.elsewhere(l, e, place, env)&s.on != 0:
+		return other(l, s, e, env, 0, raw)
+	case l.movePlace(s, e, place, env):
+		out = Arrived
 	}
 	if s.flags&hasCap != 0 {
 		count(l, e, env)
 	}
 	l.hour += e.Volume
 	l.day += e.Volume
-	l.seen = uint8(sec / seenUnit)
 	if gap := sec - last; gap >= quiet {
 		l.gap(gap, last)
 	}
