@@ -54,7 +54,8 @@ func (s *Settings) travel(l *Line, e *cdr.Event, env *Env) (raw uint32) {
 	}
 	slack := s.slack + uint32(reachKm(l.reach())) + uint32(reachKm(env.here.reach())) + 2
 	seconds := apart(l.seenAt(), e.Sec)
-	allowed := slack + uint32(uint64(s.kmh)*uint64(seconds)/3600)
+	still, both := s.session(l, e, seconds)
+	allowed := slack + uint32((uint64(s.kmh)*uint64(seconds-still)+uint64(min(s.kmh, sessionKmh))*uint64(still))/3600)
 	if l.spot.within(to, min(allowed, slack+s.apart)) {
 		return 0
 	}
@@ -64,7 +65,7 @@ func (s *Settings) travel(l *Line, e *cdr.Event, env *Env) (raw uint32) {
 	other := e.IMEI != 0 && e.IMEI != l.Seen(env.Side)
 	if km > allowed {
 		raw = 1 << travFast
-		if other || e.Sec >= l.last && e.Sec-l.last < uint32(l.lasted)*seenUnit {
+		if other || both || e.Sec >= l.last && e.Sec-l.last < uint32(l.lasted)*seenUnit {
 			raw |= 1 << travClone
 		}
 	}
@@ -77,6 +78,28 @@ func (s *Settings) travel(l *Line, e *cdr.Event, env *Env) (raw uint32) {
 		}
 	}
 	return raw
+}
+
+// sessionKmh is how fast a device that does not move is carried at most while its
+// session goes on. What moves may have a session open while it flies.
+const sessionKmh = 400
+
+// session is for how many of the seconds between an event and the newest place a
+// session of a device that does not move went on, that of the earlier of the two;
+// both reports whether it had not ended when the later began. Records of long
+// sessions come after those of short ones that began in them, so without that
+// a copy is never less than such a session away from the device.
+func (s *Settings) session(l *Line, e *cdr.Event, seconds uint32) (still uint32, both bool) {
+	if s.flags&fixed == 0 {
+		return 0, false
+	}
+	switch at := l.seenAt(); {
+	case e.Sec < at:
+		still = e.Use.Seconds()
+	case at/seenUnit == l.last/seenUnit:
+		still = uint32(l.lasted) * seenUnit
+	}
+	return min(still, seconds), still >= seconds
 }
 
 // apart is the time between two moments, at least a unit of seenAt.

@@ -218,6 +218,40 @@ func TestTravel(t *testing.T) {
 	}
 }
 
+// A device that does not move is not flown about with its session open. The record
+// of a long session comes after those of short ones that began in it.
+func TestTravel_session(t *testing.T) {
+	const fast, clone = "sim-travel/0 deviation high", "sim-travel/1 attack critical"
+	shanghai := at("900", "80001") // 1,070 km from Beijing
+	long := func(d time.Duration) func(*cdr.Record) { return func(r *cdr.Record) { r.Duration = d } }
+	moved := Spec{Fixed: true, Rules: map[string]api.UsageRuleSetting{Moved: {Off: true}}}
+	for _, tt := range []struct {
+		name  string
+		spec  Spec
+		first []func(*cdr.Record)
+		after time.Duration
+		then  []func(*cdr.Record)
+		want  []string
+	}{
+		{"late, and it lasted until the other began", moved, nil, -90 * time.Minute, []func(*cdr.Record){shanghai, long(2 * time.Hour)}, []string{clone}},
+		{"late, and it had ended a little before", moved, nil, -75 * time.Minute, []func(*cdr.Record){shanghai, long(70 * time.Minute)}, []string{fast}},
+		{"late, and it had ended long before", moved, nil, -75 * time.Minute, []func(*cdr.Record){shanghai, long(10 * time.Minute)}, nil},
+		{"the same of a device that moves", Spec{}, nil, -90 * time.Minute, []func(*cdr.Record){shanghai, long(2 * time.Hour)}, nil},
+		{"the newest still goes on", moved, []func(*cdr.Record){long(2 * time.Hour)}, 90 * time.Minute, []func(*cdr.Record){shanghai}, []string{clone}},
+		{"the newest had ended long before", moved, []func(*cdr.Record){long(10 * time.Minute)}, 90 * time.Minute, []func(*cdr.Record){shanghai}, nil},
+		{"nobody is as slow as that", moved, []func(*cdr.Record){long(4 * time.Hour)}, 170 * time.Minute, []func(*cdr.Record){shanghai}, nil},
+		{"late, of next door", moved, nil, -10 * time.Minute, []func(*cdr.Record){at("101", "80001"), long(time.Hour)}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCard(t, tt.spec)
+			c.env.Areas = places(t)
+			c.settle(9)
+			c.want("the first record", c.feed(rec(0, tt.first...)))
+			c.want(tt.name, c.feed(rec(tt.after, tt.then...)), tt.want...)
+		})
+	}
+}
+
 // Records without a place in between take nothing away from what is known of
 // when the card was where; after four and a half hours nothing is known.
 func TestTravel_recordsWithoutAPlace(t *testing.T) {

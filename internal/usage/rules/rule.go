@@ -97,8 +97,8 @@ func All() []Rule {
 			},
 		},
 		{
-			Name: Travel, Version: 1, Severity: ringwall.Critical, Attack: "T1078",
-			Why:   "Two records of one card from places so far apart that nothing travels as fast: one of them is a copy, or the records lie. It is critical when the equipment differs, when the first session had not ended, or when two pieces of equipment far apart take turns. The uncertainty of both cells is taken off; times that the receiver made up are not judged.",
+			Name: Travel, Version: 2, Severity: ringwall.Critical, Attack: "T1078",
+			Why:   "Two records of one card from places so far apart that nothing travels as fast: one of them is a copy, or the records lie. It is critical when the equipment differs, when the first session had not ended, or when two pieces of equipment far apart take turns. A device that does not move is not flown while its session goes on. The uncertainty of both cells is taken off; times that the receiver made up are not judged.",
 			Needs: "coordinates of cells or areas",
 			Limits: []Limit{
 				{"kmh", 1000, 50, 30000, "kilometres an hour that nothing exceeds", nil},
