@@ -209,7 +209,7 @@ func book(w *gen.World) rules.BookSpec {
 		set(rules.Volume, map[string]float64{"most-bytes": hourCap(cu), "learn-hours": 255})
 		set(rules.Dormant, map[string]float64{"days": float64(quietOf(cu))})
 		set(rules.Moved, map[string]float64{"radius-km": movedKM, "learn-days": 1, "records": 200, "moves": 250})
-		set(rules.Travel, map[string]float64{"kmh": travelKMH, "slack-km": travelSlack})
+		set(rules.Travel, map[string]float64{"kmh": travelKMH, "session-kmh": travelKMH, "slack-km": travelSlack})
 		day := dayOf(cu)
 		set(rules.Burst, map[string]float64{"messages-hour": messagesHour, "messages-day": day, "calls-hour": callsHour, "calls-day": day, "minutes-day": minutesDay, "call-minutes": callMinutes})
 		set(rules.Lifecycle, map[string]float64{"grace-minutes": graceMinutes})

@@ -55,7 +55,7 @@ func (s *Settings) travel(l *Line, e *cdr.Event, env *Env) (raw uint32) {
 	slack := s.slack + uint32(reachKm(l.reach())) + uint32(reachKm(env.here.reach())) + 2
 	seconds := apart(l.seenAt(), e.Sec)
 	still, both := s.session(l, e, seconds)
-	allowed := slack + uint32((uint64(s.kmh)*uint64(seconds-still)+uint64(min(s.kmh, sessionKmh))*uint64(still))/3600)
+	allowed := slack + uint32((uint64(s.kmh)*uint64(seconds-still)+uint64(min(s.kmh, s.sessionKmh))*uint64(still))/3600)
 	if l.spot.within(to, min(allowed, slack+s.apart)) {
 		return 0
 	}
@@ -80,13 +80,10 @@ func (s *Settings) travel(l *Line, e *cdr.Event, env *Env) (raw uint32) {
 	return raw
 }
 
-// sessionKmh is how fast a device that does not move is carried at most while its
-// session goes on. What moves may have a session open while it flies.
-const sessionKmh = 400
-
 // session is for how many of the seconds between an event and the newest place a
 // session of a device that does not move went on, that of the earlier of the two;
-// both reports whether it had not ended when the later began. Records of long
+// both reports whether it had not ended when the later began. What moves may have
+// a session open while it flies; what does not is carried by road. Records of long
 // sessions come after those of short ones that began in them, so without that
 // a copy is never less than such a session away from the device.
 func (s *Settings) session(l *Line, e *cdr.Event, seconds uint32) (still uint32, both bool) {

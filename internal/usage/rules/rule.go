@@ -102,6 +102,7 @@ func All() []Rule {
 			Needs: "coordinates of cells or areas",
 			Limits: []Limit{
 				{"kmh", 1000, 50, 30000, "kilometres an hour that nothing exceeds", nil},
+				{"session-kmh", 400, 50, 30000, "kilometres an hour that a device that does not move never has while its session goes on", nil},
 				{"slack-km", 50, 0, 5000, "that are never judged", nil},
 				{"turns", 3, 2, 15, "changes of equipment in a day, places far apart", []int{1}},
 				{"apart-km", 100, 1, 20000, "that are far apart", []int{1}},

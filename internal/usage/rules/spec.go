@@ -92,7 +92,7 @@ type Settings struct {
 	learnDays, strange, moves uint8
 	radius                    uint32
 
-	kmh, slack, apart, turns uint32
+	kmh, sessionKmh, slack, apart, turns uint32
 
 	messagesHour, messagesDay, callsHour, callsDay, minutesDay, callMinutes uint32
 	verMessages, verSenders                                                 uint32
@@ -358,7 +358,7 @@ func (s *Settings) limits(set map[string]api.UsageRuleSetting) error {
 		s.silence = s.dormantDays
 	}
 	s.habitTimes = uint8(min(uint32(times(get(Dormant, "habit-times")))*octave8/octave, 255))
-	s.kmh, s.slack = uint32(get(Travel, "kmh")), uint32(get(Travel, "slack-km"))
+	s.kmh, s.sessionKmh, s.slack = uint32(get(Travel, "kmh")), uint32(get(Travel, "session-kmh")), uint32(get(Travel, "slack-km"))
 	s.turns, s.apart = uint32(get(Travel, "turns")), uint32(get(Travel, "apart-km"))
 	s.messagesHour, s.messagesDay = uint32(get(Burst, "messages-hour")), uint32(get(Burst, "messages-day"))
 	s.callsHour, s.callsDay = uint32(get(Burst, "calls-hour")), uint32(get(Burst, "calls-day"))
