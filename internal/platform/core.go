@@ -85,24 +85,48 @@ type scopeKey struct {
 // turn runs f in a transaction, settles what follows from it, and once all is
 // committed tells those who wait for it. When f fails nothing has happened.
 func (c *core) turn(ctx context.Context, org ringwall.OrgID, f func(*turn) error) error {
-	t := &turn{core: c, ctx: ctx, org: org, keys: map[scopeKey]audit.Scope{}}
+	return c.turns(ctx, func(of func(ringwall.OrgID) *turn) error { return f(of(org)) })
+}
+
+// turns runs f in a transaction that concerns several organisations: of gives the
+// turn of one, each settled by itself. When f fails nothing has happened to any.
+func (c *core) turns(ctx context.Context, f func(of func(ringwall.OrgID) *turn) error) error {
+	var all []*turn // in the order in which f asked for them
 	err := c.store.Update(ctx, func(tx *sqlstore.Tx) error {
-		t.tx, t.at = tx, c.now().UTC()
-		t.judged, t.composed, t.pokes = map[ringwall.DeviceID]string{}, map[ringwall.GatewayID]bool{}, map[ringwall.GatewayID]uint64{}
-		t.placed = nil
-		if err := f(t); err != nil {
+		all = nil
+		at, by := c.now().UTC(), map[ringwall.OrgID]*turn{}
+		if err := f(func(org ringwall.OrgID) *turn {
+			if t := by[org]; t != nil {
+				return t
+			}
+			t := &turn{
+				core: c, ctx: ctx, tx: tx, org: org, at: at, keys: map[scopeKey]audit.Scope{},
+				judged: map[ringwall.DeviceID]string{}, composed: map[ringwall.GatewayID]bool{}, pokes: map[ringwall.GatewayID]uint64{},
+			}
+			all, by[org] = append(all, t), t
+			return t
+		}); err != nil {
 			return err
 		}
-		return t.settle()
+		for _, t := range all {
+			if err := t.settle(); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
 	c.wakeOutbox()
-	for gw, generation := range t.pokes {
-		c.poke(org, gw, generation)
+	respond := false
+	for _, t := range all {
+		for gw, generation := range t.pokes {
+			c.poke(t.org, gw, generation)
+		}
+		respond = respond || t.respond
 	}
-	if t.respond {
+	if respond {
 		c.wakeResponder()
 	}
 	return nil

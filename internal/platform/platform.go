@@ -104,13 +104,12 @@ type Config struct {
 	Runner *assess.Runner
 	// Operator is the way to the telecom operator of the SIMs; nil = none.
 	Operator simPort
-	// Usage lists files of usage records of the first organisation's cards: those of
-	// CSV are followed, others read when they rest.
+	// Usage lists files of usage records, of all organisations' cards: those of CSV
+	// are followed, others read when they rest.
 	Usage []UsageFile
 	// UsageSources makes their other inputs, such as spool directories; nil = none.
 	UsageSources func(UsageWorld) (UsageInputs, error)
-	// UsageCluster has the first organisation's cards judged by other machines; Usage
-	// and UsageSources are then theirs to have. nil = they are judged here.
+	// UsageCluster has cards judged by other machines; Usage and UsageSources are then theirs to have. nil = they are judged here.
 	UsageCluster *UsageCluster
 	// UsageDays is for how many days judged usage records are kept, so that changed
 	// settings can be tried over them; 0 = 30. UsageBytes bounds what they take; 0 =
@@ -338,7 +337,7 @@ func (p *Platform) assemble(ctx context.Context) error {
 	p.pub = &publisher{store: p.store, scope: outbox, wake: make(chan struct{}, 1), log: p.core.log, publish: p.conn.PublishEvent}
 	p.wakeOutbox = func() { nudge(p.pub.wake) }
 	p.usage = &usageDesk{
-		core: p.core, org: p.org, dir: filepath.Join(p.dir, usageDir), files: p.cfg.Usage, open: p.cfg.UsageSources, days: p.cfg.UsageDays, bytes: p.cfg.UsageBytes,
+		core: p.core, home: p.org, dir: filepath.Join(p.dir, usageDir), files: p.cfg.Usage, open: p.cfg.UsageSources, days: p.cfg.UsageDays, bytes: p.cfg.UsageBytes,
 		every: snapshotEvery,
 	}
 	if p.cfg.Operator != nil {

@@ -223,7 +223,7 @@ func (p *Platform) talkUsage(ctx context.Context, c *UsageCluster) error {
 		return fmt.Errorf("making the directory of card usage: %w", err)
 	}
 	for {
-		u := &usageTalk{core: p.core, org: p.org, cluster: c, keyFile: p.usage.keyFile()}
+		u := &usageTalk{core: p.core, home: p.org, cluster: c, keyFile: p.usage.keyFile(), tells: keptScopes{auditor: p.auditor, now: p.core.now}}
 		err := u.run(ctx)
 		if ctx.Err() != nil {
 			return nil

@@ -26,11 +26,15 @@ const (
 	defaultUsageBytes = 20 << 30
 )
 
-// usageDesk has the usage records of one organisation's cards judged, life after
+// usageDesk has the usage records of all organisations' cards judged, life after
 // life of a usageJudge, and keeps what outlives them.
+//
+// What concerns all of them is kept in the name of the first: how far inputs were
+// read, the archive's sizes, the numbers of settings, and the network's table of
+// areas.
 type usageDesk struct {
 	*core
-	org   ringwall.OrgID
+	home  ringwall.OrgID
 	dir   string
 	files []UsageFile
 	open  func(UsageWorld) (UsageInputs, error) // nil = no other inputs
@@ -48,9 +52,10 @@ func (d *usageDesk) keyFile() string    { return filepath.Join(d.dir, "key") }
 func (d *usageDesk) archiveDir() string { return filepath.Join(d.dir, "archive") }
 func (d *usageDesk) version() uint64    { return d.areas.Load() }
 
-// areasChanged has the table of areas read again.
+// areasChanged has the table of areas read again, if it is the network's: tables of
+// other organisations are for their maps.
 func (d *usageDesk) areasChanged(org ringwall.OrgID) {
-	if org != d.org {
+	if org != d.home {
 		return
 	}
 	d.areas.Add(1)
@@ -115,7 +120,7 @@ func (d *usageDesk) run(ctx context.Context) (err error) {
 		d.log.Warn("usage record is wrong, and is kept in the quarantine", "input", b.Source, "line", b.Line, "cause", b.Reason)
 		bad.Add(form, head, b)
 	}}
-	d.cards = newUsageCards(d.core, d.org, world.Keys)
+	d.cards = newUsageCards(d.core, d.home, world.Keys)
 	var in UsageInputs
 	if d.open != nil {
 		if in, err = d.open(world); err != nil {

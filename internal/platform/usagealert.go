@@ -40,11 +40,6 @@ func (t *turn) simAlert(a ringwall.Alert, r *cdr.Record) error {
 		k := api.SIMAlert{
 			ID: a.ID, SIM: s.ID, Time: a.Time, Rule: a.Rule, Nature: a.Nature, Severity: a.Severity, Title: clip(a.Title, maxSaid), Facts: facts, Area: clip(r.Area, maxName),
 		}
-		for _, other := range named {
-			if other != s.ID {
-				k.With = append(k.With, other)
-			}
-		}
 		if string(s.ID) != a.Subject.ID { // it has an entry of its own
 			k.ID = ringwall.AlertID(ringwall.DeriveID(ringwall.PrefixAlert, string(a.ID), string(s.ID)))
 		}
@@ -83,6 +78,11 @@ func (t *turn) simAlert(a ringwall.Alert, r *cdr.Record) error {
 		}
 	}
 	for _, k := range kept {
+		for _, other := range cards { // that are ours
+			if other.ID != k.SIM {
+				k.With = append(k.With, other.ID)
+			}
+		}
 		if k.Muted == "" {
 			k.Incident = in
 		}

@@ -3,6 +3,8 @@ package platform
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -29,46 +31,78 @@ const (
 	changeOverlap = 10 * time.Second
 )
 
-// usageCards tells those who judge usage records of an organisation's cards, and
+// owned is a card and whose it is.
+type owned struct {
+	org ringwall.OrgID
+	sim ringwall.SIMID
+}
+
+// usageJudges are those who are told of cards: engines in this process, or other
+// machines.
+type usageJudges interface {
+	setBook(context.Context, *rules.Book) error
+	setCards(context.Context, []usage.Card) error
+	// dropCards has them forget cards and all that is known of them.
+	dropCards(context.Context, []ringwall.IMSI) error
+}
+
+// usageCards tells those who judge usage records of all organisations' cards, and
 // what each may be used for. It belongs to one goroutine, but for round.
 type usageCards struct {
 	*core
-	org      ringwall.OrgID
-	keys     *cdr.Keys
-	scopes   keptScopes
-	setBook  func(*rules.Book) error
-	setCards func([]usage.Card) error
-	specs    *specs // what the Book has
-	// settings are those that were read in this look.
-	settings map[[2]string]api.UsageSettings
-	all      map[ringwall.SIMID]usage.Card // as those who judge were told
-	said     map[ringwall.SIMID]string     // what each may be used for, in short
-	sims     map[uint64]ringwall.SIMID     // by cdr.CardKey
-	records  map[uint64]uint64             // that engines have counted; of cards that were seen
-	since    time.Time                     // what was changed before was read
-	ended    time.Time                     // the last look
-	took     time.Duration
-	round    atomic.Uint64 // looks that were begun
+	home    ringwall.OrgID // in whose name is kept what concerns all
+	keys    *cdr.Keys
+	scopes  keptScopes
+	to      usageJudges
+	specs   *specs // what the Book has
+	loaded  bool   // the numbers that settings had before
+	orgs    map[ringwall.OrgID]*orgCards
+	sims    map[uint64]owned  // by cdr.CardKey
+	records map[uint64]uint64 // that engines have counted; of cards that were seen
+	ended   time.Time         // the last look
+	took    time.Duration
+	round   atomic.Uint64 // looks that were begun
+
+	settings map[settingsKey]api.UsageSettings // that were read in this look
+	full     bool                              // in this look settings found no number
 }
 
-func newUsageCards(c *core, org ringwall.OrgID, keys *cdr.Keys) *usageCards {
+// orgCards are the cards of one organisation.
+type orgCards struct {
+	all   map[ringwall.SIMID]usage.Card // as those who judge were told
+	said  map[ringwall.SIMID]string     // what each may be used for, in short
+	since time.Time                     // what was changed before was read
+}
+
+type settingsKey struct {
+	org              ringwall.OrgID
+	customer, tariff string
+}
+
+func newUsageCards(c *core, home ringwall.OrgID, keys *cdr.Keys) *usageCards {
 	return &usageCards{
-		core: c, org: org, keys: keys, scopes: keptScopes{auditor: c.auditor, now: c.now}, specs: newSpecs(),
-		all: map[ringwall.SIMID]usage.Card{}, said: map[ringwall.SIMID]string{}, sims: map[uint64]ringwall.SIMID{},
+		core: c, home: home, keys: keys, scopes: keptScopes{auditor: c.auditor, now: c.now}, specs: newSpecs(),
+		orgs: map[ringwall.OrgID]*orgCards{}, sims: map[uint64]owned{},
 	}
 }
 
 // tell has others told from now on: all that is known, then what changes.
-func (c *usageCards) tell(ctx context.Context, setBook func(*rules.Book) error, setCards func([]usage.Card) error) error {
-	c.setBook, c.setCards, c.records = setBook, setCards, map[uint64]uint64{}
-	if err := c.specs.put(setBook, c.keys, true); err != nil {
+func (c *usageCards) tell(ctx context.Context, to usageJudges) error {
+	c.to, c.records = to, map[uint64]uint64{}
+	if !c.loaded {
+		if err := c.loadSpecs(ctx); err != nil {
+			return err
+		}
+		c.loaded = true
+	}
+	if err := c.putBook(ctx, true); err != nil {
 		return err
 	}
-	known := make([]usage.Card, 0, len(c.all))
-	for _, card := range c.all {
-		known = append(known, card)
+	var known []usage.Card
+	for _, o := range c.orgs {
+		known = slices.AppendSeq(known, maps.Values(o.all))
 	}
-	if err := setCards(known); err != nil {
+	if err := to.setCards(ctx, known); err != nil {
 		return err
 	}
 	return c.look(ctx)
@@ -78,53 +112,158 @@ func (c *usageCards) tell(ctx context.Context, setBook func(*rules.Book) error, 
 func (c *usageCards) look(ctx context.Context) error {
 	begun := time.Now() // of a pause, which is no time of records
 	c.round.Add(1)
-	scope, err := c.scopes.get(ctx, audit.SysUsage, audit.SystemUsage, c.org)
+	scopes, err := c.all(ctx)
 	if err != nil {
 		return err
 	}
-	since, now := c.since, c.now()
-	if !since.IsZero() {
-		since = since.Add(-changeOverlap)
+	now := c.now()
+	if err := c.forget(ctx, scopes); err != nil {
+		return err
 	}
-	c.settings = map[[2]string]api.UsageSettings{} // as they are now; many cards have the same
-	var changed []usage.Card
+	c.settings, c.full = map[settingsKey]api.UsageSettings{}, false // as they are now; many cards have the same
+	looked := !c.ended.IsZero()                                     // before: a card that is new now had no records
+	var changed, fresh []usage.Card
 	said := map[ringwall.SIMID]string{}
+	var doubles map[ringwall.OrgID]int
 	if err := c.store.View(ctx, func(tx *sqlstore.Tx) error {
-		for p := (sqlstore.Paging{Limit: 500}); ; {
-			page, err := tx.FindSIMs(scope, sqlstore.SIMFilter{Changed: since}, p)
-			if err != nil {
-				return err
-			}
-			for _, s := range page.Items {
-				card, text, err := c.cardOf(tx, scope, s)
+		changed, fresh, doubles = nil, nil, map[ringwall.OrgID]int{}
+		for _, scope := range scopes {
+			o := c.orgs[scope.Org()]
+			var since time.Time
+			if o != nil && !o.since.IsZero() {
+				since = o.since.Add(-changeOverlap)
+			} else {
+				n, err := tx.CountSIMsBy(scope, sqlstore.SIMFilter{Double: true})
 				if err != nil {
 					return err
 				}
-				if card.SIM != "" {
-					changed, said[card.SIM] = append(changed, card), text
+				doubles[scope.Org()] = n
+				if err := c.base(scope.Org()); err != nil {
+					return err
 				}
 			}
-			if p.Cursor = page.Next; p.Cursor == "" {
-				return nil
+			for p := (sqlstore.Paging{Limit: 500}); ; {
+				page, err := tx.FindSIMs(scope, sqlstore.SIMFilter{Changed: since, Judged: true}, p)
+				if err != nil {
+					return err
+				}
+				for _, s := range page.Items {
+					card, text, err := c.cardOf(tx, scope, o, s)
+					if err != nil {
+						return err
+					}
+					if card.SIM == "" {
+						continue
+					}
+					if changed, said[card.SIM] = append(changed, card), text; looked && !o.has(card.SIM) {
+						fresh = append(fresh, card)
+					}
+				}
+				if p.Cursor = page.Next; p.Cursor == "" {
+					break
+				}
 			}
 		}
+		return nil
 	}); err != nil {
 		return err
 	}
-	if err := c.specs.put(c.setBook, c.keys, false); err != nil {
+	for org, n := range doubles {
+		if n > 0 {
+			c.log.Warn("cards are not judged: another organisation registered their numbers first", "org", org, "cards", n)
+		}
+	}
+	if c.full {
+		c.log.Error("cards differ in too many ways: some are judged without settings and allowed uses of their own")
+	}
+	if err := c.putBook(ctx, false); err != nil {
+		return err
+	}
+	// Whoever had such a number before: it is another's card now.
+	if err := c.drop(ctx, fresh); err != nil {
 		return err
 	}
 	if len(changed) > 0 {
-		if err := c.setCards(changed); err != nil {
+		if err := c.to.setCards(ctx, changed); err != nil {
 			return err
 		}
 	}
-	for _, card := range changed {
-		c.all[card.SIM], c.said[card.SIM] = card, said[card.SIM]
-		c.sims[cdr.CardKey(card.IMSI.Reveal())] = card.SIM
+	for _, scope := range scopes {
+		org := scope.Org()
+		if c.orgs[org] == nil {
+			c.orgs[org] = &orgCards{all: map[ringwall.SIMID]usage.Card{}, said: map[ringwall.SIMID]string{}}
+		}
+		c.orgs[org].since = now
 	}
-	c.since, c.ended = now, time.Now()
+	for _, card := range changed {
+		o := c.orgs[card.Org]
+		o.all[card.SIM], o.said[card.SIM] = card, said[card.SIM]
+		c.sims[cdr.CardKey(card.IMSI.Reveal())] = owned{card.Org, card.SIM}
+	}
+	c.ended = time.Now()
 	c.took = c.ended.Sub(begun)
+	return nil
+}
+
+// has reports whether a card is known; of an organisation that is not, none is.
+func (o *orgCards) has(id ringwall.SIMID) bool {
+	if o == nil {
+		return false
+	}
+	_, ok := o.all[id]
+	return ok
+}
+
+// all returns the scopes of all organisations that there are.
+func (c *usageCards) all(ctx context.Context) ([]audit.Scope, error) {
+	scope, err := c.scopes.get(ctx, audit.SysUsage, audit.SystemUsage, "")
+	if err != nil {
+		return nil, err
+	}
+	var orgs []api.Org
+	if err := c.store.View(ctx, func(tx *sqlstore.Tx) (err error) { orgs, err = tx.Orgs(scope); return err }); err != nil {
+		return nil, err
+	}
+	scopes := make([]audit.Scope, len(orgs))
+	for i, o := range orgs {
+		if scopes[i], err = c.scopes.get(ctx, audit.SysUsage, audit.SystemUsage, o.ID); err != nil {
+			return nil, err
+		}
+	}
+	return scopes, nil
+}
+
+// forget has the cards of organisations forgotten that are no more.
+func (c *usageCards) forget(ctx context.Context, there []audit.Scope) error {
+	for org, o := range c.orgs {
+		if slices.ContainsFunc(there, func(s audit.Scope) bool { return s.Org() == org }) {
+			continue
+		}
+		if err := c.drop(ctx, slices.Collect(maps.Values(o.all))); err != nil {
+			return err
+		}
+		delete(c.orgs, org)
+	}
+	return nil
+}
+
+// drop has those who judge forget cards, and all that they know of them.
+func (c *usageCards) drop(ctx context.Context, cards []usage.Card) error {
+	if len(cards) == 0 {
+		return nil
+	}
+	imsis := make([]ringwall.IMSI, len(cards))
+	for i := range cards {
+		imsis[i] = cards[i].IMSI
+	}
+	if err := c.to.dropCards(ctx, imsis); err != nil {
+		return err
+	}
+	for _, i := range imsis {
+		key := cdr.CardKey(i.Reveal())
+		delete(c.sims, key)
+		delete(c.records, key)
+	}
 	return nil
 }
 
@@ -159,7 +298,7 @@ func (c *usageCards) ready(ctx context.Context, p *piece) (ok bool, in time.Dura
 
 // name says which cards of a piece are whose.
 func (c *usageCards) name(p *piece) {
-	p.sims = make([]ringwall.SIMID, len(p.events))
+	p.sims = make([]owned, len(p.events))
 	for i := range p.events {
 		p.sims[i] = c.sims[p.events[i].Card]
 	}
@@ -168,7 +307,7 @@ func (c *usageCards) name(p *piece) {
 // unseen reports whether a piece has cards of which records is not known.
 func (c *usageCards) unseen(p *piece) bool {
 	for i := range p.events {
-		if _, ok := c.records[p.events[i].Card]; !ok && p.sims[i] != "" {
+		if _, ok := c.records[p.events[i].Card]; !ok && p.sims[i].sim != "" {
 			return true
 		}
 	}
@@ -176,9 +315,11 @@ func (c *usageCards) unseen(p *piece) bool {
 }
 
 // cardOf is a card as those who judge are told of it, and what was said in a
-// text; an empty one when they know that already.
-func (c *usageCards) cardOf(tx *sqlstore.Tx, scope audit.Scope, s api.SIM) (card usage.Card, said string, err error) {
-	key := [2]string{s.Customer, s.Tariff}
+// text; an empty one when they know that already. o are those of its organisation
+// that are known; nil = none.
+func (c *usageCards) cardOf(tx *sqlstore.Tx, scope audit.Scope, o *orgCards, s api.SIM) (card usage.Card, said string, err error) {
+	org := scope.Org()
+	key := settingsKey{org, s.Customer, s.Tariff}
 	set, ok := c.settings[key]
 	if !ok {
 		if set, err = settingsOf(tx, scope, s.Customer, s.Tariff); err != nil {
@@ -194,7 +335,7 @@ func (c *usageCards) cardOf(tx *sqlstore.Tx, scope audit.Scope, s api.SIM) (card
 	if len(versions) > 0 {
 		profile = &versions[0]
 	}
-	n, err := c.specs.add(specOf(s, set, profile))
+	n, err := c.number(org, specOf(s, set, profile))
 	if err != nil {
 		return card, "", err
 	}
@@ -203,12 +344,12 @@ func (c *usageCards) cardOf(tx *sqlstore.Tx, scope audit.Scope, s api.SIM) (card
 		life = rules.LifeSuspended
 	}
 	said = fmt.Sprint(n, s.BoundIMEI, life, s.StateSince.Unix())
-	if _, known := c.all[s.ID]; known && c.said[s.ID] == said {
+	if o.has(s.ID) && o.said[s.ID] == said {
 		return card, said, nil // what it may be used for is as it was
 	}
 	numbers, err := tx.Numbers(scope, s.ID)
 	if err != nil {
 		return card, "", err
 	}
-	return usage.Card{SIM: s.ID, Org: c.org, IMSI: numbers.IMSI, IMEI: numbers.BoundIMEI, Settings: n, Life: life, Since: s.StateSince}, said, nil
+	return usage.Card{SIM: s.ID, Org: org, IMSI: numbers.IMSI, IMEI: numbers.BoundIMEI, Settings: n, Life: life, Since: s.StateSince}, said, nil
 }

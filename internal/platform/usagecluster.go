@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/ringwall/ringwall"
+	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/cdr"
 	"github.com/ringwall/ringwall/internal/audit"
 	"github.com/ringwall/ringwall/internal/sqlstore"
@@ -32,15 +34,16 @@ type UsageLog interface {
 	Append(ctx context.Context, shard int, entry []byte) (seq uint64, err error)
 }
 
-// usageTalk tells machines that judge together of the first organisation's cards
-// and settings, and has their alerts.
+// usageTalk tells machines that judge together of all organisations' cards and
+// settings, and has their alerts.
 type usageTalk struct {
 	*core
-	org     ringwall.OrgID
+	home    ringwall.OrgID
 	cluster *UsageCluster
 	keyFile string
 	log     UsageLog
 	cards   *usageCards
+	tells   keptScopes // of tell's goroutine
 }
 
 // run talks until ctx ends.
@@ -68,12 +71,10 @@ func (u *usageTalk) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	u.cards = newUsageCards(u.core, u.org, usage.KeysOf(key))
+	u.cards = newUsageCards(u.core, u.home, usage.KeysOf(key))
 	for begun := false; ; {
 		if !begun {
-			if err = u.load(ctx, u.cards.specs); err == nil {
-				err = u.cards.tell(ctx, func(b *rules.Book) error { return u.sayBook(ctx, b) }, func(c []usage.Card) error { return u.sayCards(ctx, c) })
-			}
+			err = u.cards.tell(ctx, u)
 			begun = err == nil
 		} else if u.cards.past(sayEvery / 2) {
 			err = u.cards.look(ctx)
@@ -94,60 +95,8 @@ func (u *usageTalk) publish(ctx context.Context) error {
 // not wait with the records of a card that they do not know.
 const sayEvery = 200 * time.Millisecond
 
-// keptSpecs are settings with the numbers that the machines know them by: a number
-// that meant something else after a restart would have cards judged by others'
-// settings until all is said again.
-type keptSpecs struct {
-	Version uint64       `json:"version"`
-	List    []rules.Spec `json:"list"`
-}
-
-func (u *usageTalk) cursor() string { return "usage settings/" + string(u.org) }
-
-// load has settings keep their numbers. When half of them could be taken, they
-// begin anew.
-func (u *usageTalk) load(ctx context.Context, p *specs) error {
-	scope, err := u.auditor.Authorise(ctx, audit.System(audit.SysUsage, u.org), audit.SystemUsage, audit.Target{Kind: "usage settings", Org: u.org})
-	if err != nil {
-		return err
-	}
-	var text string
-	if err := u.store.View(ctx, func(tx *sqlstore.Tx) (err error) { text, err = tx.Cursor(scope, u.cursor()); return err }); err != nil {
-		return err
-	}
-	var kept keptSpecs
-	if text != "" {
-		if err := json.Unmarshal([]byte(text), &kept); err != nil {
-			return ringwall.Errorf(ringwall.Internal, "reading the settings that usage machines have: %w", err)
-		}
-	}
-	// The clock as well: a database that was restored knows an older version.
-	p.version = max(kept.Version, uint64(max(u.now().UnixMilli(), 0)))
-	if len(kept.List) < rules.MaxSettings/4 {
-		for _, s := range kept.List {
-			if _, err := p.add(s); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// sayBook keeps the numbers of settings, then says them to all shards.
-func (u *usageTalk) sayBook(ctx context.Context, b *rules.Book) error {
-	text, err := json.Marshal(keptSpecs{b.Version(), u.cards.specs.list})
-	if err != nil {
-		return err
-	}
-	if err := u.turn(ctx, u.org, func(t *turn) error {
-		scope, err := t.as(audit.SysUsage, audit.SystemUsage)
-		if err != nil {
-			return err
-		}
-		return t.tx.PutCursor(scope, u.cursor(), string(text))
-	}); err != nil {
-		return err
-	}
+// setBook implements usageJudges: it says settings to all shards.
+func (u *usageTalk) setBook(ctx context.Context, b *rules.Book) error {
 	var payload bytes.Buffer
 	if err := b.Encode(&payload); err != nil {
 		return err
@@ -155,8 +104,18 @@ func (u *usageTalk) sayBook(ctx context.Context, b *rules.Book) error {
 	return u.say(ctx, shard.Entry{Kind: shard.Settings, Payload: payload.Bytes()})
 }
 
-func (u *usageTalk) sayCards(ctx context.Context, cards []usage.Card) error {
-	for _, c := range shard.Declare(cards) {
+// setCards implements usageJudges.
+func (u *usageTalk) setCards(ctx context.Context, cards []usage.Card) error {
+	return u.sayControls(ctx, shard.Declare(cards))
+}
+
+// dropCards implements usageJudges.
+func (u *usageTalk) dropCards(ctx context.Context, imsis []ringwall.IMSI) error {
+	return u.sayControls(ctx, shard.Withdraw(imsis))
+}
+
+func (u *usageTalk) sayControls(ctx context.Context, all []shard.Control) error {
+	for _, c := range all {
 		b, err := json.Marshal(c)
 		if err != nil {
 			return err
@@ -187,12 +146,32 @@ func (u *usageTalk) say(ctx context.Context, e shard.Entry) error {
 	return nil
 }
 
-// tell takes an alert of the machines. One about another organisation's cards, or
-// nobody's, is not ours to see.
+// tell takes an alert of the machines, for the organisation that it names and for
+// cards of this one alone. One of an organisation that is not here, or about
+// nobody's card, is not ours to see.
 func (u *usageTalk) tell(ctx context.Context, a ringwall.Alert) error {
-	if a.Org != u.org || a.Subject.Kind != ringwall.SubjectSIM {
+	there := false
+	if a.Subject.Kind == ringwall.SubjectSIM && a.Org != "" {
+		scope, err := u.tells.get(ctx, audit.SysUsage, audit.SystemUsage, "")
+		if err != nil {
+			return err
+		}
+		if err := u.store.View(ctx, func(tx *sqlstore.Tx) error {
+			orgs, err := tx.Orgs(scope)
+			there = slices.ContainsFunc(orgs, func(o api.Org) bool { return o.ID == a.Org })
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	if !there {
 		u.core.log.Debug("an alert of the usage machines is about no card of ours", "alert", a.ID)
 		return nil
 	}
-	return u.turn(ctx, u.org, func(t *turn) error { return t.simAlert(a, &cdr.Record{Area: a.Evidence.Facts["area"]}) })
+	return u.turn(ctx, a.Org, func(t *turn) error {
+		if err := t.inName(&u.tells); err != nil {
+			return err
+		}
+		return t.simAlert(a, &cdr.Record{Area: a.Evidence.Facts["area"]})
+	})
 }

@@ -74,8 +74,8 @@ type piece struct {
 	lines   []uint64
 	records []cdr.Record
 	cursors []spool.Cursor // of a followed file, behind each
-	sims    []ringwall.SIMID
-	last    uint64 // ordinal of the last event
+	sims    []owned        // whose cards they are of
+	last    uint64         // ordinal of the last event
 	place   feedPlace
 	round   uint64 // of looks at cards, when it was read
 }

@@ -11,10 +11,12 @@ import (
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
+	"github.com/ringwall/ringwall/internal/audit"
 	"github.com/ringwall/ringwall/internal/usage"
 	"github.com/ringwall/ringwall/internal/usage/archive"
 	"github.com/ringwall/ringwall/internal/usage/curve"
 	"github.com/ringwall/ringwall/internal/usage/quarantine"
+	"github.com/ringwall/ringwall/internal/usage/rules"
 	"github.com/ringwall/ringwall/internal/usage/spool"
 )
 
@@ -35,7 +37,7 @@ const (
 	maxWorkers = 8
 )
 
-// usageJudge judges all usage records of one organisation's cards for as long as
+// usageJudge judges all usage records of all organisations' cards for as long as
 // it lives: until its context ends, or what its engines were made with changes. It
 // is the cdr.Source of usage.Run, whose goroutine calls Next; alerts come from
 // another (emit), and settle from any.
@@ -47,7 +49,7 @@ const (
 type usageJudge struct {
 	*core
 	desk    *usageDesk
-	org     ringwall.OrgID
+	home    ringwall.OrgID // in whose name is kept what concerns all
 	keys    *cdr.Keys
 	set     *usage.Set
 	keep    *usage.Keep
@@ -65,18 +67,21 @@ type usageJudge struct {
 	tag    *piece // that is being judged
 	places places
 
+	emits keptScopes // of emit's goroutine
+
 	// mu guards what waits to be written.
 	mu       sync.Mutex
 	handed   uint64 // pieces
 	reckoned uint64 // of them
 	last     *piece // handed and not reckoned
-	touched  map[ringwall.SIMID]*touch
-	written  map[ringwall.SIMID]ringwall.IMEI // equipment, as it is in the database
-	waiting  int                              // uses in touched
+	touched  map[owned]*touch
+	written  map[owned]ringwall.IMEI // equipment, as it is in the database
+	waiting  int                     // uses in touched
 	since    time.Time
 	counted  map[string]*countedTo
 	archive  *archive.Archive
 	kept     piece // waits for the archive
+	writes   keptScopes
 }
 
 // touch is what was seen of a card since the last write.
@@ -137,10 +142,10 @@ func (c *countedTo) add(p *piece) {
 }
 
 // The names of cursors in the database.
-func (u *usageJudge) fileCursor(name string) string  { return "curves/" + string(u.org) + "/" + name }
-func (u *usageJudge) countCursor(name string) string { return "counted/" + string(u.org) + "/" + name }
-func (u *usageJudge) placeCursor(name string) string { return "read/" + string(u.org) + "/" + name }
-func (u *usageJudge) marksCursor() string            { return "archive/" + string(u.org) }
+func (u *usageJudge) fileCursor(name string) string  { return "curves/" + string(u.home) + "/" + name }
+func (u *usageJudge) countCursor(name string) string { return "counted/" + string(u.home) + "/" + name }
+func (u *usageJudge) placeCursor(name string) string { return "read/" + string(u.home) + "/" + name }
+func (u *usageJudge) marksCursor() string            { return "archive/" + string(u.home) }
 
 // Next implements cdr.Source, for usage.Run: the next piece whose cards were
 // looked at late enough. io.EOF = this life ends.
@@ -218,7 +223,7 @@ func (u *usageJudge) uses(p *piece) []usage.Use {
 	all := make([]usage.Use, len(p.events))
 	u.set.Each(func(n int, e *usage.Engine) {
 		for i := range p.events {
-			if card := p.events[i].Card; p.sims[i] != "" && usage.PartitionOf(card, u.set.Workers()) == n {
+			if card := p.events[i].Card; p.sims[i].sim != "" && usage.PartitionOf(card, u.set.Workers()) == n {
 				all[i], _ = e.Use(ringwall.IMSI(cdr.IMSIOf(card)))
 			}
 		}
@@ -233,7 +238,7 @@ func (u *usageJudge) first(p *piece) {
 		return
 	}
 	for i, use := range u.uses(p) {
-		if p.sims[i] != "" {
+		if p.sims[i].sim != "" {
 			u.cards.records[p.events[i].Card] = use.Records
 		}
 	}
@@ -251,18 +256,18 @@ func (u *usageJudge) reckon() error {
 	uses := u.uses(p)
 	counted := u.counted[p.feed.name]
 	for i, use := range uses {
-		sim := p.sims[i]
-		if sim == "" {
+		card := p.sims[i]
+		if card.sim == "" {
 			continue
 		}
 		r := &p.records[i]
-		w := u.touched[sim]
+		w := u.touched[card]
 		if w == nil {
 			w = &touch{}
 			if len(u.touched) == 0 {
 				u.since = time.Now()
 			}
-			u.touched[sim] = w
+			u.touched[card] = w
 		}
 		if w.use = use; r.IMEI != "" {
 			w.imei, w.at = r.IMEI, r.Time
@@ -326,11 +331,17 @@ func (u *usageJudge) saved(v *usage.Saving) {
 	}
 }
 
-// emit commits the alerts of a piece.
+// emit commits the alerts of a piece: each is told to the organisation of its card,
+// and to nobody else.
 func (u *usageJudge) emit(p *usage.Parcel, alerts []ringwall.Alert) error {
 	of, _ := p.Tag.(*piece)
-	err := u.turn(context.WithoutCancel(u.ctx), u.org, func(t *turn) error {
+	ctx := context.WithoutCancel(u.ctx)
+	err := u.turns(ctx, func(turn func(ringwall.OrgID) *turn) error {
 		for _, a := range alerts {
+			t := turn(a.Org)
+			if err := t.inName(&u.emits); err != nil {
+				return err
+			}
 			if err := t.simAlert(a, of.recordOf(a)); err != nil {
 				return err
 			}
@@ -344,12 +355,42 @@ func (u *usageJudge) emit(p *usage.Parcel, alerts []ringwall.Alert) error {
 	return err
 }
 
+// inName has the turn use a scope of the usage rounds, which is authorised once an
+// hour and not once a second and organisation.
+func (t *turn) inName(kept *keptScopes) error {
+	scope, err := kept.get(t.ctx, audit.SysUsage, audit.SystemUsage, t.org)
+	if err == nil {
+		t.keys[scopeKey{audit.SysUsage, audit.SystemUsage}] = scope
+	}
+	return err
+}
+
 // recordOf is the record that tipped an alert.
 func (p *piece) recordOf(a ringwall.Alert) *cdr.Record {
-	for i := range p.sims {
-		if string(p.sims[i]) == a.Subject.ID {
+	for i, card := range p.sims {
+		if string(card.sim) == a.Subject.ID && card.org == a.Org {
 			return &p.records[i]
 		}
 	}
 	return &cdr.Record{}
+}
+
+// setBook implements usageJudges.
+func (u *usageJudge) setBook(_ context.Context, b *rules.Book) error { return u.set.SetBook(b) }
+
+// setCards implements usageJudges.
+func (u *usageJudge) setCards(_ context.Context, cards []usage.Card) error {
+	return u.set.SetCards(cards)
+}
+
+// dropCards implements usageJudges.
+func (u *usageJudge) dropCards(_ context.Context, imsis []ringwall.IMSI) error {
+	u.set.Each(func(n int, e *usage.Engine) {
+		for _, i := range imsis {
+			if usage.Partition(i, u.set.Workers()) == n {
+				e.RemoveCard(i)
+			}
+		}
+	})
+	return nil
 }

@@ -25,9 +25,10 @@ var errAnew = errors.New("what usage records are judged with has changed")
 
 // judgeUsage is one life.
 func judgeUsage(ctx context.Context, d *usageDesk, world UsageWorld, sources []UsageSource, bad *quarantine.File) (err error) {
+	kept := keptScopes{auditor: d.auditor, now: d.core.now}
 	u := &usageJudge{
-		core: d.core, desk: d, org: d.org, keys: world.Keys, bad: bad, feeds: map[string]*feed{}, pieces: make(chan *piece, maxPieces), wake: make(chan struct{}, 1),
-		touched: map[ringwall.SIMID]*touch{}, written: map[ringwall.SIMID]ringwall.IMEI{}, counted: map[string]*countedTo{}, places: places{},
+		core: d.core, desk: d, home: d.home, keys: world.Keys, bad: bad, feeds: map[string]*feed{}, pieces: make(chan *piece, maxPieces), wake: make(chan struct{}, 1),
+		touched: map[owned]*touch{}, written: map[owned]ringwall.IMEI{}, emits: kept, writes: kept, counted: map[string]*countedTo{}, places: places{},
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -57,7 +58,7 @@ func judgeUsage(ctx context.Context, d *usageDesk, world UsageWorld, sources []U
 	}
 	defer func() { err = errors.Join(err, u.archive.Close()) }()
 	u.cards = d.cards
-	if err := u.cards.tell(ctx, u.set.SetBook, u.set.SetCards); err != nil {
+	if err := u.cards.tell(ctx, u); err != nil {
 		return err
 	}
 	var reading sync.WaitGroup
@@ -84,7 +85,8 @@ func judgeUsage(ctx context.Context, d *usageDesk, world UsageWorld, sources []U
 	return err
 }
 
-// areas reads the table of areas; version is that of before.
+// areas reads the network's table of areas, which is the first organisation's;
+// version is that of before.
 func (u *usageJudge) areas() (areas *rules.Areas, version uint64, err error) {
 	version = u.desk.version()
 	scope, err := u.scope()
@@ -96,14 +98,14 @@ func (u *usageJudge) areas() (areas *rules.Areas, version uint64, err error) {
 }
 
 func (u *usageJudge) scope() (audit.Scope, error) {
-	return u.auditor.Authorise(u.ctx, audit.System(audit.SysUsage, u.org), audit.SystemUsage, audit.Target{Kind: "sim", Org: u.org})
+	return u.auditor.Authorise(u.ctx, audit.System(audit.SysUsage, u.home), audit.SystemUsage, audit.Target{Kind: "sim", Org: u.home})
 }
 
 // open makes the engines and has them know what the last snapshot knew. Snapshots
 // of which none can be read are put aside: records are judged again as far as
 // they are there, and alerts that are there already are not said twice.
 func (u *usageJudge) open(areas *rules.Areas) (position []byte, err error) {
-	dir := filepath.Join(u.desk.dir, ringwall.DeriveID("usage", string(u.org)))
+	dir := filepath.Join(u.desk.dir, ringwall.DeriveID("usage", string(u.home)))
 	for {
 		if u.keep, err = usage.OpenKeep(dir, nil); err != nil {
 			return nil, err
@@ -218,7 +220,7 @@ func (u *usageJudge) give(ctx context.Context, p *piece) error {
 // putPlaces keeps how far sources were read, beside the snapshots: whoever loses
 // those does not begin anew where nothing is any more.
 func (u *usageJudge) putPlaces(ctx context.Context, at map[string]feedPlace) error {
-	return u.turn(ctx, u.org, func(t *turn) error {
+	return u.turn(ctx, u.home, func(t *turn) error {
 		scope, err := t.as(audit.SysUsage, audit.SystemUsage)
 		if err != nil {
 			return err

@@ -40,22 +40,11 @@ func (p *specs) add(s rules.Spec) (uint32, error) {
 	return n, nil
 }
 
-// put has those who judge do so by the settings, if there are new ones or always is
-// set.
-func (p *specs) put(setBook func(*rules.Book) error, keys *cdr.Keys, always bool) error {
-	if !p.dirty && !always {
-		return nil
-	}
-	p.version++
-	book, err := rules.NewBook(rules.BookSpec{Version: p.version, Settings: p.list}, keys)
-	if err != nil {
-		return err
-	}
-	if err := setBook(book); err != nil {
-		return err
-	}
-	p.dirty = false
-	return nil
+// has reports whether there is a number for settings.
+func (p *specs) has(s rules.Spec) bool {
+	b, err := json.Marshal(s)
+	_, ok := p.index[string(b)]
+	return err == nil && ok
 }
 
 // specOf is what a card is judged by: what its customer's settings say, narrowed
@@ -109,7 +98,7 @@ func riskName(risk int) string {
 	return ""
 }
 
-// areasOf reads the organisation's table of areas; nil when there is none.
+// areasOf reads an organisation's table of areas; nil when there is none.
 func areasOf(tx *sqlstore.Tx, scope audit.Scope, keys *cdr.Keys) (*rules.Areas, error) {
 	var all []rules.AreaLine
 	for p := (sqlstore.Paging{}); ; {

@@ -32,12 +32,9 @@ type cardsTried struct {
 }
 
 // tryRecords judges the records of the past by the settings that are in force
-// and by others. ok is false when it cannot be told so: no records are there,
-// they are too many, or of another organisation's cards.
+// and by others. ok is false when it cannot be told so: no records are there, or
+// they are too many. Only the organisation's own cards are looked at.
 func (s *service) tryRecords(ctx context.Context, a audit.Actor, set api.UsageSettings, out *api.UsageTrial) (ok bool, err error) {
-	if s.usage.org != a.Org {
-		return false, nil
-	}
 	secret, err := os.ReadFile(s.usage.keyFile())
 	if err != nil {
 		return false, nil // nothing was judged yet
@@ -51,10 +48,14 @@ func (s *service) tryRecords(ctx context.Context, a audit.Actor, set api.UsageSe
 	if err != nil {
 		return false, err
 	}
+	network, err := s.auditor.Authorise(ctx, audit.System(audit.SysUsage, s.usage.home), audit.SystemUsage, audit.Target{Kind: "areas", Org: s.usage.home})
+	if err != nil {
+		return false, err
+	}
 	tried := cardsTried{old: newSpecs(), next: newSpecs(), cards: map[uint64]dryrun.Card{}, ids: map[uint64]ringwall.SIMID{}}
 	var areas *rules.Areas
 	if err := s.store.View(ctx, func(tx *sqlstore.Tx) error {
-		if areas, err = areasOf(tx, scope, keys); err != nil {
+		if areas, err = areasOf(tx, network, keys); err != nil {
 			return err
 		}
 		return tried.read(tx, scope, set)
@@ -115,7 +116,7 @@ func runTrial(ctx context.Context, trial *dryrun.Trial, dir string, from time.Ti
 // read finds the cards that settings are for.
 func (c *cardsTried) read(tx *sqlstore.Tx, scope audit.Scope, set api.UsageSettings) error {
 	for p := (sqlstore.Paging{}); len(c.cards) <= tryCards; {
-		page, err := tx.FindSIMs(scope, sqlstore.SIMFilter{Customer: set.Customer, Tariff: set.Tariff}, p)
+		page, err := tx.FindSIMs(scope, sqlstore.SIMFilter{Customer: set.Customer, Tariff: set.Tariff, Judged: true}, p)
 		if err != nil {
 			return err
 		}

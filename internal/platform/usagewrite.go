@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/internal/audit"
 )
 
@@ -38,11 +39,24 @@ func (u *usageJudge) write(ctx context.Context) error {
 		return err
 	}
 	marks := u.archive.Marks()
-	if err := u.turn(ctx, u.org, func(t *turn) error {
-		for id, w := range u.touched {
-			if err := t.cardUsed(id, w, u.written[id] != w.imei); err != nil {
+	if err := u.turns(ctx, func(turn func(ringwall.OrgID) *turn) error {
+		for card, w := range u.touched {
+			t := turn(card.org)
+			if err := t.inName(&u.writes); err != nil {
 				return err
 			}
+			err := t.cardUsed(card.sim, w, u.written[card] != w.imei)
+			if isCode(err, ringwall.NotFound) { // its organisation is no more
+				u.log.Warn("what a card was used for is not kept: the card is not there", "org", card.org, "sim", card.sim)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		t := turn(u.home)
+		if err := t.inName(&u.writes); err != nil {
+			return err
 		}
 		scope, err := t.as(audit.SysUsage, audit.SystemUsage)
 		if err != nil {
@@ -77,9 +91,9 @@ func (u *usageJudge) write(ctx context.Context) error {
 	for _, c := range u.counted {
 		c.dirty = false
 	}
-	for id, w := range u.touched {
+	for card, w := range u.touched {
 		if w.imei != "" {
-			u.written[id] = w.imei
+			u.written[card] = w.imei
 		}
 	}
 	clear(u.touched)

@@ -22,7 +22,8 @@ func place(column, org string, id ringwall.SIMID) string {
 }
 
 // CreateSIM registers a card. s.ICCID, s.IMSI and the IMEIs are set to the
-// masked forms of n's. Codes: Conflict when the organisation has the card.
+// masked forms of n's. Codes: Conflict when the organisation has the card, or any
+// organisation its IMSI.
 func (tx *Tx) CreateSIM(scope audit.Scope, s api.SIM, n Numbers) (api.SIM, error) {
 	org, err := need(scope, audit.SIMWrite)
 	if err != nil {
@@ -38,12 +39,19 @@ func (tx *Tx) CreateSIM(scope audit.Scope, s api.SIM, n Numbers) (api.SIM, error
 	}
 	s.Org = ringwall.OrgID(org)
 	s.ICCID, s.IMSI, s.BoundIMEI, s.SeenIMEI = n.ICCID.String(), n.IMSI.String(), n.BoundIMEI.String(), n.SeenIMEI.String()
+	// Looked up first: a refused INSERT would end the transaction elsewhere.
+	if taken, err := tx.taken(n.IMSI); err != nil || taken {
+		if taken {
+			err = errNumber()
+		}
+		return api.SIM{}, err
+	}
 	doc, err := encode(s)
 	if err != nil {
 		return api.SIM{}, err
 	}
-	_, err = tx.exec(`INSERT INTO sims (org, id, imsi_key, iccid_key, imsi, iccid, imei, seen_imei, device, state, customer, tariff, seller, changed, doc)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`, org, string(s.ID),
+	_, err = tx.exec(`INSERT INTO sims (org, id, number_key, imsi_key, iccid_key, imsi, iccid, imei, seen_imei, device, state, customer, tariff, seller, changed, doc)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`, org, string(s.ID), tx.seal.numberKey(n.IMSI),
 		tx.seal.find("imsi/"+org, n.IMSI.Reveal()), tx.seal.find("iccid/"+org, n.ICCID.Reveal()),
 		tx.seal.seal(place("imsi", org, s.ID), n.IMSI.Reveal()), tx.seal.seal(place("iccid", org, s.ID), n.ICCID.Reveal()),
 		tx.seal.seal(place("imei", org, s.ID), n.BoundIMEI.Reveal()), tx.seal.seal(place("seen", org, s.ID), n.SeenIMEI.Reveal()),

@@ -21,6 +21,8 @@ type SIMFilter struct {
 	Silent   time.Time // used before, and not since
 	Never    bool      // never used
 	Changed  time.Time // judged otherwise since
+	Judged   bool      // its number is its own
+	Double   bool      // its number is another card's, which was registered first
 }
 
 func (f SIMFilter) where(args []any) (string, []any) {
@@ -45,6 +47,8 @@ func (f SIMFilter) where(args []any) (string, []any) {
 	add(!f.Silent.IsZero(), "last_used > 0 AND last_used < ?", micros(f.Silent))
 	add(f.Never, "last_used = 0")
 	add(!f.Changed.IsZero(), "changed >= ?", micros(f.Changed))
+	add(f.Judged, "number_key IS NOT NULL")
+	add(f.Double, "number_key IS NULL")
 	return b.String(), args
 }
 

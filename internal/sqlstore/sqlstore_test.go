@@ -3,6 +3,7 @@ package sqlstore_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -40,6 +41,7 @@ type world struct {
 	dir     string
 	store   *sqlstore.Store
 	auditor *audit.Auditor
+	filled  int // organisations
 }
 
 func newWorld(t *testing.T) *world {
@@ -145,6 +147,10 @@ func (w *world) fill(org ringwall.OrgID) things {
 	w.Helper()
 	w.emptyOrg(org)
 	tail := strings.TrimPrefix(string(org), "org_")
+	imsi := ringwall.IMSI(testIMSI) // a number is one card's alone
+	if w.filled++; w.filled > 1 {
+		imsi = ringwall.IMSI(fmt.Sprintf("46000999%07d", w.filled))
+	}
 	th := things{
 		org: org, gateway: ringwall.GatewayID("gw_" + tail), device: ringwall.DeviceID("dev_" + tail), sim: ringwall.SIMID("sim_" + tail),
 		alert: ringwall.AlertID("alt_" + tail), incident: ringwall.IncidentID("inc_" + tail), hold: ringwall.HoldID("hld_" + tail),
@@ -186,7 +192,7 @@ func (w *world) fill(org ringwall.OrgID) things {
 		must(err, tx.PutTerms(policyWrite, th.device, []api.Term{{ID: "term " + mark, Action: api.Allow}}))
 		must(tx.PutFinding(project, th.device, "incident", ringwall.Finding{Indicator: "AP-01", Title: "finding " + mark, Time: clock()}))
 		_, err = tx.CreateSIM(simWrite, api.SIM{ID: th.sim, Org: org, State: "active", Device: th.device, Peers: []string{"sim " + mark}},
-			sqlstore.Numbers{ICCID: testICCID, IMSI: testIMSI, BoundIMEI: testIMEI})
+			sqlstore.Numbers{ICCID: testICCID, IMSI: imsi, BoundIMEI: testIMEI})
 		must(err, tx.PutUsageState(simWrite, th.sim, []byte("usage "+mark)))
 		must(tx.PutAssessment(assess, api.Assessment{ID: th.assess, Org: org, Device: th.device, Started: clock(), Ended: clock(), Target: "target " + mark}))
 		must(tx.PutExamination(assess, api.Examination{

@@ -88,6 +88,9 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if s.seal, err = openSealer(ctx, filepath.Join(dir, "data.key"), w); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	if err := s.reckonNumbers(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 

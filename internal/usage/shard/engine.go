@@ -192,6 +192,9 @@ func (m *Engine) control(c Control) (first error) {
 	for _, k := range c.Set {
 		card, err := k.card()
 		if err == nil {
+			if was, ok := m.cards[cdr.CardKey(k.IMSI)]; ok && was.Org != "" && was.Org != k.Org {
+				m.remove(k.IMSI) // what is known of it is the one's that had the number before
+			}
 			err = m.e.SetCard(card)
 		}
 		if err != nil {
@@ -201,13 +204,19 @@ func (m *Engine) control(c Control) (first error) {
 		m.cards[cdr.CardKey(k.IMSI)] = k
 	}
 	for _, imsi := range c.Remove {
-		m.e.RemoveCard(ringwall.IMSI(imsi))
-		delete(m.cards, cdr.CardKey(imsi))
+		m.remove(imsi)
 	}
 	if m.c.Usage.MaxCards == 0 {
 		m.table.Grow(m.c.Cross.Cards + m.declared + len(m.cards))
 	}
 	return first
+}
+
+// remove forgets a card and all that is known of it by its number.
+func (m *Engine) remove(imsi string) {
+	m.e.RemoveCard(ringwall.IMSI(imsi))
+	delete(m.cards, cdr.CardKey(imsi))
+	delete(m.names, cdr.CardKey(imsi))
 }
 
 // pass brings what was observed to the shards that it belongs to; what is this
@@ -436,6 +445,18 @@ func Declare(cards []usage.Card) (all []Control) {
 				SIM: k.SIM, Org: k.Org, IMSI: k.IMSI.Reveal(), IMEI: k.IMEI.Reveal(), Settings: k.Settings,
 				Services: k.Services.Names(), Peers: k.Peers.List(), Life: k.Life.String(), Since: k.Since,
 			})
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// Withdraw says that cards are nobody's any more.
+func Withdraw(imsis []ringwall.IMSI) (all []Control) {
+	for part := range slices.Chunk(imsis, cardsAtOnce) {
+		var c Control
+		for _, i := range part {
+			c.Remove = append(c.Remove, i.Reveal())
 		}
 		all = append(all, c)
 	}
