@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // clickhouse starts a server of its own, with tables in memory, loads and asks on
@@ -47,25 +46,6 @@ func clickhouse(ctx context.Context, dir, out string) (s cost, err error) {
 		os.WriteFile(filepath.Join(tmp, "users.xml"), []byte(clickhouseUsers), 0o644)); err != nil {
 		return s, err
 	}
-	server := exec.Command(bin, "--config-file="+filepath.Join(tmp, "config.xml"))
-	server.Env = append(os.Environ(), "TZ=UTC")
-	if err := unprivileged(server, tmp); err != nil {
-		return s, err
-	}
-	var log bytes.Buffer
-	server.Stdout, server.Stderr = &log, &log
-	if err := server.Start(); err != nil {
-		return s, err
-	}
-	stopped := false
-	stop := func() error {
-		if stopped {
-			return nil
-		}
-		stopped = true
-		return errors.Join(server.Process.Signal(syscall.SIGTERM), server.Wait())
-	}
-	defer stop() // when something fails
 	var talked float64
 	client := func(query, in, to string) error {
 		cmd := exec.CommandContext(ctx, talk, "--port", strconv.Itoa(port), "--multiquery", "--query", query)
@@ -94,19 +74,17 @@ func clickhouse(ctx context.Context, dir, out string) (s cost, err error) {
 		talked += t
 		return nil
 	}
-	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-		if err = client("select 1", "", ""); err == nil {
-			break
-		}
-		if time.Since(began) > 30*time.Second {
-			return s, fmt.Errorf("%w; the server says: %.600s", err, log.String())
-		}
+	cmd := exec.Command(bin, "--config-file="+filepath.Join(tmp, "config.xml"))
+	cmd.Env = append(os.Environ(), "TZ=UTC")
+	server, err := startServer(cmd, tmp, syscall.SIGTERM, func() error { return client("select 1", "", "") })
+	if err != nil {
+		return s, err
 	}
+	defer server.stop() // when something fails
 	talked = 0
 	spent := func() (t float64, err error) {
-		t, err = treeTime(server.Process.Pid)
-		t += talked
-		return t, err
+		t, err = server.spent()
+		return t + talked, err
 	}
 	start, err := spent()
 	if err != nil {
@@ -147,10 +125,10 @@ func clickhouse(ctx context.Context, dir, out string) (s cost, err error) {
 		return s, err
 	}
 	s.Rules = done - loaded
-	if err := stop(); err != nil {
+	if err := server.stop(); err != nil {
 		return s, err
 	}
-	_, s.Peak = used(server.ProcessState)
+	s.Peak = server.peak()
 	return s, nil
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // sqlite runs the shell of SQLite: everything in one process.
@@ -62,19 +60,6 @@ func sqlite(ctx context.Context, dir, out string) (s cost, err error) {
 	}
 	s.Rules, err = run(ask.String())
 	return s, err
-}
-
-// nobody is the user as whom servers are run that refuse to be run by root.
-const nobody = 65534
-
-// unprivileged makes a command run as nobody when we are root.
-func unprivileged(cmd *exec.Cmd, dir string) error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	cmd.Dir = dir
-	return os.Chown(dir, nobody, nobody)
 }
 
 // program finds a program of a server where Debian keeps it.
@@ -132,25 +117,6 @@ func postgres(ctx context.Context, dir, out string) (s cost, err error) {
 	if _, err := run(initdb, "-D", data, "-A", "trust", "-U", "bench", "--no-sync"); err != nil {
 		return s, err
 	}
-	server := exec.Command(bin, "-D", data, "-k", tmp, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "wal_level=minimal", "-c", "max_wal_senders=0",
-		"-c", "shared_buffers=512MB", "-c", "work_mem=256MB", "-c", "maintenance_work_mem=256MB", "-c", "max_parallel_workers_per_gather=0", "-c", "jit=off", "-c", "autovacuum=off", "-c", "max_wal_size=8GB")
-	if err := unprivileged(server, tmp); err != nil {
-		return s, err
-	}
-	var log bytes.Buffer
-	server.Stderr = &log
-	if err := server.Start(); err != nil {
-		return s, err
-	}
-	stopped := false
-	stop := func() error {
-		if stopped {
-			return nil
-		}
-		stopped = true
-		return errors.Join(server.Process.Signal(syscall.SIGINT), server.Wait())
-	}
-	defer stop() // when something fails
 	client := func(script string) (float64, error) {
 		file := filepath.Join(tmp, "script.sql")
 		if err := os.WriteFile(file, []byte(script), 0o644); err != nil {
@@ -158,15 +124,17 @@ func postgres(ctx context.Context, dir, out string) (s cost, err error) {
 		}
 		return run(psql, "-h", tmp, "-U", "bench", "-d", "postgres", "-q", "-v", "ON_ERROR_STOP=1", "-X", "-f", file)
 	}
-	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-		if _, err = client("select 1;"); err == nil {
-			break
-		}
-		if time.Since(began) > 30*time.Second {
-			return s, fmt.Errorf("%w; the server says: %.600s", err, log.String())
-		}
+	cmd := exec.Command(bin, "-D", data, "-k", tmp, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "wal_level=minimal", "-c", "max_wal_senders=0",
+		"-c", "shared_buffers=512MB", "-c", "work_mem=256MB", "-c", "maintenance_work_mem=256MB", "-c", "max_parallel_workers_per_gather=0", "-c", "jit=off", "-c", "autovacuum=off", "-c", "max_wal_size=8GB")
+	server, err := startServer(cmd, tmp, syscall.SIGINT, func() error {
+		_, err := client("select 1;")
+		return err
+	})
+	if err != nil {
+		return s, err
 	}
-	start, err := treeTime(server.Process.Pid)
+	defer server.stop() // when something fails
+	start, err := server.spent()
 	if err != nil {
 		return s, err
 	}
@@ -187,7 +155,7 @@ func postgres(ctx context.Context, dir, out string) (s cost, err error) {
 	if err != nil {
 		return s, err
 	}
-	loaded, err := treeTime(server.Process.Pid)
+	loaded, err := server.spent()
 	if err != nil {
 		return s, err
 	}
@@ -195,7 +163,7 @@ func postgres(ctx context.Context, dir, out string) (s cost, err error) {
 	if talk, err = client(ask.String()); err != nil {
 		return s, err
 	}
-	done, err := treeTime(server.Process.Pid)
+	done, err := server.spent()
 	if err != nil {
 		return s, err
 	}
@@ -205,10 +173,10 @@ func postgres(ctx context.Context, dir, out string) (s cost, err error) {
 			s.Version = f[2]
 		}
 	}
-	if err := stop(); err != nil {
+	if err := server.stop(); err != nil {
 		return s, err
 	}
-	_, s.Peak = used(server.ProcessState)
+	s.Peak = server.peak()
 	b, err := os.ReadFile(result)
 	if err != nil {
 		return s, err
