@@ -211,6 +211,9 @@ func (s *frames) frame(at, end int) (from, to, next int, reason string) {
 	if _, _, to, ok := ber.Definite(s.buf, at, end); ok && to <= end && to-at <= ts32298.MaxRecord {
 		return at, to, to, ""
 	}
+	if n := s.decode.Ends(s.buf[at:end]); n > 0 {
+		return at, at + n, at + n, ""
+	}
 	t, known, err := ber.Header(s.buf, at, end)
 	if err == nil {
 		switch {

@@ -100,11 +100,18 @@ const (
 
 // Decoder makes events and records of BER.
 type Decoder struct {
-	keys  *cdr.Keys
-	clock clock
-	f     fields
-	room  [256]byte
-	net   struct { // the last network
+	keys   *cdr.Keys
+	clock  clock
+	shapes []*shape
+	at     bases  // of the record that is of one
+	latest int    // of shapes
+	trust  int    // in shapes
+	seen   uint64 // records
+	taught uint64 // records at the last lesson
+	purse  uint64 // for lessons
+	f      fields
+	room   [256]byte
+	net    struct { // the last network
 		octets, key uint32
 	}
 	apns text.Memo[uint32]
@@ -116,7 +123,7 @@ type Decoder struct {
 }
 
 // NewDecoder makes a decoder.
-func NewDecoder(k *cdr.Keys) *Decoder { return &Decoder{keys: k} }
+func NewDecoder(k *cdr.Keys) *Decoder { return &Decoder{keys: k, purse: mostPurse} }
 
 // Is reports whether b begins with a tag that a record of these modules can have;
 // it is what framing looks for after something went wrong.
@@ -127,10 +134,21 @@ func Is(b []byte) bool {
 
 // read finds the fields of one record, which must be all of b.
 func (d *Decoder) read(b []byte) error {
-	if d.quick(b) {
+	if s := d.shaped(b); s != nil && d.replay(s, b) {
 		return nil
 	}
-	return d.slow(b)
+	return d.walked(b)
+}
+
+// walked is read for records whose shape is not known yet.
+func (d *Decoder) walked(b []byte) error {
+	if !d.quick(b) {
+		if err := d.slow(b); err != nil {
+			return err
+		}
+	}
+	d.learn(b)
+	return nil
 }
 
 // slow is read for records of any form, and says what is wrong.
@@ -445,7 +463,7 @@ func (d *Decoder) closed(do action, b []byte) error {
 	case inEquipment:
 		d.equip(b)
 	case inSubscriber:
-		if f.card = textCard(b, f.card2); f.card == 0 {
+		if f.card = textCard(b, int(f.card2.from), int(f.card2.to)); f.card == 0 {
 			return wrong("subscriber", f.card2.of(b))
 		}
 	case inSMS:

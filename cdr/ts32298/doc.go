@@ -26,6 +26,15 @@
 // 16.4.7.2 and the structured form of TS 29.571). The id of a record is its
 // recorder and local sequence number, else what else keeps it apart.
 //
+// A record is read in one of three ways, which find the same. The slow walk
+// (decode.go) reads any form, and says what is wrong with it. The quick one (quick.go)
+// reads definite lengths in one loop. And since the records of one network element
+// have the same fields in the same order, a Decoder remembers the shapes of records
+// that were walked, up to eight: a record of a shape is held against it, eight octets
+// at a time, and not walked (shape.go, learn.go). Of one of data, an event is then
+// made directly (direct.go). Shapes change how long a record takes, never what it
+// says; what is not exactly of a shape is walked.
+//
 // tags.go lists each tag with the name and type that the module gives it, and a
 // test holds it against the modules' text. Appender writes such records, for
 // generators and for tests.

@@ -18,9 +18,21 @@ const (
 // Event reads one record, all of b, into e. It returns ErrKind for one that is
 // not judged; any other error has code Invalid.
 func (d *Decoder) Event(b []byte, e *cdr.Event) error {
-	if err := d.read(b); err != nil {
-		return err
+	s := d.shaped(b)
+	switch {
+	case s != nil && s.direct.ok && d.direct(s, b, e):
+		return nil
+	case s != nil && d.replay(s, b):
+	default:
+		if err := d.walked(b); err != nil {
+			return err
+		}
 	}
+	return d.event(b, e)
+}
+
+// event makes an event of what was found in a record.
+func (d *Decoder) event(b []byte, e *cdr.Event) error {
 	if err := d.finish(); err != nil {
 		return err
 	}
@@ -28,28 +40,41 @@ func (d *Decoder) Event(b []byte, e *cdr.Event) error {
 	service, direction := f.use()
 	*e = cdr.Event{
 		Card: f.card, IMEI: f.equipment, Sec: uint32(f.begin), PLMN: f.place.plmn,
-		Volume: cdr.Volume(f.up, f.down), Use: cdr.NewUse(service, direction, f.seconds, f.flags()),
+		Volume: cdr.Volume(f.up, f.down), Use: cdr.NewUse(service, direction, f.seconds, flags(f.cause)),
 	}
-	if f.place.hasArea {
-		e.Area = k.AreaNumber(f.place.area)
-	}
-	if f.place.hasCell {
-		e.Cell = k.CellNumber(f.place.plmn, e.Area, f.place.cell)
-	}
-	if n := int(f.apn.to - f.apn.from); n > text.MaxMemo || f.apn.to < 16 {
-		e.APN = k.APNKey(clean(f.apn.of(b), &d.room))
-	} else if n > 0 {
-		key, ok := d.apns.Find(b, int(f.apn.to), n)
-		if !ok {
-			*key = k.APNKey(clean(f.apn.of(b), &d.room))
-		}
-		e.APN = *key
-	}
+	d.place(&f.place, e)
+	e.APN = d.apn(b, int(f.apn.from), int(f.apn.to))
 	if !f.party.empty() {
 		e.Peer = k.PeerKey(d.peer(b))
 	}
 	e.ID = k.IDKey(f.card, d.id(b))
 	return nil
+}
+
+// place gives an event the area and the cell of a place, in its network.
+func (d *Decoder) place(p *place, e *cdr.Event) {
+	if p.hasArea {
+		e.Area = d.keys.AreaNumber(p.area)
+	}
+	if p.hasCell {
+		e.Cell = d.keys.CellNumber(p.plmn, e.Area, p.cell)
+	}
+}
+
+// apn is the key of the name of an access point.
+func (d *Decoder) apn(b []byte, from, to int) uint32 {
+	n := to - from
+	if n > text.MaxMemo || to < 16 {
+		return d.keys.APNKey(clean(b[from:to], &d.room))
+	}
+	if n == 0 {
+		return 0
+	}
+	key, ok := d.apns.Find(b, to, n)
+	if !ok {
+		*key = d.keys.APNKey(clean(b[from:to], &d.room))
+	}
+	return *key
 }
 
 // Record reads one record, all of b, into r. Errors are those of Event.
@@ -63,7 +88,7 @@ func (d *Decoder) Record(b []byte, r *cdr.Record) error {
 	f := &d.f
 	*r = cdr.Record{
 		Line: r.Line, Time: time.Unix(f.begin, 0).UTC(), IMSI: ringwall.IMSI(cdr.IMSIOf(f.card)), Up: f.up, Down: f.down,
-		PLMN: cdr.PLMNText(f.place.plmn), Duration: time.Duration(min(f.seconds, 1<<32)) * time.Second, Partial: f.flags()&cdr.Partial != 0,
+		PLMN: cdr.PLMNText(f.place.plmn), Duration: time.Duration(min(f.seconds, 1<<32)) * time.Second, Partial: flags(f.cause)&cdr.Partial != 0,
 	}
 	r.Service, r.Direction = f.use()
 	if f.equipment != 0 {
@@ -135,13 +160,12 @@ func (f *fields) use() (cdr.Service, cdr.Direction) {
 	return cdr.SMS, 0
 }
 
+const moreFollows uint64 = 1<<1 | 1<<2 | 0xfff<<16 | 1<<59
+
 // flags says by CauseForRecClosing and CauseForTerm (module
 // GenericChargingDataTypes) whether more of the session follows.
-func (f *fields) flags() uint32 {
-	if c := f.cause; c == 1 || c == 2 || c >= 16 && c <= 27 || c == 59 {
-		return cdr.Partial
-	}
-	return 0
+func flags(c uint64) uint32 {
+	return uint32(moreFollows>>c&1) * cdr.Partial
 }
 
 // peer is the text of the other end.
@@ -159,53 +183,39 @@ func (d *Decoder) peer(b []byte) []byte {
 // id is what tells the record from others of its card: recorder and local
 // sequence number, else what its kind has instead.
 func (d *Decoder) id(b []byte) []byte {
-	f, id := &d.f, &d.ids.line
-	d.recorder(b)
-	id.Reset()
+	f, l := &d.f, &d.ids.line
+	d.recorder(f.node.of(b), f.entity.of(b))
+	n := numbers{f.local, f.charging, f.sequence, f.begin, f.has}
 	switch {
-	case f.has&hasLocal != 0:
-		id.Uint(f.local)
-		return id.Bytes()
-	case !f.reference.empty():
-		v := f.reference.of(b)
-		for _, c := range v[:min(len(v), 16)] {
-			id.Byte(hexDigits[c>>4])
-			id.Byte(hexDigits[c&15])
-		}
-	case f.has&hasCharging != 0:
-		id.Byte('c')
-		id.Uint(f.charging)
-	default:
+	case f.has&hasLocal != 0 || f.reference.empty() && f.has&hasCharging != 0:
+		return n.text(l)
+	case f.reference.empty():
 		return nil
 	}
-	if f.has&hasSequence != 0 {
-		id.Byte('.')
-		id.Uint(f.sequence)
+	t, v := l.Start(), f.reference.of(b)
+	for _, c := range v[:min(len(v), 16)] {
+		t = l.Byte(t, hexDigits[c>>4])
+		t = l.Byte(t, hexDigits[c&15])
 	}
-	id.Byte('@')
-	id.Uint(uint64(f.begin))
-	return id.Bytes()
+	return l.Bytes(n.when(l, t))
 }
 
 // recorder has ids begin with the name or number of the recorder and a slash. It
 // remembers the last name: a file is that of one recorder.
-func (d *Decoder) recorder(b []byte) {
-	f, r := &d.f, &d.ids
-	v := f.node.of(b)
-	v = v[:min(len(v), len(r.node))]
-	if len(v) > 0 && string(v) == string(r.node[:r.n]) {
+func (d *Decoder) recorder(name, entity []byte) {
+	r := &d.ids
+	name = name[:min(len(name), len(r.node))]
+	if len(name) > 0 && string(name) == string(r.node[:r.n]) {
 		return
 	}
 	var room [256]byte
-	if len(v) > 0 {
-		r.n = copy(r.node[:], v)
-		v = clean(v, &room)
+	if r.n = copy(r.node[:], name); r.n > 0 {
+		name = clean(name, &room)
 	} else {
-		r.n = 0
-		v = number(room[:0], f.entity.of(b))
+		name = number(room[:0], entity)
 	}
 	var begin [len(r.node) + 1]byte
-	r.line.Begin(append(append(begin[:0], v...), '/'))
+	r.line.Begin(append(append(begin[:0], name...), '/'))
 }
 
 const hexDigits = "0123456789abcdef"

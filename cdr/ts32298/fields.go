@@ -55,11 +55,11 @@ func (d *Decoder) equip(b []byte) {
 }
 
 // textCard is the card of a SUPI or of an IMSI in digits; 0 = none.
-func textCard(b []byte, at span) uint64 {
-	v := at.of(b)
+func textCard(b []byte, from, to int) uint64 {
+	v := b[from:to]
 	v = v[prefix(v, "imsi-"):]
-	if len(v) == 15 && at.to >= 16 {
-		lo, hi := text.Last(b, int(at.to), 15)
+	if len(v) == 15 && to >= 16 {
+		lo, hi := text.Last(b, to, 15)
 		if text.NoDigits(lo, hi) != 0 {
 			return 0
 		}

@@ -128,14 +128,8 @@ func (d *Decoder) quick(b []byte) bool {
 			l := levels[depth&7]
 			end, at = int(l&0xffffff), uint64(l>>24&0xff)
 			switch do := action(l >> 32); do {
-			case inEquipment:
-				d.equip(b)
-			case inSubscriber:
-				if f.card = textCard(b, f.card2); f.card == 0 {
-					return false
-				}
-			case inSMS, inSMSOrigin, inSMSTargets:
-				if d.closed(do, b) != nil {
+			case inEquipment, inSubscriber, inSMS, inSMSOrigin, inSMSTargets:
+				if !d.take(do, b, 0, 0) {
 					return false
 				}
 			}
@@ -190,81 +184,101 @@ func (d *Decoder) quick(b []byte) bool {
 			}
 			continue
 		}
-		switch do {
-		case kindOf:
-			if v, ok := ber.Uint(b[from:to]); !ok || v != f.kind.recType {
-				return false
-			}
-		case begin:
-			if f.begin = d.clock.read(b[from:to]); f.begin == 0 {
-				return false
-			}
-		case uli:
-			d.where(b[from:to])
-		case plmn:
-			f.serving = d.network(b[from:to])
-		case cause:
-			v, ok := integer(b, from, to)
-			if f.cause = v; !ok {
-				return false
-			}
-		case sequence:
-			v, ok := integer(b, from, to)
-			if f.sequence = v; !ok {
-				return false
-			}
-			f.has |= hasSequence
-		case equipType:
-			v, ok := integer(b, from, to)
-			if f.equipType = v; !ok {
-				return false
-			}
-		case up:
-			v, ok := integer(b, from, to)
-			if f.up += v; f.up < v || !ok {
-				return false
-			}
-			f.direct = true
-		case down:
-			v, ok := integer(b, from, to)
-			if f.down += v; f.down < v || !ok {
-				return false
-			}
-			f.direct = true
-		case duration:
-			v, ok := integer(b, from, to)
-			if f.seconds = v; !ok {
-				return false
-			}
-		case local:
-			f.local = octets(b, from, to)
-			f.has |= hasLocal
-		case charging:
-			f.charging = octets(b, from, to)
-			f.has |= hasCharging
-		case node:
-			f.node = span{int32(from), int32(to)}
-		case apn:
-			f.apn = span{int32(from), int32(to)}
-		case address:
-			f.address = span{int32(from), int32(to)}
-		case equipment:
-			f.equipment2 = span{int32(from), int32(to)}
-		case subscriber:
-			f.card2 = span{int32(from), int32(to)}
-		case subscrType:
-		default:
-			if d.value(do, b, from, to) != nil {
-				return false
-			}
+		if !d.take(do, b, from, to) {
+			return false
 		}
 	}
 }
 
+// take takes a value, which stands at b[from:to], or what the fields of a structure
+// say together when it ends. It is value and closed, quicker for what is common, and
+// reports false when something is wrong.
+func (d *Decoder) take(do action, b []byte, from, to int) bool {
+	f := &d.f
+	switch do {
+	case kindOf:
+		if v, ok := ber.Uint(b[from:to]); !ok || v != f.kind.recType {
+			return false
+		}
+	case begin:
+		if f.begin = d.clock.read(b[from:to]); f.begin == 0 {
+			return false
+		}
+	case uli:
+		d.where(&f.place, b[from:to])
+	case plmn:
+		f.serving = d.network(b[from:to])
+	case cause:
+		v, ok := integer(b, from, to)
+		if f.cause = v; !ok {
+			return false
+		}
+	case sequence:
+		v, ok := integer(b, from, to)
+		if f.sequence = v; !ok {
+			return false
+		}
+		f.has |= hasSequence
+	case equipType:
+		v, ok := integer(b, from, to)
+		if f.equipType = v; !ok {
+			return false
+		}
+	case up:
+		v, ok := integer(b, from, to)
+		if f.up += v; f.up < v || !ok {
+			return false
+		}
+		f.direct = true
+	case down:
+		v, ok := integer(b, from, to)
+		if f.down += v; f.down < v || !ok {
+			return false
+		}
+		f.direct = true
+	case duration:
+		v, ok := integer(b, from, to)
+		if f.seconds = v; !ok {
+			return false
+		}
+	case local:
+		f.local = octets(b, from, to)
+		f.has |= hasLocal
+	case charging:
+		f.charging = octets(b, from, to)
+		f.has |= hasCharging
+	case node:
+		f.node = span{int32(from), int32(to)}
+	case apn:
+		f.apn = span{int32(from), int32(to)}
+	case address:
+		f.address = span{int32(from), int32(to)}
+	case equipment:
+		f.equipment2 = span{int32(from), int32(to)}
+	case subscriber:
+		f.card2 = span{int32(from), int32(to)}
+	case subscrType:
+	case inEquipment:
+		d.equip(b)
+	case inSubscriber:
+		if f.card = textCard(b, int(f.card2.from), int(f.card2.to)); f.card == 0 {
+			return false
+		}
+	case inSMS, inSMSOrigin, inSMSTargets:
+		if d.closed(do, b) != nil {
+			return false
+		}
+	default:
+		if d.value(do, b, from, to) != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // where is place.location, quicker for what 4G and 5G have: TAI and ECGI in both
 // their forms, 5GS TAI and NCGI.
-func (d *Decoder) where(v []byte) {
-	p := &d.f.place
+func (d *Decoder) where(p *place, v []byte) {
 	switch {
 	case len(v) == 13 && (v[0] == 130 || v[0] == 0x18):
 		net := v[1:4]

@@ -24,29 +24,46 @@ func pairs(e, o uint64) uint64 {
 
 // cardOf is the card of an IMSI in TBCD (TS 29.002 section 17.7.8); 0 = none.
 func cardOf(b []byte) uint64 {
-	if len(b) == 8 && b[7]>>4 == 15 {
-		x := binary.LittleEndian.Uint64(b)
-		e, o := x&lows, x>>4&lows&(1<<56-1)
-		if ((e+six)|(o+six))&carry == 0 {
-			return 1e15 + pairs(e, o)/10
+	if len(b) == 8 {
+		if card := cardOf8(binary.LittleEndian.Uint64(b)); card != 0 {
+			return card
 		}
 	}
 	var room [16]byte
 	return cdr.CardKey(digits(room[:0], b))
 }
 
+// cardOf8 is cardOf for fifteen digits; 0 = others.
+func cardOf8(x uint64) uint64 {
+	e, o := x&lows, x>>4&lows&(1<<56-1)
+	if ((e+six)|(o+six))&carry != 0 || x>>60 != 15 {
+		return 0
+	}
+	return 1e15 + pairs(e, o)/10
+}
+
 // equipmentOf is the equipment of an IMEI or IMEISV in TBCD (TS 29.002 section
 // 17.7.8); 0 = none.
 func equipmentOf(b []byte) uint64 {
-	if len(b) == 8 && b[7]&15 <= 9 && (b[7]>>4 <= 9 || b[7]>>4 == 15) {
-		x := binary.LittleEndian.Uint64(b) & (1<<56 - 1)
-		e, o := x&lows, x>>4&lows
-		if ((e+six)|(o+six))&carry == 0 {
-			return pairs(e, o)/100 + 1
+	if len(b) == 8 {
+		if key := equipmentOf8(binary.LittleEndian.Uint64(b)); key != 0 {
+			return key
 		}
 	}
 	var room [18]byte
 	return cdr.EquipmentKey(digits(room[:0], b))
+}
+
+// equipmentOf8 is equipmentOf for fifteen digits or sixteen; 0 = others.
+func equipmentOf8(x uint64) uint64 {
+	e, o := x&lows, x>>4&lows
+	if x>>60 == 15 {
+		o &= 1<<56 - 1
+	}
+	if ((e+six)|(o+six))&carry != 0 {
+		return 0
+	}
+	return pairs(e&(1<<56-1), o&(1<<56-1))/100 + 1
 }
 
 // maxDigits bounds the digits of a number.
@@ -255,6 +272,30 @@ func (q *place) flagged(flags byte, b []byte) bool {
 type clock struct {
 	date uint32
 	day  int64
+	// All but hours, minutes and seconds of the last that was read at once, and when
+	// its day began.
+	rest uint64
+	base int64
+}
+
+// read9 is read for the nine octets of a TimeStamp: eight, and the last.
+func (c *clock) read9(x uint64, last byte) int64 {
+	if rest := x&^(0xffffff<<24) | uint64(last)<<24 | 1<<32; rest != c.rest {
+		sec := c.read(append(binary.LittleEndian.AppendUint64(nil, x), last))
+		if sec == 0 {
+			return 0
+		}
+		t := x>>28&0x0f0f0f*10 + x>>24&0x0f0f0f
+		c.rest, c.base = rest, sec-int64(t&0xff)*3600-int64(t>>8&0xff)*60-int64(t>>16)
+		return sec
+	}
+	h, l := x>>28&0x0f0f0f, x>>24&0x0f0f0f
+	t := h*10 + l
+	// No digit above nine, no hour above 23, no minute or second above 59.
+	if ((h+0x060606)|(l+0x060606))&0x101010|(t+(0x7f-23)+(0x7f-59)<<8+(0x7f-59)<<16)&0x808080 != 0 {
+		return 0
+	}
+	return c.base + int64(t&0xff)*3600 + int64(t>>8&0xff)*60 + int64(t>>16)
 }
 
 // read reads a TimeStamp; 0 = it is none.

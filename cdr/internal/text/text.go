@@ -51,82 +51,111 @@ func Value(t uint64) uint64 {
 	return ((t&0x000000FF000000FF)*(100+1e6<<32) + (t>>16&0x000000FF000000FF)*(1+1e4<<32)) >> 32
 }
 
+// Card15 is what fifteen digits say, with a 1 before them, of which the last eight
+// characters are hi and those that stand before them lo, whose first is none; 0 when
+// they are no digits.
+func Card15(lo, hi uint64) uint64 {
+	lo, hi = (lo^'0'*Ones)&^0xff, hi^'0'*Ones
+	if NoDigits(lo, hi) != 0 {
+		return 0
+	}
+	return 1e15 + Value(lo)*1e8 + Value(hi)
+}
+
 // Equal marks the bytes of w that are those of x, by their highest bits.
 func Equal(w, x uint64) uint64 {
 	w ^= x
 	return ^(w&^Highs + 0x7f*Ones | w) & Highs
 }
 
-// Line puts short texts one behind the other. Each word of what it holds is written
-// once and whole: a processor hands on what was written a moment ago only to who
-// reads it as it was written.
+// Line puts short texts one behind the other. It writes whole words, each at its
+// place: a processor hands on what was written a moment ago only to who reads it as
+// it was written. All lines have the same beginning until there is another.
 type Line struct {
 	b    [MaxLine + 32]byte
-	at   int    // of the word that is being put together
-	word uint64 // so far
-	bits uint   // that it has
-	from struct {
-		at   int
-		word uint64
-		bits uint
-	}
+	from Tail
 }
 
-// MaxLine is the most that a line may have.
+// Tail is the end of a line that is being put together. It is a value, so that it
+// can stay in registers.
+type Tail struct {
+	word uint64 // the last, so far
+	bits uint   // that it has, less than 64
+	at   int    // of the word
+}
+
+// MaxLine is the most that a line may have; who fills it sees to that.
 const MaxLine = 256
 
 // Begin is what all lines begin with from now on, up to MaxLine/2 bytes.
 func (l *Line) Begin(p []byte) {
 	n := copy(l.b[:MaxLine/2], p)
-	l.from.at, l.from.bits, l.from.word = n&^7, uint(n&7)*8, 0
+	l.from = Tail{at: n &^ 7, bits: uint(n&7) * 8}
 	for i, c := range l.b[n&^7 : n] {
 		l.from.word |= uint64(c) << (8 * i)
 	}
 }
 
-// Reset begins a line.
-func (l *Line) Reset() { l.at, l.word, l.bits = l.from.at, l.from.word, l.from.bits }
+// Start begins a line.
+func (l *Line) Start() Tail { return l.from }
 
-// put adds the first n bytes of a word, 1 to 8, whose others are zero.
-func (l *Line) put(w uint64, n uint) {
-	l.word |= w << (l.bits & 63)
-	if l.bits += 8 * n; l.bits >= 64 {
-		binary.LittleEndian.PutUint64(l.b[l.at&(MaxLine-1):], l.word)
-		l.at += 8
-		l.bits -= 64
-		// What is left of w; all of it was written when nothing is.
-		l.word = w >> ((8*n - l.bits) & 63)
-		if l.bits == 0 {
-			l.word = 0
-		}
-	}
+// put adds the first n bytes of a word, 1 to 8, whose others are zero. Whether the
+// word before it is full then is hard to guess, and so it is no branch.
+func (l *Line) put(t Tail, w uint64, n uint) Tail {
+	word := t.word | w<<(t.bits&63)
+	binary.LittleEndian.PutUint64(l.b[t.at&(MaxLine-1):], word)
+	all := t.bits + 8*n
+	full := uint64(all >> 6)
+	rest := w >> 1 >> ((63 - t.bits) & 63) // what the word had no room for
+	return Tail{word ^ (word^rest)&-full, all & 63, t.at + int(full<<3)}
 }
 
 // Byte adds a byte.
-func (l *Line) Byte(c byte) { l.put(uint64(c), 1) }
+func (l *Line) Byte(t Tail, c byte) Tail { return l.put(t, uint64(c), 1) }
 
 // Uint adds a number in decimal.
-func (l *Line) Uint(v uint64) {
-	if v >= 1e8 {
-		if v >= 1e16 {
-			l.Uint(v / 1e16)
-			l.put(eight(v/1e8%1e8)|'0'*Ones, 8)
-		} else {
-			l.Uint(v / 1e8)
-		}
-		l.put(eight(v%1e8)|'0'*Ones, 8)
-		return
+func (l *Line) Uint(t Tail, v uint64) Tail {
+	if v < 1e8 {
+		return l.some(t, v)
 	}
-	w := eight(v)
-	z := uint(bits.TrailingZeros64(w|1<<56)) &^ 7
-	l.put((w|'0'*Ones)>>z, 8-z/8)
+	if v >= 1e16 {
+		t = l.some(t, v/1e16)
+		t = l.put(t, eight(v/1e8%1e8)|'0'*Ones, 8)
+	} else {
+		t = l.some(t, v/1e8)
+	}
+	return l.put(t, eight(v%1e8)|'0'*Ones, 8)
 }
 
-// Bytes is the line, until it begins anew. It holds at most MaxLine bytes; whoever
-// fills it sees to that.
-func (l *Line) Bytes() []byte {
-	binary.LittleEndian.PutUint64(l.b[l.at&(MaxLine-1):], l.word)
-	return l.b[:l.at+int(l.bits>>3)]
+// Number adds a byte and a number in decimal.
+func (l *Line) Number(t Tail, c byte, v uint64) Tail {
+	switch {
+	case v < 1e7:
+		w := eight(v)
+		z := uint(bits.TrailingZeros64(w|1<<56)) &^ 7
+		return l.put(t, (w|'0'*Ones)>>z<<8|uint64(c), 9-z/8)
+	case v >= 1e9 && v < 1e10: // such as a time: the byte, seven digits, and three
+		q := v / 1e3
+		t = l.put(t, eight(q)|'0'*(Ones-1)|uint64(c), 8)
+		h := (v - q*1e3) * 41 >> 12 & 0xf
+		r := v - q*1e3 - h*100
+		d := r * 103 >> 10
+		return l.put(t, h|d<<8|(r-d*10)<<16|'0'*(Ones&0xffffff), 3)
+	}
+	return l.Uint(l.put(t, uint64(c), 1), v)
+}
+
+// some adds a number of at most eight digits.
+func (l *Line) some(t Tail, v uint64) Tail {
+	w := eight(v)
+	z := uint(bits.TrailingZeros64(w|1<<56)) &^ 7
+	return l.put(t, (w|'0'*Ones)>>z, 8-z/8)
+}
+
+// Bytes is a line, until another is begun.
+func (l *Line) Bytes(t Tail) []byte {
+	binary.LittleEndian.PutUint64(l.b[t.at&(MaxLine-1):], t.word)
+	return l.b[:t.at+int(t.bits>>3)]
 }
 
 // eight gives the eight digits of v, the first in the lowest byte.

@@ -39,21 +39,42 @@ func TestLine(t *testing.T) {
 		want := []byte("recorder-of-twenty-octets"[:r.IntN(26)])
 		l.Begin(want)
 		for range 2 { // the beginning stays
-			l.Reset()
+			line := l.Start()
 			want := want
 			for range r.IntN(6) {
 				v := r.Uint64() >> r.IntN(64)
 				if r.IntN(3) == 0 {
-					v = uint64(r.IntN(20)) + []uint64{0, 90, 99999990, 1e8 - 10, 1e16 - 10, 1<<64 - 20}[r.IntN(6)]
+					v = uint64(r.IntN(20)) + []uint64{0, 90, 1e7 - 10, 1e8 - 10, 1e9 - 10, 1795000000, 1e10 - 10, 1e16 - 10, 1<<64 - 20}[r.IntN(9)]
 				}
 				c := byte(r.Uint32())
-				l.Byte(c)
-				l.Uint(v)
+				if r.IntN(2) == 0 {
+					line = l.Uint(l.Byte(line, c), v)
+				} else {
+					line = l.Number(line, c, v)
+				}
 				want = strconv.AppendUint(append(want[:len(want):len(want)], c), v, 10)
 			}
-			if got := l.Bytes(); string(got) != string(want) {
+			if got := l.Bytes(line); string(got) != string(want) {
 				t.Fatalf("%q, want %q", got, want)
 			}
+		}
+	}
+}
+
+func TestCard15(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 4))
+	for range 100_000 {
+		b := []byte(fmt.Sprintf("%c%015d", byte(r.Uint32()), r.Int64N(1e15)))
+		if i := r.IntN(40); i < 15 {
+			b[len(b)-15+i] = byte(r.Uint32())
+		}
+		b = b[len(b)-16:]
+		want := uint64(0)
+		if v, err := strconv.ParseUint(string(b[1:]), 10, 64); err == nil {
+			want = 1e15 + v
+		}
+		if got := Card15(Load(b, 0), Load(b, 8)); got != want {
+			t.Fatalf("%q is %d, want %d", b, got, want)
 		}
 	}
 }
