@@ -17,11 +17,14 @@ import (
 type specs struct {
 	list    []rules.Spec
 	index   map[string]uint32
+	most    int // how many; the engine needs room of its own
 	version uint64
 	dirty   bool
 }
 
-func newSpecs() *specs { return &specs{list: []rules.Spec{{}}, index: map[string]uint32{"{}": 0}} }
+func newSpecs() *specs {
+	return &specs{list: []rules.Spec{{}}, index: map[string]uint32{"{}": 0}, most: rules.MaxSettings / 2}
+}
 
 // add returns the number of settings, making it when it is new.
 func (p *specs) add(s rules.Spec) (uint32, error) {
@@ -32,8 +35,8 @@ func (p *specs) add(s rules.Spec) (uint32, error) {
 	if n, ok := p.index[string(b)]; ok {
 		return n, nil
 	}
-	if len(p.list) >= rules.MaxSettings/2 { // the engine needs room of its own
-		return 0, ringwall.Errorf(ringwall.Conflict, "cards differ in more than %d ways", rules.MaxSettings/2)
+	if len(p.list) >= p.most {
+		return 0, ringwall.Errorf(ringwall.Conflict, "cards differ in more than %d ways", p.most)
 	}
 	n := uint32(len(p.list))
 	p.list, p.index[string(b)], p.dirty = append(p.list, s), n, true
