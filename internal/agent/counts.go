@@ -2,6 +2,8 @@ package agent
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 
 	"github.com/ringwall/ringwall/api"
@@ -15,16 +17,22 @@ const countsFile = "counts.json"
 
 // keepCounts writes down up to where the counters are reported.
 func (a *Agent) keepCounts(now map[uint32]nft.Counts) {
-	b, err := json.Marshal(now)
-	if err == nil {
-		path := a.cfg.path(countsFile)
-		if err = os.WriteFile(path+".new", b, 0o600); err == nil {
-			err = os.Rename(path+".new", path)
-		}
-	}
-	if err != nil {
+	if err := a.keep(countsFile, now); err != nil {
 		a.log.Warn("counters are not on disk; what is counted while no agent runs will not be told", "err", err)
 	}
+}
+
+// keep puts a file in place.
+func (a *Agent) keep(name string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	path := a.cfg.path(name)
+	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // keptCounts returns the counters up to which the last run has reported: those of
@@ -45,6 +53,46 @@ func (a *Agent) keptCounts(now map[uint32]nft.Counts) map[uint32]nft.Counts {
 		}
 	}
 	return kept
+}
+
+// toldFile holds what the log had let go of when that was last told, so that the
+// next run tells of what came after. It is not synced: after a power cut something
+// may be told twice or not at all, and the log's own counts are right.
+const toldFile = "told.json"
+
+// told is what toldFile holds.
+type told struct {
+	Epoch  uint64                    `json:"epoch"` // of the log
+	Losses map[api.RecordKind]uint64 `json:"losses"`
+}
+
+// keepTold writes down what is about to be told.
+func (a *Agent) keepTold(epoch uint64, losses map[api.RecordKind]uint64) {
+	if err := a.keep(toldFile, told{epoch, losses}); err != nil {
+		a.log.Warn("what was told of lost reports is not on disk; it may be told again", "err", err)
+	}
+}
+
+// toldLosses returns what the last run has told of what the log let go of: all of
+// it where that is not known.
+func (a *Agent) toldLosses() map[api.RecordKind]uint64 {
+	l := a.books.current()
+	if l == nil {
+		return nil
+	}
+	var t told
+	b, err := os.ReadFile(a.cfg.path(toldFile))
+	if err == nil {
+		err = json.Unmarshal(b, &t)
+	}
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		a.log.Warn("what was told of lost reports cannot be read; what was lost before now is not told again", "err", err)
+		return l.Losses()
+	case err != nil || t.Epoch != l.Epoch():
+		return nil // of this log nothing was told
+	}
+	return t.Losses
 }
 
 // withTotals puts the kernel's counters into the newest features of each device.

@@ -28,12 +28,11 @@ func (a *Agent) minutes(ctx context.Context, ready func()) error {
 	if err == nil {
 		a.keepCounts(before)
 	}
+	// What was let go of after the last run had told of all, its own last records
+	// among it, is told now.
+	lost := a.tellLost(a.toldLosses())
 	ready()
 	a.health()
-	var lost map[api.RecordKind]uint64
-	if l := a.books.current(); l != nil {
-		lost = l.Losses()
-	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -143,6 +142,7 @@ func (a *Agent) tellLost(before map[api.RecordKind]uint64) map[api.RecordKind]ui
 		}
 	}
 	if total > 0 {
+		a.keepTold(l.Epoch(), now)
 		a.notice(api.Notice{Kind: api.NoticeLostReports, Text: "reports were lost: the log's disk was full or did not work", Detail: detail, Count: total})
 	}
 	return now
