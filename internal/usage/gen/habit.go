@@ -2,6 +2,7 @@ package gen
 
 import (
 	"math"
+	"math/big"
 
 	"github.com/ringwall/ringwall/cdr"
 )
@@ -91,18 +92,65 @@ func gcd(a, b uint64) uint64 {
 	return a
 }
 
+// inverse is what a times it is 1, modulo n; a and n have no common divisor.
+func inverse(a, n uint64) uint64 {
+	x := new(big.Int).ModInverse(new(big.Int).SetUint64(a), new(big.Int).SetUint64(n))
+	if x == nil {
+		return 0 // n = 1
+	}
+	return x.Uint64()
+}
+
 // card is whose turn it is.
 func (h *habit) card() uint32 {
 	return h.cu.first + uint32((h.turn*h.mul+h.add)%uint64(h.cu.Cards))
 }
 
+// make makes the record of the turn, if there is one.
+func (h *habit) make(w *World) (r row, ok bool) {
+	card := h.card()
+	x := w.c.at(int(h.id)+1000, uint64(card), uint64(h.cycle))
+	r = row{arrival: h.next + int64(x&3), card: card, customer: uint16(h.cu.index), id: h.id<<40 | uint64(h.cycle)}
+	if !h.do(w, h, x, &r) {
+		return r, false
+	}
+	r.imei = h.cu.equipment(w.c, card, h.next)
+	r.version = h.cu.version(w.c, w.start, card, h.next)
+	return r, w.befall(&r, x)
+}
+
 // advance moves to the next turn.
 func (h *habit) advance(w *World) {
-	n := uint64(h.cu.Cards)
-	if h.turn++; h.turn == n {
+	if h.turn++; h.turn == uint64(h.cu.Cards) {
 		h.turn, h.cycle = 0, h.cycle+1
 	}
-	h.next = w.start + h.cycle*h.period + h.from + int64(uint64(h.to-h.from)*h.turn/n)
+	h.due(w)
+}
+
+// due sets when the turn is.
+func (h *habit) due(w *World) {
+	h.next = w.start + h.cycle*h.period + h.from + int64(uint64(h.to-h.from)*h.turn/uint64(h.cu.Cards))
+}
+
+// own are the records that a card makes by itself and that arrive between two
+// times, habit by habit.
+func (w *World) own(cu *Customer, card uint32, from, to int64) (out []row) {
+	for _, h := range w.habits() {
+		if h.cu != cu {
+			continue
+		}
+		n, at := uint64(cu.Cards), uint64(card-cu.first)
+		h.turn = (at + n - h.add) % n * inverse(h.mul, n) % n
+		for h.cycle = max((from-w.start)/h.period-1, 0); ; h.cycle++ {
+			if h.due(w); h.next >= to {
+				break
+			}
+			if r, ok := h.make(w); ok && r.arrival >= from && r.arrival < to {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
 }
 
 // hour is the local hour of a time, and the local day.

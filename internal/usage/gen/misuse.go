@@ -17,6 +17,8 @@ type misuse struct {
 	truth Truth
 	rows  []row
 	void  bool // it came to nothing
+	// server is where a crowd meets.
+	server uint64
 }
 
 // add makes a record that began at a time and lasted some seconds, in the card's
@@ -58,6 +60,7 @@ type recipe struct {
 
 // tellMisuse makes up the cases of every kind.
 func (w *World) tellMisuse() {
+	w.meetings = map[meeting]int{}
 	count := w.cfg.Misuse
 	if count == 0 {
 		count = min(20, max(1, w.cfg.Cards/500))
@@ -100,7 +103,30 @@ func (w *World) file(m *misuse) {
 	}
 	w.extra = append(w.extra, m.rows...)
 	w.truth = append(w.truth, *t)
+	if m.server == 0 {
+		return
+	}
+	// Two crowds of a customer may meet at one server: at the second it is no news.
+	k, n := meeting{m.cu, m.server}, len(w.truth)-1
+	before, ok := w.meetings[k]
+	switch {
+	case !ok:
+		w.meetings[k] = n
+	case w.truth[before].From <= t.From:
+		w.truth[n].Ambiguous = twice
+	default:
+		w.truth[before].Ambiguous = twice
+		w.meetings[k] = n
+	}
 }
+
+// meeting is where a crowd of a customer's cards met.
+type meeting struct {
+	cu     *Customer
+	server uint64
+}
+
+const twice = "the same customer's cards came to this server before, and that was told"
 
 // avoid moves what would last for some seconds out of the nights for which its
 // customer has announced works: whoever attacks in them is not seen, and nobody

@@ -91,7 +91,20 @@ func stolen(m *misuse) {
 	m.story(&story{from: m.at - 12*3600, to: m.at, silent: true})
 	m.story(&story{from: m.at, cell: m.w.elsewhere(m.cu, m.card, m.h), moved: true})
 	m.truth.By = m.at + 36*3600
+	days := map[int64]bool{}
+	for _, r := range m.w.own(m.cu, m.card, m.w.start, m.at) {
+		if r.at/86400 < m.at/86400 {
+			days[r.at/86400] = true
+		}
+	}
+	if len(days) < settled {
+		m.truth.Ambiguous = "it was off in its first days: what is used on so few days may be put up only now"
+	}
 }
+
+// settled is on how many days a device must have been used before anybody knows
+// where it belongs.
+const settled = 3
 
 func abroad(m *misuse) { m.away(3) }
 
@@ -159,6 +172,10 @@ func clone(m *misuse) {
 		m.add(m.at+int64(i)*1800, 300, cdr.Data, func(r *row) { r.cell = far })
 	}
 	m.by(60)
+	// One that is switched off does not tell at all.
+	if own := m.w.own(m.cu, m.card, m.at, m.rows[60].at); len(own) == 0 {
+		m.truth.Ambiguous, m.truth.Rules = "the device itself is silent meanwhile: the copy alone looks like a device that was carried off", []string{"sim-travel", "sim-moved"}
+	}
 }
 
 func burst(m *misuse) {
@@ -220,6 +237,7 @@ const learning = 4 * 86400
 // customer named no servers, so one alone is nothing.
 func crowd(m *misuse) {
 	self, server := m.card, m.site(0)
+	m.server = server
 	if m.at < m.w.start+learning {
 		m.truth.Ambiguous = "in the first days of a customer nobody knows which servers are usual for its devices"
 	}

@@ -144,18 +144,10 @@ func (s *Source) flush() bool {
 }
 
 func (s *Source) turn(h *habit) {
-	w := s.w
-	card := h.card()
-	x := w.c.at(int(h.id)+1000, uint64(card), uint64(h.cycle))
-	r := row{arrival: h.next + int64(x&3), card: card, customer: uint16(h.cu.index), id: h.id<<40 | uint64(h.cycle)}
-	if h.do(w, h, x, &r) {
-		r.imei = h.cu.equipment(w.c, card, h.next)
-		r.version = h.cu.version(w.c, w.start, card, h.next)
-		if w.befall(&r, x) {
-			s.deliver(r)
-		}
+	if r, ok := h.make(s.w); ok {
+		s.deliver(r)
 	}
-	h.advance(w)
+	h.advance(s.w)
 }
 
 // deliver hands a record out when its file is: now, later, or twice.

@@ -50,6 +50,7 @@ type World struct {
 	marked     []uint64 // a bit for each card with a story
 	extra      []row    // records of misuse that no habit makes, by arrival
 	truth      []Truth
+	meetings   map[meeting]int // of crowds, the first case
 	notices    []Notice
 	cellKeys   []uint64
 	areaKeys   []uint32

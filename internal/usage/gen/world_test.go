@@ -202,3 +202,35 @@ func TestNew_large(t *testing.T) {
 		t.Errorf("%d records wait and there are %d habits", len(s.held), len(s.habits))
 	}
 }
+
+// The records of one card are those that a source makes of it.
+func TestWorld_own(t *testing.T) {
+	w := world(t, Config{Seed: 5, Cards: 400, Days: 8})
+	type made struct{ card, id uint64 }
+	want := map[made]bool{}
+	all(t, w.Source(), func(b *cdr.Batch) {
+		for _, r := range b.Detail.(*Source).rows {
+			if r.id < 1<<60 {
+				want[made{w.CardKey(r.card), r.id}] = true
+			}
+		}
+	})
+	if len(want) < 10_000 {
+		t.Errorf("only %d records to compare", len(want))
+	}
+	for card := range uint32(400) {
+		for _, r := range w.own(w.CustomerOf(card), card, w.start, w.start+3*86400) {
+			if k := (made{w.CardKey(card), r.id}); r.card != card || r.arrival >= w.start+3*86400+4 || !want[k] {
+				t.Errorf("card %d: record %x of card %d is none, or there twice", card, r.id, r.card)
+			} else {
+				delete(want, k)
+			}
+		}
+		for _, r := range w.own(w.CustomerOf(card), card, w.start+3*86400, w.end+4) {
+			delete(want, made{w.CardKey(card), r.id})
+		}
+	}
+	for k := range want {
+		t.Errorf("card %d: record %x is missing", k.card, k.id)
+	}
+}
