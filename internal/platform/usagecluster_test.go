@@ -3,6 +3,9 @@ package platform
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,7 +100,7 @@ func (m *usageMachines) bring(n int, at time.Time, s cdr.Service, imei string) {
 }
 
 // TestUsageCluster: cards and settings of the console reach the machines that
-// judge, and their alerts are incidents of the console, of its organisation alone.
+// judge, and their alerts are incidents of the console.
 func TestUsageCluster(t *testing.T) {
 	t.Parallel()
 	m := newUsageMachines(t)
@@ -180,5 +183,99 @@ func TestUsageCluster(t *testing.T) {
 	r.wait("our own", func() bool { return len(said("sim-box", ids[0])) > before })
 	if all := said("sim-box", ids[0]); len(all) != before+1 || all[0].ID != ours.ID {
 		t.Errorf("alerts %+v", all)
+	}
+}
+
+// TestUsageCluster_orgs: the machines are told of all organisations' cards, of such
+// that came later too, and each organisation is told of its own alone. A number that
+// goes to another takes nothing along.
+func TestUsageCluster_orgs(t *testing.T) {
+	t.Parallel()
+	m := newUsageMachines(t)
+	dir := t.TempDir()
+	cfg := testConfig(dir, nopTerminal{})
+	cfg.UsageCluster = m.way()
+	p, err := New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := runPlatform(t, p)
+	a := r.home()
+	mine := a.card(0, "data")
+	b := r.tenant("b")
+	theirs := b.card(1, "data")
+	// The same words of another organisation mean none of our cards.
+	if _, err := r.Service().CreateException(t.Context(), b.who, api.ExceptionCreate{
+		Kind: api.ExceptRule, Customer: "Water works", Rules: []string{"sim-service"}, From: time.Now().AddDate(-3, 0, 0), Until: time.Now().Add(time.Hour), Reason: "test",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	at, day, polls := time.Now().AddDate(-2, 0, 0), 0, 0
+	again := func(imei string, of ...int) {
+		if polls++; polls%10 == 1 {
+			for _, n := range of {
+				m.bring(n, at.AddDate(0, 0, day), cdr.SMS, imei)
+			}
+			day++
+		}
+	}
+	r.wait("alerts of the machines", func() bool {
+		again(tIMEI, 0, 1)
+		return len(a.said("sim-service")) > 0 && len(b.said("sim-service")) > 0
+	})
+	for o, own := range map[*tenant]ringwall.SIMID{a: mine, b: theirs} {
+		for _, x := range o.said("sim-service") {
+			if x.SIM != own || (x.Muted == mutedException) != (o == b) {
+				t.Errorf("%s is told %+v", o.name, x)
+			}
+		}
+	}
+
+	// An alert is of the organisation that it names, and of its cards alone.
+	alert := func(id string, org ringwall.OrgID, about ringwall.SIMID, sims string) ringwall.Alert {
+		return ringwall.Alert{ID: ringwall.AlertID(id), Org: org, Time: time.Now(), Rule: "sim-box", Nature: ringwall.NatureAttack, Severity: ringwall.High, Subject: simSubject(about),
+			Evidence: ringwall.Evidence{Facts: map[string]string{factSIMs: sims}}}
+	}
+	before := len(a.said("sim-box")) + len(b.said("sim-box"))
+	if err := m.log.Alerts(t.Context(), 0, []ringwall.Alert{
+		alert("alr_wrong", b.id, mine, ""), alert("alr_nowhere", "org_nowhere", mine, ""), alert("alr_none", "", mine, ""),
+		alert("alr_b", b.id, theirs, string(mine)+" "+string(theirs)),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r.wait("b's crowd", func() bool { return len(a.said("sim-box"))+len(b.said("sim-box")) > before })
+	for _, x := range b.said("sim-box") {
+		if x.SIM != theirs || slices.Contains(x.With, mine) {
+			t.Errorf("b is told %+v", x)
+		}
+		if in, err := r.Service().Incident(t.Context(), b.who, x.Incident); err != nil || strings.Contains(fmt.Sprintf("%+v", in), string(mine)) {
+			t.Errorf("b's incident is %+v, %v", in, err)
+		}
+	}
+	if all := a.said("sim-box"); len(all) != 0 {
+		t.Errorf("a is told %+v", all)
+	}
+
+	// Another has the number then: what it was bound to is forgotten. Of a card that
+	// stays it is not.
+	dropOrg(t, filepath.Join(dir, stateDir), b.id)
+	r.wait("that it is gone", func() bool {
+		_, err := r.Service().CreateSIM(t.Context(), a.who, api.SIMCreate{ICCID: "898600123456780001", IMSI: testIMSI(1), Services: []string{"data"}})
+		return err == nil
+	})
+	loud := len(a.said("sim-service"))
+	r.wait("alerts about both", func() bool {
+		again(oIMEI, 0, 1)
+		told := map[ringwall.SIMID]bool{}
+		for _, x := range a.said("sim-service")[:len(a.said("sim-service"))-loud] {
+			told[x.SIM] = true
+		}
+		return len(told) == 2
+	})
+	r.wait("a separation", func() bool { return len(a.said("separation")) > 0 })
+	for _, x := range a.said("separation") {
+		if x.SIM != mine {
+			t.Errorf("separated is %+v: it was bound as another's", x)
+		}
 	}
 }
