@@ -382,8 +382,8 @@ func (u *usageRun) summary(s usage.Stats, m usage.Memory, took time.Duration) {
 		fmt.Fprintf(u.env.Stderr, "ringwall: by rule: %s\n", strings.Join(rules, ", "))
 	}
 	if sec := took.Seconds(); s.Records >= 100_000 {
-		fmt.Fprintf(u.env.Stderr, "ringwall: %.1f s, %.2f million records a second; %.0f bytes a card and %.1f beside\n",
-			sec, float64(s.Records)/sec/1e6, m.PerCard, m.SidePerCard)
+		fmt.Fprintf(u.env.Stderr, "ringwall: %.1f s, %.2f million records a second; %.0f bytes a card and %.1f beside, %.1f MiB for what many cards do at once\n",
+			sec, float64(s.Records)/sec/1e6, m.PerCard, m.SidePerCard, float64(m.Across)/(1<<20))
 	}
 }
 

@@ -146,7 +146,7 @@ func (m *Memory) add(o Memory) {
 	t.InBlock, t.Stray, t.Mapped = t.InBlock+ot.InBlock, t.Stray+ot.Stray, t.Mapped || ot.Mapped
 	s, os := &m.Side, &o.Side
 	s.Homes, s.Cells, s.Foreign, s.Calls, s.Quota, s.Life = s.Homes+os.Homes, s.Cells+os.Cells, s.Foreign+os.Foreign, s.Calls+os.Calls, s.Quota+os.Quota, s.Life+os.Life
-	s.Bytes, s.Full = s.Bytes+os.Bytes, s.Full+os.Full
+	s.Former, s.Aside, s.Bytes, s.Full = s.Former+os.Former, s.Aside+os.Aside, s.Bytes+os.Bytes, s.Full+os.Full
 	m.Duplicates, m.Cards = m.Duplicates+o.Duplicates, m.Cards+o.Cards
 	m.perCard()
 }
