@@ -247,7 +247,7 @@ func (n *numbers) text(l *text.Line) []byte {
 }
 
 // when ends an id with what tells records of one session apart.
-func (n *numbers) when(l *text.Line, t text.Tail) text.Tail {
+func (n *numbers) when(l *text.Line, t int) int {
 	if n.has&hasSequence != 0 {
 		t = l.Number(t, '.', n.sequence)
 	}

@@ -213,6 +213,7 @@ func compile(items []item, k *kind, open bool) *shape {
 	if !c.check() {
 		return nil
 	}
+	c.s.widen(c.octets[:c.group+1])
 	c.s.direct = directOf(c.s)
 	return c.s
 }

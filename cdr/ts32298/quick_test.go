@@ -46,6 +46,16 @@ func (w allWays) same(t testing.TB, in []byte) (bool, *shape) {
 	if err == nil {
 		err = slow.event(in, &want)
 	}
+	// By vectors and without.
+	tag, from, open := opening(in)
+	for _, s := range shapes.shapes {
+		var at, at2 bases
+		if s.fits(tag, open) {
+			if n, n2 := s.match(in, from, &at), s.matchGo(in, from, &at2); n != n2 || n >= 0 && at != at2 {
+				t.Fatalf("%x\nends at %d by vectors and at %d without: %v, %v", in, n, n2, at, at2)
+			}
+		}
+	}
 	more := append(in[:len(in):len(in)], 0, 0, 0x80)
 	if n := shapes.Ends(more); n != 0 {
 		if e, err := ber.Parse(more, 0, len(more)); err != nil || n != e.Next || !e.Indefinite {

@@ -18,11 +18,12 @@ type shape struct {
 	kind  *kind
 	open  bool // the record is of indefinite length
 
-	groups []group
-	ends   []end
-	takes  []take
-	direct direct
-	used   uint64 // when it was, last
+	groups  []group
+	windows []window // the same, if they are
+	ends    []end
+	takes   []take
+	direct  direct
+	used    uint64 // when it was, last
 }
 
 // spot is a place in a group.
@@ -129,9 +130,9 @@ func opening(b []byte) (tag, from int, open bool) {
 	return -1, 0, false
 }
 
-// match finds where the groups of a record begin whose contents begin at p, and
+// matchGo finds where the groups of a record begin whose contents begin at p, and
 // returns where it ends; -1 = it is not of the shape.
-func (s *shape) match(b []byte, p int, at *bases) int {
+func (s *shape) matchGo(b []byte, p int, at *bases) int {
 	wrong := uint64(0)
 	for i := range s.groups {
 		g := &s.groups[i]
@@ -148,15 +149,21 @@ func (s *shape) match(b []byte, p int, at *bases) int {
 			p += int(octet1(b, to-1))
 		}
 	}
-	for i := range s.ends {
-		e := &s.ends[i]
-		from := at.at(e.length) + 1
-		wrong |= uint64(from + (int(octet1(b, from-2))<<8|int(octet1(b, from-1)))&e.mask - at.at(e.to))
-	}
-	if wrong != 0 {
+	if wrong != 0 || !s.closed(b, at) {
 		return -1
 	}
 	return p
+}
+
+// closed reports whether all structures end where their lengths say.
+func (s *shape) closed(b []byte, at *bases) bool {
+	wrong := 0
+	for i := range s.ends {
+		e := &s.ends[i]
+		from := at.at(e.length) + 1
+		wrong |= from + (int(octet1(b, from-2))<<8|int(octet1(b, from-1)))&e.mask - at.at(e.to)
+	}
+	return wrong == 0
 }
 
 // Ends returns where the record ends that b begins with, when it is of indefinite

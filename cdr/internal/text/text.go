@@ -68,95 +68,76 @@ func Equal(w, x uint64) uint64 {
 	return ^(w&^Highs + 0x7f*Ones | w) & Highs
 }
 
-// Line puts short texts one behind the other. It writes whole words, each at its
-// place: a processor hands on what was written a moment ago only to who reads it as
-// it was written. All lines have the same beginning until there is another.
+// Line puts short texts one behind the other. A text is written as a word, whatever
+// stands behind it, and the next over that. Where a line ends so far is the caller's
+// to hand on, so that it can stay in a register. All lines have the same beginning
+// until there is another.
 type Line struct {
-	b    [MaxLine + 32]byte
-	from Tail
-}
-
-// Tail is the end of a line that is being put together. It is a value, so that it
-// can stay in registers.
-type Tail struct {
-	word uint64 // the last, so far
-	bits uint   // that it has, less than 64
-	at   int    // of the word
+	b     [MaxLine + 8]byte
+	begin int
 }
 
 // MaxLine is the most that a line may have; who fills it sees to that.
 const MaxLine = 256
 
 // Begin is what all lines begin with from now on, up to MaxLine/2 bytes.
-func (l *Line) Begin(p []byte) {
-	n := copy(l.b[:MaxLine/2], p)
-	l.from = Tail{at: n &^ 7, bits: uint(n&7) * 8}
-	for i, c := range l.b[n&^7 : n] {
-		l.from.word |= uint64(c) << (8 * i)
-	}
-}
+func (l *Line) Begin(p []byte) { l.begin = copy(l.b[:MaxLine/2], p) }
 
-// Start begins a line.
-func (l *Line) Start() Tail { return l.from }
+// Start begins a line, and says where it ends.
+func (l *Line) Start() int { return l.begin }
 
-// put adds the first n bytes of a word, 1 to 8, whose others are zero. Whether the
-// word before it is full then is hard to guess, and so it is no branch.
-func (l *Line) put(t Tail, w uint64, n uint) Tail {
-	word := t.word | w<<(t.bits&63)
-	binary.LittleEndian.PutUint64(l.b[t.at&(MaxLine-1):], word)
-	all := t.bits + 8*n
-	full := uint64(all >> 6)
-	rest := w >> 1 >> ((63 - t.bits) & 63) // what the word had no room for
-	return Tail{word ^ (word^rest)&-full, all & 63, t.at + int(full<<3)}
+// put adds the first n bytes of a word.
+func (l *Line) put(end int, w uint64, n uint) int {
+	binary.LittleEndian.PutUint64(l.b[end&(MaxLine-1):], w)
+	return end + int(n)
 }
 
 // Byte adds a byte.
-func (l *Line) Byte(t Tail, c byte) Tail { return l.put(t, uint64(c), 1) }
+func (l *Line) Byte(end int, c byte) int { return l.put(end, uint64(c), 1) }
 
 // Uint adds a number in decimal.
-func (l *Line) Uint(t Tail, v uint64) Tail {
+func (l *Line) Uint(end int, v uint64) int {
 	if v < 1e8 {
-		return l.some(t, v)
+		return l.some(end, v)
 	}
 	if v >= 1e16 {
-		t = l.some(t, v/1e16)
-		t = l.put(t, eight(v/1e8%1e8)|'0'*Ones, 8)
+		end = l.some(end, v/1e16)
+		end = l.put(end, eight(v/1e8%1e8)|'0'*Ones, 8)
 	} else {
-		t = l.some(t, v/1e8)
+		end = l.some(end, v/1e8)
 	}
-	return l.put(t, eight(v%1e8)|'0'*Ones, 8)
+	return l.put(end, eight(v%1e8)|'0'*Ones, 8)
 }
 
 // Number adds a byte and a number in decimal.
-func (l *Line) Number(t Tail, c byte, v uint64) Tail {
+func (l *Line) Number(end int, c byte, v uint64) int {
 	switch {
+	case v < 10:
+		return l.put(end, ('0'+v)<<8|uint64(c), 2)
 	case v < 1e7:
 		w := eight(v)
 		z := uint(bits.TrailingZeros64(w|1<<56)) &^ 7
-		return l.put(t, (w|'0'*Ones)>>z<<8|uint64(c), 9-z/8)
+		return l.put(end, (w|'0'*Ones)>>z<<8|uint64(c), 9-z/8)
 	case v >= 1e9 && v < 1e10: // such as a time: the byte, seven digits, and three
 		q := v / 1e3
-		t = l.put(t, eight(q)|'0'*(Ones-1)|uint64(c), 8)
+		end = l.put(end, eight(q)|'0'*(Ones-1)|uint64(c), 8)
 		h := (v - q*1e3) * 41 >> 12 & 0xf
 		r := v - q*1e3 - h*100
 		d := r * 103 >> 10
-		return l.put(t, h|d<<8|(r-d*10)<<16|'0'*(Ones&0xffffff), 3)
+		return l.put(end, h|d<<8|(r-d*10)<<16|'0'*(Ones&0xffffff), 3)
 	}
-	return l.Uint(l.put(t, uint64(c), 1), v)
+	return l.Uint(l.put(end, uint64(c), 1), v)
 }
 
 // some adds a number of at most eight digits.
-func (l *Line) some(t Tail, v uint64) Tail {
+func (l *Line) some(end int, v uint64) int {
 	w := eight(v)
 	z := uint(bits.TrailingZeros64(w|1<<56)) &^ 7
-	return l.put(t, (w|'0'*Ones)>>z, 8-z/8)
+	return l.put(end, (w|'0'*Ones)>>z, 8-z/8)
 }
 
 // Bytes is a line, until another is begun.
-func (l *Line) Bytes(t Tail) []byte {
-	binary.LittleEndian.PutUint64(l.b[t.at&(MaxLine-1):], t.word)
-	return l.b[:t.at+int(t.bits>>3)]
-}
+func (l *Line) Bytes(end int) []byte { return l.b[:end] }
 
 // eight gives the eight digits of v, the first in the lowest byte.
 func eight(v uint64) uint64 {
