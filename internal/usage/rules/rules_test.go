@@ -212,6 +212,21 @@ func TestStep_lateAndFuture(t *testing.T) {
 	if c.l.Away() || c.l.Last() != uint32(t0.Unix()) {
 		t.Error("a late record changed the present")
 	}
+	// Who looks at many cards at once hears of late ones too.
+	for _, tt := range []struct {
+		f    func(*cdr.Record)
+		want Fired
+	}{{equipment(phone), Strange | Unlisted}, {equipment(bound), Unlisted}} {
+		c.env.Usual = &Usual{}
+		if f := c.step(rec(-25*time.Hour, tt.f)); f&(Strange|Unlisted|Arrived) != tt.want {
+			t.Errorf("late: %x, want %x", f, tt.want)
+		}
+		c.env.Usual.Add(0, must(keys.Event(new(rec(0)))).Peer, uint16(t0.Add(-25*time.Hour).Unix()/86400))
+		if f := c.step(rec(-25*time.Hour, tt.f)); f&(Strange|Unlisted|Arrived) != tt.want&^Unlisted {
+			t.Errorf("late, and usual: %x, want %x", f, tt.want&^Unlisted)
+		}
+		c.env.Usual = nil
+	}
 	before := c.l
 	if f := c.step(rec(50*365*24*time.Hour, equipment(twin))); f&Future == 0 || f&Speaks != 1<<sepModel {
 		t.Errorf("a record from the future: %x", f)

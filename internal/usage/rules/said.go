@@ -115,7 +115,8 @@ const (
 	// Rebound says that the card was bound: to the first equipment that it was seen
 	// in, or to that of a planned swap.
 	Rebound
-	// Strange says that the equipment is not the one of the record before.
+	// Strange says that the equipment is not the one of the record before, or, of a
+	// late record, not one in which the card belongs.
 	Strange
 	// Arrived says that the place is not the one of the record before.
 	Arrived

@@ -171,6 +171,12 @@ func other(l *Line, s *Settings, e *cdr.Event, env *Env, out Fired, raw uint32) 
 func late(l *Line, s *Settings, e *cdr.Event, env *Env) (out Fired) {
 	raw, out := static(l, s, e, env)
 	out |= Late
+	if raw&(1<<sepModel|1<<sepOther) != 0 {
+		out |= Strange
+	}
+	if s.flags&open != 0 && env.Usual != nil && !env.Usual.has(l.Settings(), e) {
+		out |= Unlisted
+	}
 	v := hourly(e)
 	var sum float32
 	if e.Sec/3600 == l.last/3600 {
