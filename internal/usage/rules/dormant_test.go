@@ -38,6 +38,10 @@ func TestDormant(t *testing.T) {
 			for i := range 10 {
 				c.want("habit", c.feed(rec(time.Duration(i-9)*tt.every)))
 			}
+			// A clock that is ahead says when it was not: it was when it came at the latest.
+			c.env.Horizon = uint32(t0.Add(tt.silent).Unix())
+			c.want(tt.name+", ahead of the clock", c.feed(rec(tt.silent+200*day, tt.f...)), tt.want...)
+			c.env.Horizon = 0
 			c.want(tt.name, c.feed(rec(tt.silent, tt.f...)), tt.want...)
 			c.want("the next record", c.feed(rec(tt.silent+time.Minute)))
 		})

@@ -243,6 +243,9 @@ func bytesText(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
 
 func (x *explainer) dormant() {
 	gap := x.e.Sec - x.l.last
+	if x.env.ahead(x.e) {
+		gap = x.env.Horizon - x.l.last
+	}
 	x.say(ringwall.Medium, "SIM used again after a long silence")
 	if x.st.bit == dormTold {
 		x.say(ringwall.Low, "SIM was called or written to after a long silence")

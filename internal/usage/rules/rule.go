@@ -87,7 +87,7 @@ func All() []Rule {
 			},
 		},
 		{
-			Name: Dormant, Version: 1, Learns: 45, Severity: ringwall.Medium, Attack: "T1078",
+			Name: Dormant, Version: 2, Learns: 45, Severity: ringwall.Medium, Attack: "T1078",
 			Why:   "A card that was silent for far longer than it ever is and is used again may have been found by somebody. Its own habit counts: a meter that reports once a month is not dormant in between. Without a habit yet (its first reports) it is judged by days alone, if settings give them.",
 			Needs: "a habit (8 hours with use), or days in the settings",
 			Limits: []Limit{

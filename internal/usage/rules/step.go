@@ -220,10 +220,14 @@ func late(l *Line, s *Settings, e *cdr.Event, env *Env) (out Fired) {
 }
 
 // future judges an event that is ahead of the clock. It is counted in the hour,
-// day and month that it says that it is of, and moves nothing.
+// day and month that it says that it is of, and moves nothing. When it was, nobody
+// knows, but not later than it came.
 func future(l *Line, s *Settings, e *cdr.Event, env *Env) (out Fired) {
 	raw, out := static(l, s, e, env)
 	out |= Future
+	if l.last != 0 && env.Horizon > l.last && env.Horizon-l.last > s.silence {
+		raw |= dormant(l, s, env.Horizon-l.last, e)
+	}
 	v := hourly(e)
 	sum := env.hourAside(l, e, v)
 	if sum >= s.volumeLeast || s.volumeMost != 0 {
