@@ -94,17 +94,23 @@ func (r *running) issue(n int) (ids []ringwall.SIMID) {
 // counted is how many records the curves of cards have, and what was used.
 func (r *running) counted(ids []ringwall.SIMID) (records, up uint64) {
 	r.Helper()
+	return r.home().counted(ids)
+}
+
+// counted does the same for cards of a tenant.
+func (o *tenant) counted(ids []ringwall.SIMID) (records, up uint64) {
+	o.Helper()
 	for _, id := range ids {
-		c, err := r.Service().SIMCard(r.Context(), r.owner(), id)
+		c, err := o.Service().SIMCard(o.Context(), o.who, id)
 		if err != nil {
-			r.Fatal(err)
+			o.Fatal(err)
 		}
 		var own uint64
 		for _, p := range c.Days.Points {
 			own, up = own+p.Records, up+p.Up
 		}
 		if records += own; own != c.SIM.Records {
-			r.Errorf("the card has %d records, its curve %d", c.SIM.Records, own)
+			o.Errorf("the card has %d records, its curve %d", c.SIM.Records, own)
 		}
 	}
 	return records, up
@@ -348,9 +354,9 @@ func TestKilledUsagePlatform(t *testing.T) {
 	os.Exit(1)
 }
 
-// TestUsage_killed: a platform is killed again and again while records come by
-// two ways. At the end every record is counted once, in curves and archive, and
-// every alert was told once.
+// TestUsage_killed: a platform is killed again and again while records of two
+// organisations' cards come by two ways. At the end every record is counted once, in
+// curves and archive, and every alert was told once, to whose card it is.
 func TestUsage_killed(t *testing.T) {
 	t.Parallel()
 	kills := 6
@@ -369,22 +375,27 @@ func TestUsage_killed(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := runPlatform(t, p)
-	const cards = 5
-	ids := first.issue(cards)
+	const cards, own = 6, 3 // the others are another's
+	ids := first.issue(own)
+	b, theirs := first.tenant("b"), []ringwall.SIMID(nil)
+	for n := own; n < cards; n++ {
+		theirs = append(theirs, b.card(n, "data"))
+	}
 	first.stop()
 
 	file, in := filepath.Join(dir, "usage.csv"), filepath.Join(dir, "spool")
 	appendUsage(t, file, usageHeader)
 	noon := time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour)
-	records, alerts := 0, map[string]bool{}
+	records, of, alerts := 0, [2]int{}, [2]map[string]bool{{}, {}}
 	row := func() string {
 		n, day := dice.IntN(cards), dice.IntN(30)
 		service := "data"
 		if dice.IntN(4) == 0 {
 			service = "sms" // is not meant for it: one alert a day
-			alerts[fmt.Sprint(n, day)] = true
+			alerts[n/own][fmt.Sprint(n, day)] = true
 		}
 		records++
+		of[n/own]++
 		return usageRow(n, noon.AddDate(0, 0, -day).Add(time.Duration(records)*time.Millisecond), service, "", fmt.Sprint("k", records))
 	}
 	for k := range kills {
@@ -420,41 +431,51 @@ func TestUsage_killed(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := runPlatform(t, p)
-	r.wait("all records", func() bool { n, _ := r.counted(ids); return n >= uint64(records) })
+	both := []*tenant{r.home(), r.of("b", b.id)}
+	cardsOf := [][]ringwall.SIMID{ids, theirs}
+	counted := func(i int) uint64 { n, _ := both[i].counted(cardsOf[i]); return n }
+	r.wait("all records", func() bool { return counted(0) >= uint64(of[0]) && counted(1) >= uint64(of[1]) })
 	if err := r.usage.settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n, _ := r.counted(ids); n != uint64(records) {
-		t.Errorf("%d records are counted, %d came", n, records)
+	for i, o := range both {
+		if n := counted(i); n != uint64(of[i]) {
+			t.Errorf("%d records of %s are counted, %d came", n, o.name, of[i])
+		}
+		// What a trial judges is what is in the archive.
+		trial, err := r.Service().TryUsageSettings(t.Context(), o.who, api.UsageTry{Days: 60, Settings: api.UsageSettings{Customer: "Water works", Rules: map[string]api.UsageRuleSetting{"sim-service": {Off: true}}}})
+		if err != nil || trial.Looked != of[i] || trial.GoneAll != len(alerts[i]) {
+			t.Errorf("the trial of %s looked at %d records of %d, and misses %d alerts of %d, %v", o.name, trial.Looked, of[i], trial.GoneAll, len(alerts[i]), err)
+		}
+		if told := o.told("sim-service"); told != len(alerts[i]) {
+			t.Errorf("%d alerts were told to %s, want %d", told, o.name, len(alerts[i]))
+		}
 	}
-	// What a trial judges is what is in the archive.
-	trial, err := r.Service().TryUsageSettings(t.Context(), r.owner(), api.UsageTry{Days: 60, Settings: api.UsageSettings{Customer: "Water works", Rules: map[string]api.UsageRuleSetting{"sim-service": {Off: true}}}})
-	if err != nil || trial.Looked != records || trial.GoneAll != len(alerts) {
-		t.Errorf("the trial looked at %d records of %d, and misses %d alerts of %d, %v", trial.Looked, records, trial.GoneAll, len(alerts), err)
-	}
-	scope, err := r.auditor.Authorise(t.Context(), audit.System(audit.SysProject, r.org), audit.SystemProject, audit.Target{Kind: "test", Org: r.org})
+	t.Logf("%d records, %d and %d alerts over %d kills", records, len(alerts[0]), len(alerts[1]), kills)
+}
+
+// told is how often a rule is in the tenant's timeline.
+func (o *tenant) told(rule string) (n int) {
+	o.Helper()
+	scope, err := o.auditor.Authorise(o.Context(), audit.System(audit.SysProject, o.id), audit.SystemProject, audit.Target{Kind: "test", Org: o.id})
 	if err != nil {
-		t.Fatal(err)
+		o.Fatal(err)
 	}
-	told := 0
-	if err := r.store.View(t.Context(), func(tx *sqlstore.Tx) error {
+	if err := o.store.View(o.Context(), func(tx *sqlstore.Tx) error {
 		for before := (time.Time{}); ; {
 			page, err := tx.Timeline(scope, ringwall.Subject{}, before, 500)
 			if err != nil || len(page) == 0 {
 				return err
 			}
 			for _, e := range page {
-				if e.Kind == ringwall.EventAlert && e.Params["rule"] == "sim-service" {
-					told++
+				if e.Kind == ringwall.EventAlert && e.Params["rule"] == rule {
+					n++
 				}
 			}
 			before = page[len(page)-1].Time
 		}
 	}); err != nil {
-		t.Fatal(err)
+		o.Fatal(err)
 	}
-	if told != len(alerts) {
-		t.Errorf("%d alerts were told, want %d", told, len(alerts))
-	}
-	t.Logf("%d records, %d alerts over %d kills", records, len(alerts), kills)
+	return n
 }
