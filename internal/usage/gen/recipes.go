@@ -85,12 +85,22 @@ func strangeNumber(m *misuse) {
 	}
 }
 
-// stolen: the device goes on elsewhere as it did at home. Its records of the
-// next day and a half must suffice.
+// stolen: the device goes on elsewhere as it did at home. Its records of a day and
+// a half must suffice, from when it is switched on again.
 func stolen(m *misuse) {
 	m.story(&story{from: m.at - 12*3600, to: m.at, silent: true})
 	m.story(&story{from: m.at, cell: m.w.elsewhere(m.cu, m.card, m.h), moved: true})
 	m.truth.By = m.at + 36*3600
+	back := m.w.end
+	for _, r := range m.w.own(m.cu, m.card, m.at, m.w.end) {
+		back = min(back, r.arrival)
+	}
+	if back >= m.truth.By {
+		m.truth.By = back + 36*3600
+	}
+	if m.truth.By > m.w.end {
+		m.truth.Ambiguous = "it is not used again for long enough"
+	}
 	days := map[int64]bool{}
 	for _, r := range m.w.own(m.cu, m.card, m.w.start, m.at) {
 		if r.at/86400 < m.at/86400 {
