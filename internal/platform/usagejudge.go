@@ -338,6 +338,9 @@ func (u *usageJudge) emit(p *usage.Parcel, alerts []ringwall.Alert) error {
 	ctx := context.WithoutCancel(u.ctx)
 	err := u.turns(ctx, func(turn func(ringwall.OrgID) *turn) error {
 		for _, a := range alerts {
+			if a.Org == "" {
+				continue // of a crowd, cards that are nobody's any more
+			}
 			t := turn(a.Org)
 			if err := t.inName(&u.emits); err != nil {
 				return err

@@ -425,7 +425,10 @@ func TestUsageOrgs_come_and_go(t *testing.T) {
 
 	b, c := r.tenant("b"), r.tenant("c")
 	gone, kept := b.card(1, "data"), c.card(2, "data")
-	feed.say(row(0, -200, tIMEI), row(1, -200, tIMEI), row(2, -200, tIMEI))
+	const box = "860123450000011" // four cards in it are a crowd
+	others := []ringwall.SIMID{b.card(11, "data"), b.card(12, "data")}
+	feed.say(row(0, -200, tIMEI), row(1, -200, tIMEI), row(2, -200, tIMEI), row(11, -200, box), row(12, -200, box))
+	r.wait("cards in the box", func() bool { return b.records(others[0]) == 1 && b.records(others[1]) == 1 })
 	r.wait("records of who came", func() bool { return b.records(gone) == 1 && c.records(kept) == 1 && home.records(mine) == 2 })
 
 	// The same number again: whose it is, nobody learns.
@@ -448,6 +451,14 @@ func TestUsageOrgs_come_and_go(t *testing.T) {
 	r.wait("a record of nobody", func() bool { return home.records(mine) == 3 })
 	if n := unknown() - before; n != 2 {
 		t.Errorf("%d more records are of unknown cards, want the stranger's and that of the card that was b's", n)
+	}
+	mates := []ringwall.SIMID{home.card(13, "data"), home.card(14, "data")}
+	feed.say(row(13, -140, box), row(14, -140, box))
+	r.wait("a crowd, told to who is there", func() bool { return len(home.said("sim-box")) > 0 })
+	for _, x := range home.said("sim-box") {
+		if !slices.Contains(mates, x.SIM) || slices.ContainsFunc(others, func(o ringwall.SIMID) bool { return strings.Contains(fmt.Sprint(x), string(o)) }) {
+			t.Errorf("of the crowd it is told %+v", x)
+		}
 	}
 	next := c.card(1, "data")
 	feed.say(row(1, -100, oIMEI), row(2, -100, oIMEI))
