@@ -13,6 +13,7 @@ type window struct {
 	size       int // of the group
 	at         int
 	more       int // not zero when another window of the group follows
+	least      int // octets of a record from the group's first on
 }
 
 // matchAVX2 finds where the groups of a record begin whose contents begin at p of n
@@ -51,7 +52,7 @@ func (s *shape) widen(groups [][]octet) {
 			if i < len(in) && in[i].mask == 0 {
 				continue
 			}
-			w := window{size: len(in), at: min(i, behind-32), more: 1}
+			w := window{size: len(in), at: min(i, behind-32), more: 1, least: behind}
 			if front+w.at < 0 {
 				s.windows = nil
 				return

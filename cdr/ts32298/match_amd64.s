@@ -16,9 +16,11 @@ group:
 	MOVQ DX, (R10)
 	ADDQ $8, R10
 	MOVQ DX, AX
-	ADDQ 64(DI), AX
+	ADDQ 88(DI), AX
 	CMPQ AX, R8
 	JHI  none
+	MOVQ DX, AX
+	ADDQ 64(DI), AX
 
 window:
 	MOVQ 72(DI), CX
@@ -28,7 +30,7 @@ window:
 	VPAND 32(DI), Y0, Y0
 	VPOR Y0, Y15, Y15
 	MOVQ 80(DI), CX
-	ADDQ $88, DI
+	ADDQ $96, DI
 	TESTQ CX, CX
 	JNZ  window
 

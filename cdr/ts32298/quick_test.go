@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall"
 	"github.com/ringwall/ringwall/cdr"
@@ -15,17 +18,53 @@ import (
 
 // allWays are decoders that read in all ways there are: quickly, slowly, and by the
 // shapes of the records that came before.
-type allWays struct{ quick, slow, shapes *Decoder }
+type allWays struct {
+	quick, slow, shapes *Decoder
+	fence               *fence
+}
 
-func newAllWays() allWays {
+func newAllWays() *allWays {
 	k := testKeys()
-	return allWays{NewDecoder(k), NewDecoder(k), NewDecoder(k)}
+	return &allWays{NewDecoder(k), NewDecoder(k), NewDecoder(k), fenced()}
+}
+
+// fence is memory with none in front of it and behind it.
+type fence struct {
+	b     []byte
+	front bool
+}
+
+var fenced = sync.OnceValue(func() *fence {
+	page := os.Getpagesize()
+	b, err := unix.Mmap(-1, 0, 2*page+2*MaxRecord, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		panic(err)
+	}
+	if err := errors.Join(unix.Mprotect(b[:page], unix.PROT_NONE), unix.Mprotect(b[len(b)-page:], unix.PROT_NONE)); err != nil {
+		panic(err)
+	}
+	return &fence{b: b[page : len(b)-page]}
+})
+
+// put copies bytes to the one end or to the other: who reads further, stops the test.
+func (f *fence) put(in []byte) []byte {
+	if len(in) > len(f.b) {
+		return in
+	}
+	f.front = !f.front
+	to := f.b[len(f.b)-len(in):]
+	if f.front {
+		to = f.b[:len(in):len(in)]
+	}
+	copy(to, in)
+	return to
 }
 
 // same holds the other ways against the slow one, and reports whether the quick walk
 // took the record, and which shape it has.
-func (w allWays) same(t testing.TB, in []byte) (bool, *shape) {
+func (w *allWays) same(t testing.TB, in []byte) (bool, *shape) {
 	t.Helper()
+	in = w.fence.put(in)
 	quick, slow, shapes := w.quick, w.slow, w.shapes
 	took, err := quick.quick(in), slow.slow(in)
 	differ := func(way string, got *fields) {

@@ -185,11 +185,11 @@ func TestShape_lengthsTradePlaces(t *testing.T) {
 		return build(79, func(b *ber.Builder) {
 			b.Uint(ber.Context, 0, 85)
 			ctx(b, 3, 0x64, 0x00, 0x10, 0x32, 0x54, 0x76, 0x98, 0xf0)
-			ctx(b, 7, []byte("0123456789abcdef")[:apn]...)
+			ctx(b, 7, []byte("0123456789abcdef")[:2*apn]...)
 			b.Begin(ber.Context, 12)
 			b.Begin(ber.Universal, ber.Sequence)
-			ctx(b, 3, []byte{0x04, 0x84, 0x01, 0x83, 0x84, 0x02, 0x00, 0x84}[:up]...)
-			ctx(b, 4, []byte{0x04, 0x84, 0x01, 0x83, 0x84, 0x02, 0x00, 0x84}[:down]...)
+			ctx(b, 3, []byte{0x04, 0x84, 0x01, 0x83, 0x84, 0x02, 0x00, 0x84, 0x01, 0x03}[:up]...)
+			ctx(b, 4, []byte{0x04, 0x84, 0x01, 0x83, 0x84, 0x02, 0x00, 0x84, 0x01, 0x03}[:down]...)
 			b.End()
 			b.End()
 			ctx(b, 13, opened...)
@@ -197,9 +197,9 @@ func TestShape_lengthsTradePlaces(t *testing.T) {
 		})
 	}
 	for range 2 {
-		for up := range 9 {
-			for down := range 9 {
-				for apn := range 17 {
+		for up := range 11 {
+			for down := range 11 {
+				for apn := range 8 {
 					w.shapes.purse = mostPurse
 					in := make(up, down, apn)
 					w.same(t, in)
