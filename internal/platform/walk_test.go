@@ -151,14 +151,46 @@ func (r *running) handler() http.Handler {
 // TestNoRouteFindsAnotherOrganisation walks every route of the API over a real
 // platform with every id of another organisation.
 func TestNoRouteFindsAnotherOrganisation(t *testing.T) {
-	r := start(t, t.TempDir())
+	r, feed := usageTenants(t, t.TempDir())
 	own, token := r.settle("alpha", 1)
 	foreign, foreignToken := r.settle("bravo", 2)
+	// Both cards are used as they are not meant to be, and come by one stream.
+	var rows []string
+	for n := 1; n <= 2; n++ {
+		rows = append(rows, fmt.Sprintf("46000123456789%d,%s,sms,356938035643809,13800138000,0,0,9001,c1,w%d,mo\n", n, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339), n))
+	}
+	feed.say(rows...)
+	own, foreign = append(own, r.judged(token)...), append(foreign, r.judged(foreignToken)...)
 	before := r.everything("bravo", foreignToken)
 	httpapitest.WalkForeign(t, r.handler(), httpapi.OpenAPIJSON(), httpapitest.IDs{Own: own, Foreign: foreign}, token)
 	if after := r.everything("bravo", foreignToken); after != before {
 		t.Errorf("what bravo has was changed by alpha:\n--- before\n%s\n--- after\n%s", before, after)
 	}
+}
+
+// judged waits until a record of the card that settle made was judged, and returns
+// the ids of what was said.
+func (r *running) judged(token string) (ids []string) {
+	t := r.T
+	t.Helper()
+	who, err := r.Service().ActorOfToken(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &tenant{running: r, name: string(who.Org), id: who.Org, who: who}
+	r.wait("a record that was judged", func() bool {
+		ids = nil
+		for _, x := range o.said("sim-service") {
+			if x.Title != "" && len(x.Facts) > 0 {
+				ids = append(ids, string(x.ID), string(x.Incident))
+			}
+			if o.records(x.SIM) != 1 {
+				return false
+			}
+		}
+		return len(ids) > 0
+	})
+	return ids
 }
 
 // everything returns what an organisation has that others could have changed,
