@@ -348,6 +348,10 @@ func (c *usageCards) cardOf(tx *sqlstore.Tx, scope audit.Scope, o *orgCards, s a
 		return card, said, nil // what it may be used for is as it was
 	}
 	numbers, err := tx.Numbers(scope, s.ID)
+	if isCode(err, ringwall.Unverified) { // one card's trouble is not all others'
+		c.log.Error("a card's numbers do not open: it is not judged", "org", org, "sim", s.ID)
+		return usage.Card{}, "", nil
+	}
 	if err != nil {
 		return card, "", err
 	}

@@ -484,6 +484,33 @@ func TestUsageOrgs_come_and_go(t *testing.T) {
 	}
 }
 
+// TestUsageOrgs_damage: a card whose numbers cannot be read keeps nobody else's from
+// being judged.
+func TestUsageOrgs_damage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r, feed := usageTenants(t, dir)
+	a, b := r.home(), r.tenant("b")
+	broken, whole := b.card(1, "data"), b.card(2, "data")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "data", stateDir, "ringwall.db")+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`UPDATE sims SET imsi = x'00112233445566778899aabbccddeeff' WHERE id = $1`, string(broken)); err != nil {
+		t.Fatal(err)
+	}
+	mine := a.card(0, "data")
+	row := func(n int) string {
+		return usageRow(n, time.Now().Add(-time.Hour), "data", tIMEI, fmt.Sprint("r", n))
+	}
+	feed.say(row(0), row(1), row(2))
+	r.wait("the records of cards that are whole", func() bool { return a.records(mine) == 1 && b.records(whole) == 1 })
+	if st := r.usage.now.Load().set.Stats(); st.Unknown != 2 {
+		t.Errorf("%d records are of unknown cards, want the stranger's and that of the broken card", st.Unknown)
+	}
+}
+
 // TestUsageOrgs_numbers: organisations that say the same have settings of their own,
 // and one whose cards differ in too many ways keeps no other from being judged.
 func TestUsageOrgs_numbers(t *testing.T) {
