@@ -137,7 +137,8 @@ func (r anyRecord) write(dst []byte, v *plant) []byte {
 			in = r.value(v)
 		}
 		if v.form == endless {
-			in = append([]byte{0x80, byte(len(in))}, in...)
+			// It looks like a location, but is none.
+			in = append([]byte{0x80, 2, 7, 7, 0x81, 2, 7, 7, 0x8f, byte(len(in))}, in...)
 		}
 	}
 	dst = append(dst, v.tag...)

@@ -106,6 +106,7 @@ type Decoder struct {
 	at     bases  // of the record that is of one
 	latest int    // of shapes
 	trust  int    // in shapes
+	tried  bool   // whether the record was held against them
 	seen   uint64 // records
 	taught uint64 // records at the last lesson
 	purse  uint64 // for lessons
@@ -123,7 +124,7 @@ type Decoder struct {
 }
 
 // NewDecoder makes a decoder.
-func NewDecoder(k *cdr.Keys) *Decoder { return &Decoder{keys: k, purse: mostPurse} }
+func NewDecoder(k *cdr.Keys) *Decoder { return &Decoder{keys: k, trust: mostTrust, purse: mostPurse} }
 
 // Is reports whether b begins with a tag that a record of these modules can have;
 // it is what framing looks for after something went wrong.
@@ -147,7 +148,9 @@ func (d *Decoder) walked(b []byte) error {
 			return err
 		}
 	}
-	d.learn(b)
+	if d.tried {
+		d.learn(b)
+	}
 	return nil
 }
 

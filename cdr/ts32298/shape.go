@@ -73,8 +73,7 @@ func (b *bases) bytes(p part, in []byte) []byte { return in[b.at(p.from):b.at(p.
 // shaped finds the shape of a record, which must be all of b, and where its groups
 // begin; nil = it is of none that is known.
 func (d *Decoder) shaped(b []byte) *shape {
-	n := len(d.shapes)
-	if n == 0 || !d.trusts() || len(b) > MaxRecord {
+	if !d.trusts() || len(d.shapes) == 0 || len(b) > MaxRecord {
 		return nil
 	}
 	tag, from, open := opening(b)
@@ -94,7 +93,7 @@ func (d *Decoder) shaped(b []byte) *shape {
 }
 
 // Trust in shapes grows with each record that is of one, and goes with each that is
-// of none. Without any, one record of sixteen is tried.
+// of none. Without any, one record of sixteen is tried, and learnt from.
 const (
 	mostTrust  = 64
 	leastTrust = -64
@@ -102,7 +101,8 @@ const (
 
 func (d *Decoder) trusts() bool {
 	d.seen++
-	return d.trust >= 0 || d.seen&15 == 0
+	d.tried = d.trust >= 0 || d.seen&15 == 0
+	return d.tried
 }
 
 func (d *Decoder) found(s *shape) {
