@@ -55,7 +55,7 @@ func (d *Decoder) learn(b []byte) {
 	}
 	k := all.records[tag]
 	l := lesson{b: b}
-	if to := l.structure(from, len(b), k.fast, open, false); to != len(b) {
+	if to := l.structure(from, len(b), k.fast, open); to != len(b) {
 		return
 	}
 	for i, s := range d.shapes {
@@ -114,9 +114,8 @@ type lesson struct {
 const maxItems = 256
 
 // structure reads the elements at b[p:end], of which the fast table at says what is
-// done with them, or with passed nothing. It returns where it ends, -1 = there is no
-// shape.
-func (l *lesson) structure(p, end int, at uint64, open, passed bool) int {
+// done with them. It returns where it ends, -1 = there is no shape.
+func (l *lesson) structure(p, end int, at uint64, open bool) int {
 	for {
 		if !open && p == end {
 			return p
@@ -140,7 +139,7 @@ func (l *lesson) structure(p, end int, at uint64, open, passed bool) int {
 				it.do = skip
 			}
 		}
-		if it.do == moreOther || passed {
+		if it.do == moreOther {
 			it.do = skip
 		}
 		if f := l.b[p+int(it.octets)]; f >= 0x80 {
@@ -157,7 +156,7 @@ func (l *lesson) structure(p, end int, at uint64, open, passed bool) int {
 			p = t.To
 			continue
 		}
-		in := uint64(0)
+		in := uint64(0) // a table that knows no element: all are passed over, to find the end
 		switch {
 		case it.do == anItem:
 			in = at - 1 // from the items' table to that of their fields
@@ -172,8 +171,7 @@ func (l *lesson) structure(p, end int, at uint64, open, passed bool) int {
 		if known {
 			to = t.To
 		}
-		// What is inside of contents that end with octets is passed over to find them.
-		if p = l.structure(t.From, to, in, !known, it.do < firstTable); p < 0 {
+		if p = l.structure(t.From, to, in, !known); p < 0 {
 			return -1
 		}
 		it.kind = leave

@@ -22,7 +22,7 @@ const (
 )
 
 // The fast tables of structure do are fastFields(do), and, of a list, behind them
-// those of its items' tags. Those of records follow.
+// those of its items' tags. Those of records follow. The first two know no element.
 func fastOf(do action) uint64 { return 2 * uint64(do-firstTable) }
 
 var (

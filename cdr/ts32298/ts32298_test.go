@@ -492,19 +492,27 @@ func spent() time.Duration {
 
 func BenchmarkEvent(b *testing.B) {
 	for _, v := range []struct {
-		name string
-		a    Appender
-	}{{"CHF", Appender{}}, {"CHF indefinite", Appender{Indefinite: true}}, {"SGW", Appender{Data: 78}}} {
+		name    string
+		service cdr.Service
+		a       Appender
+	}{
+		{"CHF", cdr.Data, Appender{}}, {"CHF indefinite", cdr.Data, Appender{Indefinite: true}}, {"SGW", cdr.Data, Appender{Data: 78}},
+		{"MSC", cdr.Voice, Appender{}}, {"SGSN", cdr.SMS, Appender{SMS: 23}}, {"CHF message", cdr.SMS, Appender{}},
+	} {
 		rng := rand.New(rand.NewPCG(1, 2))
 		var recs [][]byte
 		size := 0
 		for i := range 4096 {
-			r := aRecord(cdr.Data, 0)
+			r := aRecord(v.service, cdr.Originated)
 			r.ID = fmt.Sprintf("smf-%d/%d", rng.IntN(8), i)
 			r.IMSI = ringwall.IMSI(fmt.Sprint(460000000000000 + rng.Int64N(1e9)))
 			r.Up, r.Down = rng.Uint64N(1e6), rng.Uint64N(1e7)
 			r.Time = r.Time.Add(time.Duration(i) * time.Second)
 			r.Cell = fmt.Sprint(rng.IntN(1 << 28))
+			if r.APN != "" {
+				r.APN = []string{"iot.example", "meter.net", "fleet.cars"}[rng.IntN(3)]
+			}
+			r.Partial, r.Duration = rng.IntN(2) == 0, time.Duration(rng.IntN(1000))*time.Second
 			one, err := v.a.Append(nil, &r)
 			if err != nil {
 				b.Fatal(err)
