@@ -50,7 +50,7 @@ func directOf(s *shape) (r direct) {
 		of[t.do].part = t.part
 		of[t.do].n++
 		switch t.do {
-		case kindOf, equipType, subscrType, address, inEquipment, inSubscriber: // below, or of no matter
+		case equipType, address, inEquipment, inSubscriber: // below, or of no matter
 		case imsi, subscriber, imei, equipment, begin, duration, cause, sequence:
 			if of[t.do].n > 1 {
 				return direct{} // each has to be right

@@ -282,7 +282,9 @@ func (c *compiler) item(it *item) bool {
 	default:
 		c.octets[c.group] = append(c.octets[c.group], make([]octet, it.n)...)
 	}
-	if p.to = c.here(); it.do != skip {
+	switch p.to = c.here(); it.do {
+	case skip, kindOf, subscrType: // of no matter, or seen to by the shape
+	default:
 		s.takes = append(s.takes, take{it.do, p})
 	}
 	return true

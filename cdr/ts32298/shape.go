@@ -191,7 +191,8 @@ func (d *Decoder) Ends(b []byte) int {
 
 // replay takes the values of a record of a shape.
 func (d *Decoder) replay(s *shape, b []byte) bool {
-	d.f = fields{kind: s.kind}
+	d.f = fields{}
+	d.f.kind = s.kind
 	for i := range s.takes {
 		t := &s.takes[i]
 		if from, to := d.at.of(t.part); !d.take(t.do, b, from, to) {
