@@ -162,6 +162,9 @@ func wakes(m *misuse) {
 		m.add(back+int64(i)*4000, 600, cdr.Data, nil)
 	}
 	m.truth.From = back
+	if len(m.w.own(m.cu, m.card, m.w.start, m.at)) == 0 {
+		m.truth.Ambiguous = "it was not used before: a first use ends no silence"
+	}
 }
 
 // clone: the card is used where it is, as ever, and far away as well, in what says
