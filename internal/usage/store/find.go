@@ -34,7 +34,7 @@ func (t *Table) Find(cards *Cards, n int, at *Places) {
 // Few is how many lines are best asked for at once: a processor waits for about
 // a dozen together, and does nothing else when it is asked for more. Between a
 // few and the next there is time to judge those that came.
-const Few = 4
+const Few = 8
 
 // Prefetch has the lines of the Few places from at[from] on fetched.
 func (t *Table) Prefetch(at *Places, from int) {
