@@ -125,7 +125,8 @@ func (env *Env) countAside(l *Line, e *cdr.Event, now uint32) {
 
 // leastAside is which part of the bytes of an hour that are worth a look a record
 // must have for its hour to be remembered: hours of many small records that come
-// out of order are not summed, or every card had such a block in time.
+// out of order are not summed, nor is there anything to be added to one that tells
+// of an hour or more, or every card had such a block in time.
 const leastAside = 16
 
 // hourAside is what the hour of an event that is out of order has with its v
@@ -142,7 +143,7 @@ func (env *Env) hourAside(l *Line, e *cdr.Event, v float32) float32 {
 func (env *Env) addAside(l *Line, s *Settings, e *cdr.Event, v, sum float32) {
 	b := env.Side.find(l, kindHourAside)
 	if b == nil || b.w[0] != e.Sec/3600 {
-		if !(v*leastAside >= s.volumeQuick) {
+		if !(v*leastAside >= s.volumeQuick) || e.Use.Seconds() >= 3600 {
 			return
 		}
 		if b = env.Side.take(l, kindHourAside); b == nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/cdr"
 )
 
 const spikeSaid, driftSaid = "sim-volume/0 deviation high action", "sim-volume/1 deviation low action"
@@ -170,6 +171,16 @@ func TestVolume_outOfOrder(t *testing.T) {
 				t.Errorf("%d blocks", blocks)
 			}
 		})
+	}
+	// A record that tells of all of its hour is judged by itself.
+	hours := newCard(t, Spec{})
+	hours.settle(8, bytesOf(40*kB))
+	hours.feed(rec(5*time.Hour, bytesOf(40*kB)))
+	for range 3 {
+		hours.want("an hour", hours.feed(rec(time.Hour, bytesOf(3*MB), func(r *cdr.Record) { r.Duration = time.Hour })))
+	}
+	if blocks := hours.env.Side.Stats().Aside; blocks != 0 {
+		t.Errorf("%d blocks", blocks)
 	}
 	// Two hours that take turns are two hours.
 	c := newCard(t, Spec{})
