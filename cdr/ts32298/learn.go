@@ -37,7 +37,7 @@ const (
 // Learning is slow, and is paid for: each record brings a little. Who sends records
 // of ever other shapes makes little work.
 const (
-	lessonCost = 256
+	lessonCost = 2048
 	mostPurse  = 64 * lessonCost
 )
 

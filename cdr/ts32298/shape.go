@@ -93,15 +93,15 @@ func (d *Decoder) shaped(b []byte) *shape {
 }
 
 // Trust in shapes grows with each record that is of one, and goes with each that is
-// of none. Without any, one record of sixteen is tried, and learnt from.
+// of none. Without any, one record of 64 is tried, and learnt from.
 const (
 	mostTrust  = 64
-	leastTrust = -64
+	leastTrust = -16
 )
 
 func (d *Decoder) trusts() bool {
 	d.seen++
-	d.tried = d.trust >= 0 || d.seen&15 == 0
+	d.tried = d.trust >= 0 || d.seen&63 == 0
 	return d.tried
 }
 
