@@ -128,7 +128,7 @@ func (x *exchanges) take(ctx context.Context, e ends, b []byte) {
 	if !d.Pass {
 		x.in.reports.refuse(e, &d, what)
 		if coap && m.Request() {
-			x.forbid(ctx, e, &m)
+			x.forbid(ctx, e, ex, &m)
 		}
 		return
 	}
@@ -143,14 +143,13 @@ func (x *exchanges) take(ctx context.Context, e ends, b []byte) {
 	ex.send(ex.far, &ex.up, b)
 }
 
-// forbid answers 4.03 as whom the device called.
-func (x *exchanges) forbid(ctx context.Context, e ends, m *peek.Message) {
-	c, err := answerFrom(ctx, x.in.cfg.NS, e.dst, e.src)
-	if err != nil {
+// forbid answers 4.03 as whom the device called: by the exchange, if one is open.
+func (x *exchanges) forbid(ctx context.Context, e ends, ex *exchange, m *peek.Message) {
+	if ex != nil {
+		_, _ = ex.device.Write(m.Forbid()) // it may be ending; the device asks again
 		return
 	}
-	_, _ = c.Write(m.Forbid())
-	c.Close()
+	_ = answerOnce(ctx, x.in.cfg.NS, e.dst, e.src, m.Forbid())
 }
 
 // enter opens an exchange.

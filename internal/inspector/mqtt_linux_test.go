@@ -234,3 +234,39 @@ func TestInspector_coap(t *testing.T) {
 		}
 	}
 }
+
+// TestInspector_coapAfterARefusal: what a device sends right after it was refused
+// something reaches who it is for, whether or not it had been allowed anything.
+func TestInspector_coapAfterARefusal(t *testing.T) {
+	h := newHouse(t, api.Term{ID: "coap", Action: api.Allow, Direction: api.FromDevice, CIDR: netip.MustParsePrefix(edge + "/32"), Proto: "udp", Ports: ports(5683),
+		Inside: &api.Inside{Proto: "coap", Paths: []string{"/sensor/*"}}})
+	pc, err := h.net.ListenPacket(context.Background(), "udp4", edge+":5683")
+	must(t, err)
+	t.Cleanup(func() { pc.Close() })
+	go func() {
+		buf := make([]byte, 2048)
+		for {
+			n, from, err := pc.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			pc.WriteTo(append([]byte{0x60, 0x45}, buf[2:n]...), from)
+		}
+	}()
+	for i := range 20 {
+		c := h.dial(t, "udp4", edge+":5683")
+		for round := range 3 { // in the first, nothing is open
+			for _, x := range []struct {
+				opts string
+				code byte // of the answer
+			}{{"\xb6secret", 0x83}, {"\xb6sensor\x04temp", 0x45}} {
+				c.SetDeadline(time.Now().Add(2 * time.Second))
+				c.Write(append([]byte{0x41, 1, 0x12, 0x34, 0x55}, x.opts...))
+				buf := make([]byte, 2048)
+				if n, err := c.Read(buf); n < 2 || buf[1] != x.code {
+					t.Fatalf("device %d, round %d: %q is answered with %x, %v", i, round, x.opts, buf[:n], err)
+				}
+			}
+		}
+	}
+}

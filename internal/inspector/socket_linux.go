@@ -142,6 +142,33 @@ func answerFrom(ctx context.Context, ns *netns.NS, as, to netip.AddrPort) (c *ne
 	return c, err
 }
 
+// answerOnce sends a device one datagram as whom it called. The socket is connected
+// to a port of the device that does not speak: else the kernel would give it what the
+// device sends next, and that would be lost with it.
+func answerOnce(ctx context.Context, ns *netns.NS, as, to netip.AddrPort, b []byte) error {
+	other := netip.AddrPortFrom(to.Addr(), to.Port()%65535+1)
+	c, err := answerFrom(ctx, ns, as, other)
+	if err != nil {
+		return err
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
+	var at unix.Sockaddr
+	if to.Addr().Is6() {
+		at = &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+	} else {
+		at = &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
+	}
+	var sent error
+	err = raw.Write(func(fd uintptr) bool {
+		sent = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, at) // a full queue loses it, as a network may
+		return true
+	})
+	return errors.Join(err, sent, c.Close())
+}
+
 // readable waits until there is something to be read, or the end.
 func readable(c *net.TCPConn) error {
 	raw, err := c.SyscallConn()

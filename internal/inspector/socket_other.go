@@ -31,6 +31,10 @@ func answerFrom(context.Context, *netns.NS, netip.AddrPort, netip.AddrPort) (*ne
 	return nil, unavailable()
 }
 
+func answerOnce(context.Context, *netns.NS, netip.AddrPort, netip.AddrPort, []byte) error {
+	return unavailable()
+}
+
 func originalDst([]byte) (netip.AddrPort, bool) { return netip.AddrPort{}, false }
 func readable(*net.TCPConn) error               { return nil }
 func maxFiles() int                             { return 1024 }
