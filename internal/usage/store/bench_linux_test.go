@@ -4,6 +4,7 @@ import (
 	"flag"
 	"math/rand/v2"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -109,4 +110,48 @@ func BenchmarkSweep(b *testing.B) {
 		})
 	}
 	b.ReportMetric(float64(n)/(threadCPU()-from).Seconds()/1e6, "Mcards/cpu-s")
+}
+
+// spread makes an id of a number (the last steps of SplitMix64): ids are hashes.
+func spread(v uint64) uint64 {
+	v *= 0x9e3779b97f4a7c15
+	v = (v ^ v>>30) * 0xbf58476d1ce4e5b9
+	v = (v ^ v>>27) * 0x94d049bb133111eb
+	return v ^ v>>31
+}
+
+// BenchmarkSeen makes new ids and adds them to a set that is full, while those after
+// them are fetched.
+func BenchmarkSeen(b *testing.B) {
+	for _, n := range []int{1 << 12, 1 << 16, 1 << 20, 1 << 22} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			s := NewSeen(n)
+			next := uint64(0)
+			for range 3 * n {
+				next++
+				s.Add(spread(next))
+			}
+			var ids [2]Cards
+			for i := range ids[0] {
+				next++
+				ids[0][i] = spread(next)
+			}
+			b.ResetTimer()
+			for i := 0; i < b.N; i += Width {
+				now, then := &ids[i/Width&1], &ids[i/Width&1^1]
+				for j := range then {
+					next++
+					then[j] = spread(next)
+				}
+				for j := range now {
+					if j%Few == 0 {
+						s.Prefetch(then, j)
+					}
+					if !s.Add(now[j]) {
+						b.Fatal("a new id was taken for an old one")
+					}
+				}
+			}
+		})
+	}
 }
