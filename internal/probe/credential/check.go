@@ -220,10 +220,15 @@ func (c *check) pair(ctx context.Context, p Pair) (more bool, blocked string) {
 		c.confirm(ctx, p, o, proof)
 	case Hollow:
 		// A shell that is slow to come shows nothing either; a liar never will.
-		if c.spare(ctx) {
-			if o, proof := c.login(ctx, p.User, p.password); o == Accepted || o == Forced {
+		if ok, _ := c.env.Ledger.Spend(c.s.Realm, c.s.Key, p.User); ok && c.spare(ctx) {
+			switch o, proof := c.login(ctx, p.User, p.password); o {
+			case Accepted, Forced:
+				c.env.Ledger.Refund(c.s.Realm, c.s.Key, p.User)
 				c.env.Ledger.Refund(c.s.Realm, c.s.Key, p.User)
 				c.confirm(ctx, p, o, proof)
+				return false, ""
+			case Locked:
+				c.end(o)
 				return false, ""
 			}
 		}

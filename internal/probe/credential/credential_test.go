@@ -153,6 +153,7 @@ func testCheck_stallsAreForgiven(t *testing.T) {
 		{"none", nil, true, false},
 		{"the first yes shows nothing", map[int]Outcome{2: Hollow}, true, false},
 		{"the first yes never shows anything", map[int]Outcome{2: Hollow, 3: Hollow}, false, true},
+		{"locked when it is asked for what it did not show", map[int]Outcome{2: Hollow, 3: Locked}, false, false},
 		{"the first control is lost", map[int]Outcome{3: Dropped}, true, false},
 		{"a repeat is lost, another shows nothing", map[int]Outcome{4: Dropped, 9: Hollow}, true, false},
 		{"three repeats are lost", map[int]Outcome{4: Dropped, 8: Unclear, 11: Dropped}, false, false},
